@@ -1,0 +1,98 @@
+/**
+ * What the machines of different nodes say to each other. The cluster's roles meet only here.
+ *
+ * A message travels as the body of a `Frame` of the stream between two incarnations (stream.ts): numbered, acknowledged,
+ * resent after a reconnect, duplicates dropped, first in first out (safety C9), stamped with the view number (C7).
+ *
+ * Source    requirements R1-R18; safety C4, C7, C9, H3, H5, M3.
+ */
+import type { DmFailure } from "../dmapi/errors.js";
+import type { DmEvent, DmResponse, EventMessage, ProcessInfo } from "../dmapi/events.js";
+import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
+import type { Right } from "../dmapi/rights.js";
+import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry.types.js";
+import type { View } from "./view.types.js";
+
+/** One link-level frame. `view` is the sender's at transmission; view messages are exempt from the check. */
+export interface Frame {
+  readonly from: NodeId;
+  readonly fromIncarnation: Incarnation;
+  readonly toIncarnation: Incarnation;
+  readonly view: number;
+  /** Absent on a bare acknowledgement. */
+  readonly sequence?: number;
+  readonly body?: Message;
+  /** Highest number received in order from the other side. */
+  readonly acknowledged: number;
+}
+
+/** Manager to members and back: how a view comes into force. Sent outside the view check. */
+export type ViewMessage =
+  | { readonly kind: "view-proposed"; readonly view: View }
+  | { readonly kind: "view-adopted"; readonly number: number }
+  | { readonly kind: "view-in-force"; readonly number: number }
+  /** "I am alive at this incarnation; let me in" and the answer whether the two reach each other. */
+  | { readonly kind: "greeting"; readonly incarnation: Incarnation };
+
+/** Session management (requirements R1-R5, R13, R14). */
+export type RegistryMessage =
+  | { readonly kind: "manager-call"; readonly request: RequestId; readonly call: ManagerCall }
+  | { readonly kind: "manager-result"; readonly request: RequestId; readonly result: ManagerResult }
+  | { readonly kind: "registry-changed"; readonly change: RegistryVersion }
+  | { readonly kind: "registry-acknowledged"; readonly version: number }
+  | { readonly kind: "registry-collect"; readonly view: number }
+  | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot: RegistrySnapshot; readonly unfinished: readonly { readonly request: RequestId; readonly call: ManagerCall }[] }
+  | { readonly kind: "registry-installed"; readonly view: number; readonly snapshot: RegistrySnapshot }
+  | { readonly kind: "registry-install-acknowledged"; readonly view: number; readonly version: number }
+  /** Session node to manager before a destroy: nothing queued or outstanding, or EBUSY. */
+  | { readonly kind: "closing-checked"; readonly session: SessionId; readonly isEmpty: boolean };
+
+/** Events: straight from the source node to the session node and back (promise 5). */
+export type EventMessageBetweenNodes =
+  | {
+      readonly kind: "event-raised"; readonly session: SessionId; readonly hostGeneration: number;
+      /** Names the event at its source for ever; also of asynchronous ones, which have no token for applications. */
+      readonly token: Token; readonly isSynchronous: boolean; readonly sequence: number; readonly registryVersion: number;
+      readonly fs: FsName; readonly event: DmEvent; readonly process?: ProcessInfo; readonly notice?: EventMessage["notice"];
+    }
+  /** Enqueued: an asynchronous event's user may go on. */
+  | { readonly kind: "event-enqueued"; readonly token: Token }
+  | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array }
+  /** The source took the answer, or no longer knows the token. */
+  | { readonly kind: "answer-taken"; readonly token: Token; readonly session: SessionId }
+  /** Nobody waits any more: user gone, deadline reached, source's operation abandoned. */
+  | { readonly kind: "event-withdrawn"; readonly token: Token; readonly session: SessionId }
+  /** "Not here": the receiver does not host that session at that generation; see its registry version. */
+  | { readonly kind: "event-misrouted"; readonly token: Token; readonly session: SessionId; readonly registryVersion: number };
+
+/** Rights and fences (safety H3). `holder` names a (session, token) or a call's own right, for ever. */
+export type RightsMessage =
+  | { readonly kind: "right-wanted"; readonly request: RequestId; readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly wait: boolean; readonly isUpgrade: boolean; readonly isManaged: boolean }
+  | { readonly kind: "right-granted"; readonly request: RequestId; readonly handle: Handle; readonly holder: string; readonly right: Right; readonly view: number }
+  | { readonly kind: "right-refused"; readonly request: RequestId; readonly failure: DmFailure }
+  | { readonly kind: "right-released"; readonly handle: Handle; readonly holder: string; readonly right: Right }
+  | { readonly kind: "right-unwanted"; readonly request: RequestId; readonly handle: Handle }
+  | { readonly kind: "interest-wanted"; readonly handle: Handle }
+  | { readonly kind: "interest-granted"; readonly handle: Handle; readonly view: number; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "interest-dropped"; readonly handle: Handle }
+  | { readonly kind: "fence-raised"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number; readonly holderNode: NodeId }
+  | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
+  | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  /** After a view change, to each member as the new server of some objects: what this node holds, wants and has interest in. */
+  | { readonly kind: "rights-reported"; readonly view: number; readonly holds: readonly { readonly handle: Handle; readonly holder: string; readonly right: Right }[]; readonly interests: readonly Handle[] };
+
+/** Asking every member that mounts a file system, and waiting until each has drained (safety C4). */
+export type RoundMessage =
+  | { readonly kind: "round-begun"; readonly round: RequestId; readonly fs: FsName; readonly work: RoundWork }
+  | { readonly kind: "round-drained"; readonly round: RequestId };
+export type RoundWork =
+  /** Use the record of this generation from now on; acknowledged when nothing admitted under an older one runs. */
+  | { readonly kind: "record-changed"; readonly handle: Handle; readonly generation: number }
+  /** Write back and drop pages, drain writers, give the shared guard back (safety C3 steps 1 and 4). */
+  | { readonly kind: "flush"; readonly handle: Handle }
+  /** Times were set back or bytes written invisibly: cached pages may be old though size and mtime agree (safety H7). */
+  | { readonly kind: "drop-pages"; readonly handle: Handle }
+  | { readonly kind: "fs-event-list-changed"; readonly events: number };
+
+export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage;
+export type MessageKind = Message["kind"];

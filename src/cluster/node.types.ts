@@ -1,0 +1,118 @@
+/**
+ * One node's share of the cluster as a single pure machine (node.ts composes view, registry, session node, source node,
+ * rights, rounds and streams): inputs are facts, effects are what the driver owes, in order. The daemon and the
+ * simulator drive the same class.
+ *
+ * Units     `atMs`: milliseconds of a monotonic clock.
+ */
+import type { CoordinationFact, CoordinationRequest } from "../coordination/contract.js";
+import type { DmCode, DmFailure } from "../dmapi/errors.js";
+import type { DmEvent, EventSet, EventType, ProcessInfo } from "../dmapi/events.js";
+import type { FsName, Handle, Incarnation, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
+import type { Right } from "../dmapi/rights.js";
+import type { FileRecord } from "../volume/record.types.js";
+import type { CallName } from "../wire/calls.js";
+import type { Frame, RoundWork } from "./messages.js";
+
+/** A user operation held in the reactor, before it runs (a synchronous event) or after it ran (an asynchronous one). */
+export interface HeldEvent {
+  readonly operation: OperationId;
+  readonly fs: FsName;
+  readonly event: DmEvent;
+  readonly isSynchronous: boolean;
+  readonly process?: ProcessInfo;
+  /** For people, in `waiters`: the user's call and path. */
+  readonly call: string;
+  readonly path?: string;
+}
+export type Decision = { readonly kind: "continue" } | { readonly kind: "abort"; readonly code: DmCode };
+
+/** What the core wants of the volume on this node; done by the pool, answered by `volume-done` with the same job. */
+export type VolumeJob =
+  | { readonly kind: "read-record"; readonly fs: FsName; readonly handle: Handle }
+  /** Any other call on one object, checked and with its right held; `args` as in wire/calls.ts. */
+  | { readonly kind: "perform"; readonly fs: FsName; readonly handle: Handle; readonly name: CallName; readonly args: unknown; readonly client: number }
+  | { readonly kind: "mount"; readonly fs: FsName; readonly mountpoint: string }
+  | { readonly kind: "unmount"; readonly fs: FsName; readonly isForced: boolean };
+export type VolumeResult =
+  | { readonly kind: "ok"; readonly result: unknown; readonly record?: FileRecord | null; readonly round?: RoundWork }
+  | { readonly kind: "failed"; readonly failure: DmFailure };
+
+export type NodeInput = { readonly atMs: number } & (
+  | { readonly kind: "coordination"; readonly fact: CoordinationFact }
+  | { readonly kind: "link-up"; readonly peer: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "link-down"; readonly peer: NodeId }
+  | { readonly kind: "frame-received"; readonly frame: Frame }
+  /** An application's call; `client` names its connection. */
+  | { readonly kind: "call-made"; readonly call: number; readonly client: number; readonly name: CallName; readonly args: unknown }
+  | { readonly kind: "call-abandoned"; readonly call: number }
+  | { readonly kind: "client-gone"; readonly client: number }
+  | { readonly kind: "event-held"; readonly held: HeldEvent }
+  /** The user was interrupted or killed: its operation is over. */
+  | { readonly kind: "operation-gone"; readonly operation: OperationId }
+  | { readonly kind: "interest-wanted"; readonly handle: Handle }
+  | { readonly kind: "interest-dropped"; readonly handle: Handle }
+  | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
+  | { readonly kind: "round-drained"; readonly round: RequestId; readonly from: NodeId }
+  | { readonly kind: "round-wanted"; readonly fs: FsName; readonly work: RoundWork; readonly operation?: OperationId }
+  | { readonly kind: "volume-done"; readonly job: number; readonly result: VolumeResult }
+  /** The volume layer found or lost a file system on this node. */
+  | { readonly kind: "fs-attached"; readonly fs: FsName; readonly handle: Handle; readonly rootHandle: Handle; readonly eventList: EventSet; readonly mountpoint?: string }
+  | { readonly kind: "stop-wanted" }
+  | { readonly kind: "time-passed" }
+);
+
+export type NodeEffect =
+  | { readonly kind: "coordinate"; readonly request: CoordinationRequest }
+  | { readonly kind: "transmit"; readonly to: NodeId; readonly frame: Frame }
+  | { readonly kind: "link-wanted"; readonly peer: NodeId; readonly address: string; readonly incarnation: Incarnation }
+  | { readonly kind: "link-unwanted"; readonly peer: NodeId }
+  | { readonly kind: "answer-call"; readonly call: number; readonly result: unknown }
+  | { readonly kind: "refuse-call"; readonly call: number; readonly failure: DmFailure }
+  | { readonly kind: "resume-operation"; readonly operation: OperationId; readonly decision: Decision }
+  /** What a waiting operation waits for changed; for `waiters`. */
+  | { readonly kind: "describe-operation"; readonly operation: OperationId; readonly cause: string; readonly detail: string; readonly token?: number; readonly session?: number }
+  | { readonly kind: "grant-interest"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "raise-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "lower-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "begin-round"; readonly round: RequestId; readonly from: NodeId; readonly fs: FsName; readonly work: RoundWork }
+  /** Events of each file system that have an owner; the reactors' admission uses it. */
+  | { readonly kind: "set-owned-events"; readonly fs: FsName; readonly events: EventSet }
+  | { readonly kind: "set-admission"; readonly isOpen: boolean; readonly why: string }
+  /** All records, fences, interests and held events of the reactors are void: a new incarnation begins. */
+  | { readonly kind: "forget-everything"; readonly incarnation: Incarnation }
+  | { readonly kind: "volume-job"; readonly job: number; readonly work: VolumeJob }
+  | { readonly kind: "stopped" };
+
+export interface NodeOptions {
+  readonly cluster: string;
+  readonly id: NodeId;
+  readonly bootId: string;
+  readonly address: string;
+  readonly isEligible: boolean;
+  readonly preference: number;
+  readonly incarnation: Incarnation;
+  readonly timeouts: NodeTimeouts;
+}
+export interface NodeTimeouts {
+  /** A link that is down this long between two living members is reported as not reaching. */
+  readonly linkGraceMs: number;
+  /** A data event without an owner. */
+  readonly ownerTimeoutMs: number;
+  readonly sessionFailureTimeoutMs: number;
+  /** Failed sessions are kept this long to be assumed. */
+  readonly failedSessionRetentionMs: number;
+  /** Users of an excluded node wait this long for it to rejoin. */
+  readonly fencedHoldMs: number;
+  /** Held directory operations (safety C5). */
+  readonly namespaceEventTimeoutMs: number;
+  /** A round whose acknowledgement is missing so long fails with EBUSY naming the member. */
+  readonly roundTimeoutMs: number;
+  /** Claims in order of rank times this; 2 H of the coordination driver. */
+  readonly claimStepMs: number;
+}
+export const defaultTimeouts: NodeTimeouts = {
+  linkGraceMs: 2_000, ownerTimeoutMs: 60_000, sessionFailureTimeoutMs: 300_000, failedSessionRetentionMs: 86_400_000,
+  fencedHoldMs: 30_000, namespaceEventTimeoutMs: 30_000, roundTimeoutMs: 30_000, claimStepMs: 500,
+};
+export type { EventType };

@@ -1,0 +1,72 @@
+/**
+ * The registry: who has which session, and who gets which event of which file system. One sequence of versions with
+ * tombstones; the highest version wins, always (safety C10, H5).
+ *
+ * Source    requirements R1-R9, R13, R14, R16; XDSM sessions and dispositions.
+ */
+import type { DmFailure } from "../dmapi/errors.js";
+import type { EventType } from "../dmapi/events.js";
+import type { FsName, GroupName, Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js";
+
+export interface SessionRecord {
+  readonly id: SessionId;
+  /** Session node; while `state` is "failed", the one that was. */
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  /** Grows with each assume; events and responses of an older host are refused (safety C9). */
+  readonly hostGeneration: number;
+  readonly info: string;
+  readonly group?: GroupName;
+  readonly state: "active" | "failed" | "closing";
+}
+export type Owner = { readonly kind: "session"; readonly session: SessionId } | { readonly kind: "group"; readonly group: GroupName };
+
+/** One (file system, event) pair and its owner. `fs` "global" has only mount, and there several owners. */
+export interface Disposition {
+  readonly fs: FsName | "global";
+  readonly event: EventType;
+  readonly owner: Owner;
+}
+
+/** One step of the registry. */
+export type RegistryChange =
+  | { readonly kind: "session-put"; readonly session: SessionRecord }
+  | { readonly kind: "session-destroyed"; readonly id: SessionId }
+  | { readonly kind: "dispositions-set"; readonly owner: Owner; readonly fs: FsName | "global"; readonly events: readonly EventType[]; readonly below: number }
+  /** What the request was answered, so that a retry to the next manager gets the same (safety H5). */
+  | { readonly kind: "request-answered"; readonly request: RequestId; readonly result: ManagerResult };
+
+export interface RegistryVersion {
+  readonly version: number;
+  /** Who asked, for the audit. */
+  readonly by: NodeId;
+  readonly changes: readonly RegistryChange[];
+}
+
+/** A whole copy, as collected from and installed on members. */
+export interface RegistrySnapshot {
+  /** Number of the view in force under which this copy was last changed; compared before `version`. */
+  readonly view: number;
+  readonly version: number;
+  readonly sessions: readonly SessionRecord[];
+  readonly destroyed: readonly SessionId[];
+  readonly dispositions: readonly Disposition[];
+  readonly answered: readonly { readonly request: RequestId; readonly result: ManagerResult }[];
+  readonly highestSessionId: number;
+}
+
+/** What a node asks of the session manager (requirement R5: one function each, named in the manager's log). */
+export type ManagerCall =
+  | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName }
+  | { readonly kind: "assume-session"; readonly session: SessionId; readonly info: string }
+  | { readonly kind: "modify-session"; readonly session: SessionId; readonly info: string }
+  | { readonly kind: "destroy-session"; readonly session: SessionId }
+  /** `below`: events numbered from it on are left as they are (XDSM maxevent). */
+  | { readonly kind: "set-dispositions"; readonly owner: Owner; readonly fs: FsName | "global"; readonly events: readonly EventType[]; readonly below: number }
+  | { readonly kind: "announce-mount"; readonly fs: FsName; readonly isMounted: boolean }
+  | { readonly kind: "move-manager"; readonly to: NodeId }
+  | { readonly kind: "fence-node"; readonly node: NodeId };
+
+export type ManagerResult =
+  | { readonly kind: "done"; readonly session?: SessionId; readonly version: number }
+  | { readonly kind: "failed"; readonly failure: DmFailure };

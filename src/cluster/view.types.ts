@@ -1,0 +1,35 @@
+/**
+ * The view: the one document that says who the cluster is. Every change of members, incarnations or mounts makes
+ * `number` + 1 (safety C7). It is written by the manager, through coordination, by compare-and-swap.
+ *
+ * Units     addresses are "host:port".
+ * Source    requirement R1, R4; safety C7, C8.
+ */
+import type { FsName, Incarnation, NodeId } from "../dmapi/ids.js";
+
+/** What a node says of itself when it seeks to join. */
+export interface MemberFacts {
+  readonly id: NodeId;
+  readonly incarnation: Incarnation;
+  readonly bootId: string;
+  readonly address: string;
+  readonly isEligible: boolean;
+  /** Greater is preferred as session manager. */
+  readonly preference: number;
+}
+
+export interface Member extends MemberFacts {
+  /** 0 to 1023, unlike any other member's; its byte of the worker guard and the high bits of its tokens. */
+  readonly slot: number;
+  /** File systems whose mount this member has announced. */
+  readonly mounted: readonly FsName[];
+}
+
+export interface View {
+  readonly cluster: string;
+  readonly number: number;
+  readonly manager: NodeId;
+  readonly members: readonly Member[];
+  /** No session id above this has been given out; a new manager begins above it. */
+  readonly sessionIdLimit: number;
+}

@@ -1,0 +1,64 @@
+/**
+ * What the daemon's main thread and a mount's reactor thread say to each other. Each message to the reactor is followed
+ * by a write to the reactor's eventfd, which its poll watches; messages to the main thread arrive as port messages.
+ *
+ * Source    safety H1, H3, C4, C5, C6.
+ */
+import type { Decision, HeldEvent } from "../cluster/node.types.js";
+import type { RoundWork } from "../cluster/messages.js";
+import type { EventSet } from "../dmapi/events.js";
+import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
+import type { Right } from "../dmapi/rights.js";
+import type { WaiterEntry } from "../wire/status.js";
+
+export type ToReactor =
+  | { readonly kind: "resume"; readonly operation: OperationId; readonly decision: Decision }
+  | { readonly kind: "describe"; readonly operation: OperationId; readonly cause: WaiterEntry["cause"]; readonly detail: string; readonly token?: number; readonly session?: number }
+  | { readonly kind: "owned-events"; readonly events: EventSet }
+  | { readonly kind: "fs-event-list"; readonly events: EventSet }
+  /** Closed: nothing new is admitted; operations wait (excluded node), visible as such. */
+  | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string }
+  | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "fence-raised"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
+  | { readonly kind: "round"; readonly round: RequestId; readonly from: string; readonly work: RoundWork }
+  /** New incarnation: drop records, interests, fences, guards, pages; held operations become new events. */
+  | { readonly kind: "forget" }
+  | { readonly kind: "report"; readonly id: number }
+  /** Stop serving: the file system was unmounted or the daemon ends. */
+  | { readonly kind: "end" };
+
+export type FromReactor =
+  | { readonly kind: "ready" }
+  | { readonly kind: "event-held"; readonly held: HeldEvent }
+  | { readonly kind: "operation-gone"; readonly operation: OperationId }
+  | { readonly kind: "interest-wanted"; readonly handle: Handle }
+  | { readonly kind: "interest-dropped"; readonly handle: Handle }
+  | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
+  | { readonly kind: "round-drained"; readonly round: RequestId; readonly from: string }
+  /** Other members must drop their pages of a file before `operation` may end (times set back, safety H7). */
+  | { readonly kind: "round-wanted"; readonly work: RoundWork; readonly operation: OperationId }
+  | { readonly kind: "reported"; readonly id: number; readonly waiters: readonly WaiterEntry[]; readonly counters: Readonly<Record<string, number>> }
+  | { readonly kind: "ended"; readonly why: string };
+
+/** Handed to the reactor's worker as workerData. */
+export interface ReactorOptions {
+  readonly fs: FsName;
+  readonly backing: string;
+  readonly mountpoint: string;
+  readonly mode: "fast" | "exact";
+  /** Hexadecimal; seals handles (daemon/handle-seal.ts). */
+  readonly clusterKey: string;
+  readonly fsid: string;
+  readonly node: string;
+  /** Descriptor of /dev/fuse, already mounted; eventfd that wakes the poll. */
+  readonly fuseFd: number;
+  readonly wakeFd: number;
+  readonly eventList: EventSet;
+  /** Int32 cells the thread counts up in, so that the coordination worker renews only while it ticks (safety M2). */
+  readonly ticks: SharedArrayBuffer;
+  readonly tickCell: number;
+  readonly dataEventRetry: number;
+  readonly guardTimeoutMs: number;
+  readonly interruptGraceMs: number;
+}

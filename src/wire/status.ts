@@ -1,0 +1,55 @@
+/**
+ * The status document of a node and its message log: what tests, the command and the dashboard read, all the same.
+ *
+ * Units     ages in milliseconds; `at` is wall-clock time as ISO 8601 text.
+ * Source    requirements 1.2 (message log, state dump).
+ */
+import type { EventType } from "../dmapi/events.js";
+import type { FsName, GroupName, Handle, Incarnation, NodeId, SessionId, Token } from "../dmapi/ids.js";
+import type { Right } from "../dmapi/rights.js";
+
+export interface SessionEntry {
+  readonly id: SessionId; readonly node: NodeId; readonly info: string; readonly group?: GroupName;
+  readonly state: "active" | "failed" | "closing"; readonly hostGeneration: number;
+}
+export interface DispositionEntry {
+  readonly fs: FsName | "global"; readonly event: EventType; readonly session?: SessionId; readonly group?: GroupName;
+}
+/** One blocked user operation. */
+export interface WaiterEntry {
+  readonly node: NodeId; readonly operation: number; readonly call: string; readonly fs: FsName; readonly path?: string;
+  readonly handle?: Handle; readonly pid: number; readonly uid: number; readonly command: string; readonly ageMs: number;
+  readonly cause: "event" | "fence" | "guard" | "interest" | "no-owner" | "session-failed" | "excluded" | "backing";
+  readonly detail: string; readonly token?: Token; readonly session?: SessionId; readonly deadlineMs?: number;
+  /** What the kernel keeps locked behind it (safety C5), e.g. "writes to the file", "everything in DIR", "". */
+  readonly blocks: string;
+}
+export interface QueueEntry {
+  readonly session: SessionId; readonly undelivered: number; readonly outstanding: readonly { token: Token; event: EventType; source: NodeId; ageMs: number }[];
+  readonly waitingReaders: number; readonly delivered: number;
+}
+export interface StatusDocument {
+  readonly node: NodeId; readonly incarnation: Incarnation; readonly cluster: string; readonly pid: number; readonly version: string;
+  readonly state: "starting" | "joining" | "member" | "excluded" | "stopping";
+  readonly view: null | {
+    readonly number: number; readonly isInForce: boolean; readonly manager: NodeId; readonly why: string;
+    readonly members: readonly { id: NodeId; incarnation: Incarnation; address: string; slot: number; mounted: readonly FsName[] }[];
+  };
+  readonly registry: { readonly version: number; readonly sessions: readonly SessionEntry[]; readonly dispositions: readonly DispositionEntry[] };
+  readonly queues: readonly QueueEntry[];
+  readonly waiters: readonly WaiterEntry[];
+  readonly rights: { readonly held: readonly { handle: Handle; holder: string; right: Right }[]; readonly fences: readonly { handle: Handle; fence: Right; holderNode: NodeId }[] };
+  readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>> }[];
+  readonly links: readonly { peer: NodeId; isUp: boolean; isCut: boolean; unacknowledged: number }[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+export interface LogEntry {
+  /** Grows by one per entry of this node. */
+  readonly number: number;
+  readonly at: string;
+  readonly from: NodeId; readonly to: NodeId;
+  /** The message's kind (cluster/messages.ts), or for the manager the DMAPI function it runs. */
+  readonly kind: string;
+  readonly session?: SessionId; readonly token?: Token; readonly epoch: number;
+  readonly summary?: string;
+}
