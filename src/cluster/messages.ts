@@ -10,8 +10,8 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, DmResponse, EventMessage, ProcessInfo } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
-import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry.types.js";
-import type { View } from "./view.types.js";
+import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry-document.js";
+import type { View } from "./view-document.js";
 
 /** One link-level frame. `view` is the sender's at transmission; view messages are exempt from the check. */
 export interface Frame {

@@ -4,12 +4,12 @@
  *
  * Source    safety H1, H3, C4, C5, C6.
  */
-import type { Decision, HeldEvent } from "../cluster/node.types.js";
+import type { Decision, HeldEvent } from "../cluster/node-contract.js";
 import type { RoundWork } from "../cluster/messages.js";
 import type { EventSet } from "../dmapi/events.js";
 import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
-import type { WaiterEntry } from "../wire/status.js";
+import type { WaiterEntry } from "../dmapi/status.js";
 
 export type ToReactor =
   | { readonly kind: "resume"; readonly operation: OperationId; readonly decision: Decision }

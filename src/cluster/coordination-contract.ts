@@ -9,7 +9,7 @@
  * Source    safety C7, C8, H14, M2.
  */
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
-import type { MemberFacts, View } from "../cluster/view.types.js";
+import type { MemberFacts, View } from "./view-document.js";
 
 export type CoordinationFact =
   /** This node may act as a member until then (counted from before the last renewal was issued). */

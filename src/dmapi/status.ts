@@ -4,9 +4,9 @@
  * Units     ages in milliseconds; `at` is wall-clock time as ISO 8601 text.
  * Source    requirements 1.2 (message log, state dump).
  */
-import type { EventType } from "../dmapi/events.js";
-import type { FsName, GroupName, Handle, Incarnation, NodeId, SessionId, Token } from "../dmapi/ids.js";
-import type { Right } from "../dmapi/rights.js";
+import type { EventType } from "./events.js";
+import type { FsName, GroupName, Handle, Incarnation, NodeId, SessionId, Token } from "./ids.js";
+import type { Right } from "./rights.js";
 
 export interface SessionEntry {
   readonly id: SessionId; readonly node: NodeId; readonly info: string; readonly group?: GroupName;

@@ -4,8 +4,8 @@
  *
  * Units     bytes; times are nanoseconds since 1970 as bigint.
  */
-import type { EventSet } from "../dmapi/events.js";
-import type { ManagedRegion } from "../dmapi/regions.js";
+import type { EventSet } from "./events.js";
+import type { ManagedRegion } from "./regions.js";
 
 export interface FileRecord {
   /** Grows by one with every change; caches never go back in it (safety C4). */

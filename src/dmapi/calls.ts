@@ -7,12 +7,12 @@
  * Units     offsets, sizes in bytes; times in milliseconds unless named Ns (nanoseconds since 1970, bigint).
  * Source    XDSM C429 chapter 5; docs/dmapi-coverage.md joins these names to the C ones.
  */
-import type { DmCode } from "../dmapi/errors.js";
-import type { DmResponse, EventMessage, EventSet, EventType } from "../dmapi/events.js";
-import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "../dmapi/ids.js";
-import type { ManagedRegion } from "../dmapi/regions.js";
-import type { Right } from "../dmapi/rights.js";
-import type { FileRecord, RecordChange } from "../volume/record.types.js";
+import type { DmCode } from "./errors.js";
+import type { DmResponse, EventMessage, EventSet, EventType } from "./events.js";
+import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
+import type { ManagedRegion } from "./regions.js";
+import type { Right } from "./rights.js";
+import type { FileRecord, RecordChange } from "./record.js";
 import type { DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "./status.js";
 
 /** Whose rights a call uses: a token of the session, or none (the call then takes what it needs for its own duration). */

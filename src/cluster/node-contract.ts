@@ -5,13 +5,13 @@
  *
  * Units     `atMs`: milliseconds of a monotonic clock.
  */
-import type { CoordinationFact, CoordinationRequest } from "../coordination/contract.js";
+import type { CoordinationFact, CoordinationRequest } from "./coordination-contract.js";
 import type { DmCode, DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, EventSet, EventType, ProcessInfo } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
-import type { FileRecord } from "../volume/record.types.js";
-import type { CallName } from "../wire/calls.js";
+import type { FileRecord } from "../dmapi/record.js";
+import type { CallName } from "../dmapi/calls.js";
 import type { Frame, RoundWork } from "./messages.js";
 
 /** A user operation held in the reactor, before it runs (a synchronous event) or after it ran (an asynchronous one). */
@@ -30,7 +30,7 @@ export type Decision = { readonly kind: "continue" } | { readonly kind: "abort";
 /** What the core wants of the volume on this node; done by the pool, answered by `volume-done` with the same job. */
 export type VolumeJob =
   | { readonly kind: "read-record"; readonly fs: FsName; readonly handle: Handle }
-  /** Any other call on one object, checked and with its right held; `args` as in wire/calls.ts. */
+  /** Any other call on one object, checked and with its right held; `args` as in dmapi/calls.ts. */
   | { readonly kind: "perform"; readonly fs: FsName; readonly handle: Handle; readonly name: CallName; readonly args: unknown; readonly client: number }
   | { readonly kind: "mount"; readonly fs: FsName; readonly mountpoint: string }
   | { readonly kind: "unmount"; readonly fs: FsName; readonly isForced: boolean };

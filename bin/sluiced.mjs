@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { buildWhenNeeded } from "./build-when-needed.mjs";
+
+buildWhenNeeded();
+await import("../dist/daemon/main.js");
