@@ -1,0 +1,50 @@
+/**
+ * The seam inside a node's machine: below it the membership half (streams, view, registry; node.ts), above it the data
+ * management half (session node, source node, rights, rounds, calls; data-management.ts). node.ts routes between them.
+ */
+import type { DmFailure } from "../dmapi/errors.js";
+import type { NodeId, RequestId } from "../dmapi/ids.js";
+import type { EventMessageBetweenNodes, RightsMessage, RoundMessage } from "./messages.js";
+import type { NodeEffect, NodeInput } from "./node-contract.js";
+import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry-document.js";
+import type { View } from "./view-document.js";
+
+type PassedOn = Extract<
+  NodeInput,
+  {
+    kind:
+      | "call-made" | "call-abandoned" | "client-gone" | "event-held" | "operation-gone" | "interest-wanted" | "interest-dropped"
+      | "fence-drained" | "round-drained" | "round-wanted" | "volume-done" | "fs-attached" | "time-passed";
+  }
+>;
+
+export type DataManagementInput =
+  | PassedOn
+  | ({ readonly atMs: number } & (
+      | { readonly kind: "message-received"; readonly from: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage }
+      /** This node goes by that view from now on; members that are not in it any more have left. */
+      | { readonly kind: "view-adopted"; readonly view: View }
+      /** Every member has adopted it and the removed ones are proven dead or their lease is over: rights may be granted. */
+      | { readonly kind: "view-in-force"; readonly view: View }
+      /** The registry copy of this node changed; `change` absent when a whole snapshot was installed. */
+      | { readonly kind: "registry-applied"; readonly registry: RegistrySnapshot; readonly change?: RegistryVersion }
+      | { readonly kind: "manager-answered"; readonly request: RequestId; readonly result: ManagerResult }
+      /** This node is not in the view any more: admission stops, hosted sessions, rights and interests are void. */
+      | { readonly kind: "excluded" }
+    ));
+
+export type DataManagementEffect =
+  | Extract<
+      NodeEffect,
+      {
+        kind:
+          | "answer-call" | "refuse-call" | "resume-operation" | "describe-operation" | "grant-interest" | "raise-fence" | "lower-fence"
+          | "begin-round" | "set-owned-events" | "volume-job";
+      }
+    >
+  /** Through the stream of that member; `to` may be this node itself, then it comes back as `message-received`. */
+  | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage }
+  /** To whoever is manager, resent to a new one until answered; comes back as `manager-answered`. */
+  | { readonly kind: "ask-manager"; readonly request: RequestId; readonly call: ManagerCall };
+
+export type Failure = DmFailure;
