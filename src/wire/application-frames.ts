@@ -1,0 +1,121 @@
+/**
+ * Frames between an application and its daemon: a length of 4 bytes (big endian, without itself), then one MessagePack
+ * array. Up: `[id, name, args]` and `[id, 2]` (abandon); down: `[id, 0, result]` and `[id, 1, {code, message}]`.
+ * The same module serves both ends, so that they cannot differ.
+ *
+ * On `<socket>.fd` there are no frames: the client sends a ticket and a newline, the daemon answers with one byte that
+ * carries the descriptor (SCM_RIGHTS), or closes without a byte when it knows no such ticket.
+ *
+ * Owns      bytes received but not yet a whole frame.
+ * Units     bytes. Whole numbers beyond 2^53 and times travel as bigint and come back as bigint.
+ * Source    dmapi/calls.ts.
+ */
+import { Packr } from "msgpackr";
+import { type DmCode, errnoOf } from "../dmapi/errors.js";
+import type { CallFailure } from "../dmapi/calls.js";
+
+export const FRAME_LENGTH_MAX = 8 * 1024 * 1024;
+export const LENGTH_BYTES = 4;
+
+/** What the other end sent is no frame: the connection has to be closed. */
+export class FrameError extends Error {
+  override readonly name = "FrameError";
+}
+
+export type FrameToDaemon =
+  | { readonly kind: "call"; readonly id: number; readonly name: string; readonly args: Readonly<Record<string, unknown>> }
+  | { readonly kind: "abandon"; readonly id: number };
+export type FrameToApplication =
+  | { readonly kind: "result"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "failure"; readonly id: number; readonly failure: CallFailure };
+
+/** Plain maps only, and an absent field is not sent at all (msgpackr's own types do not list `skipValues`). */
+const packing = { useRecords: false, skipValues: [undefined] };
+const packr = new Packr(packing);
+
+/** @throws FrameError when the message is longer than a frame may be. */
+function frame(message: readonly unknown[]): Buffer {
+  const body = packr.pack(message);
+  if (body.length > FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${body.length} bytes; at most ${FRAME_LENGTH_MAX} are allowed`);
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
+  bytes.writeUInt32BE(body.length, 0);
+  body.copy(bytes, LENGTH_BYTES);
+  return bytes;
+}
+
+export function encodeToDaemon(message: FrameToDaemon): Buffer {
+  return frame(message.kind === "call" ? [message.id, message.name, message.args] : [message.id, 2]);
+}
+export function encodeToApplication(message: FrameToApplication): Buffer {
+  return frame(message.kind === "result" ? [message.id, 0, message.result] : [message.id, 1, message.failure]);
+}
+
+/** @throws FrameError on anything but a well-formed frame. */
+export function decodeToDaemon(body: Uint8Array): FrameToDaemon {
+  const message = unpackArray(body);
+  const [id, name, args] = message;
+  if (!isId(id)) throw new FrameError("a frame without an id");
+  if (name === 2 && message.length === 2) return { kind: "abandon", id };
+  if (typeof name !== "string" || name.length > 64 || !isRecord(args)) throw new FrameError("a call is [id, name, arguments]");
+  return { kind: "call", id, name, args };
+}
+
+/** @throws FrameError on anything but a well-formed frame. */
+export function decodeToApplication(body: Uint8Array): FrameToApplication {
+  const [id, kind, value] = unpackArray(body);
+  if (!isId(id)) throw new FrameError("a frame without an id");
+  if (kind === 0) return { kind: "result", id, result: value };
+  if (kind !== 1 || !isRecord(value)) throw new FrameError("an answer is [id, 0, result] or [id, 1, failure]");
+  const code = typeof value["code"] === "string" && value["code"] in errnoOf ? (value["code"] as DmCode) : "EIO";
+  return { kind: "failure", id, failure: { code, message: String(value["message"] ?? "") } };
+}
+
+/** Cuts a stream of bytes into frame bodies. @throws FrameError on a length beyond the limit, before it allocates. */
+export class FrameSplitter {
+  #pending: Buffer[] = [];
+  #pendingLength = 0;
+  #wanted = -1;
+
+  push(chunk: Buffer): Buffer[] {
+    this.#pending.push(chunk);
+    this.#pendingLength += chunk.length;
+    const bodies: Buffer[] = [];
+    for (;;) {
+      if (this.#wanted < 0) {
+        if (this.#pendingLength < LENGTH_BYTES) return bodies;
+        this.#wanted = this.#take(LENGTH_BYTES).readUInt32BE(0);
+        if (this.#wanted > FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${this.#wanted} bytes; at most ${FRAME_LENGTH_MAX} are allowed`);
+      }
+      if (this.#pendingLength < this.#wanted) return bodies;
+      bodies.push(this.#take(this.#wanted));
+      this.#wanted = -1;
+    }
+  }
+
+  /** The first `length` bytes; whole chunks are joined only here, once per frame. */
+  #take(length: number): Buffer {
+    const first = this.#pending[0];
+    const all = this.#pending.length === 1 && first !== undefined ? first : Buffer.concat(this.#pending);
+    const rest = all.subarray(length);
+    this.#pending = rest.length === 0 ? [] : [rest];
+    this.#pendingLength = rest.length;
+    return all.subarray(0, length);
+  }
+}
+
+function unpackArray(body: Uint8Array): unknown[] {
+  let message: unknown;
+  try {
+    message = packr.unpack(body);
+  } catch (error) {
+    throw new FrameError("a frame that is not MessagePack", { cause: error });
+  }
+  if (!Array.isArray(message)) throw new FrameError("a frame that is not an array");
+  return message;
+}
+function isId(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
