@@ -1,0 +1,49 @@
+// `npm test`: lint, types, purity, unit tests, simulation, acceptance tests on real mounts in their short form.
+// Ends in one plain line `N passed, N failed`; each lint, type and simulation step counts as one.
+//   --long        the long sizes, with an hour instead of three minutes
+//   --only TEXT   only test files whose path has TEXT in it
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { TestRun, testFiles } from "./test-run.mjs";
+
+const top = join(dirname(fileURLToPath(import.meta.url)), "..");
+const isLong = process.argv.includes("--long");
+const onlyAt = process.argv.indexOf("--only");
+const only = onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
+const minute = 60_000;
+
+const run = new TestRun({ budgetMs: isLong ? 60 * minute : 172_000, top });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => {
+    run.interrupt();
+    setTimeout(() => {
+      run.checkNothingLeft();
+      process.exit(130);
+    }, 3_000);
+  });
+}
+
+const bin = (name) => join(top, "node_modules", ".bin", name);
+if (only === undefined) {
+  const folders = ["src", "scripts", "bin", "examples"].filter((folder) => existsSync(join(top, folder)));
+  await run.step("lint", bin("biome"), ["lint", "--error-on-warnings", ...folders]);
+  await run.step("types: cluster and dmapi are pure", bin("tsc"), ["-p", join(top, "tsconfig.pure.json")]);
+}
+const isBuilt = await run.step("types", bin("tsc"), ["-p", top]);
+if (isBuilt) {
+  const all = testFiles(top).filter((file) => only === undefined || file.includes(only));
+  const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
+  const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
+  const units = all.filter((file) => !isAcceptance(file));
+  await run.files("unit tests", units, { concurrency: 2, limitMs: isLong ? 20 * minute : minute, env });
+  const simulator = join(top, "dist", "simulator", "main.js");
+  if (only === undefined && existsSync(simulator)) {
+    const seeds = isLong ? "5000" : "500";
+    await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds], { limitMs: isLong ? 30 * minute : minute });
+  }
+  const acceptance = all.filter(isAcceptance);
+  await run.files("acceptance tests", acceptance, { concurrency: 2, limitMs: isLong ? 30 * minute : 110_000, env });
+}
+run.checkNothingLeft();
+process.exit(run.finish());
