@@ -1,0 +1,56 @@
+/**
+ * Self-describing file contents: from any 512-byte block one can tell which file, which version and which place it
+ * should have, so that a hole, a mixture or a lost update shows in a single read.
+ *
+ * Layout of a block: file u32, version u32, block u32, magic u32, then bytes derived from these. A last block may be short.
+ * Version 0 does not exist, and the magic is not zero, so a hole never looks like content.
+ */
+export const BLOCK_BYTES = 512;
+const MAGIC = 0x51_75_1c_e5;
+
+export function fillContent(target: Buffer, file: number, version: number, firstBlock: number): void {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  for (let at = 0, index = firstBlock; at < target.length; at += BLOCK_BYTES, index++) {
+    makeBlock(block, file, version, index);
+    block.copy(target, at, 0, Math.min(BLOCK_BYTES, target.length - at));
+  }
+}
+
+function makeBlock(block: Buffer, file: number, version: number, index: number): void {
+  block.writeUInt32LE(file, 0);
+  block.writeUInt32LE(version, 4);
+  block.writeUInt32LE(index, 8);
+  block.writeUInt32LE(MAGIC, 12);
+  let state = (Math.imul(file + 1, 0x9e3779b1) ^ Math.imul(version, 0x85ebca6b) ^ Math.imul(index + 1, 0xc2b2ae35)) >>> 0;
+  for (let at = 16; at < BLOCK_BYTES; at += 4) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    block.writeUInt32LE(state, at);
+  }
+}
+
+export interface Sighting {
+  /** Versions seen, each with the first block that had it. */
+  readonly versions: ReadonlyMap<number, number>;
+  /** What is wrong with the bytes themselves, if anything. */
+  readonly wrong?: string;
+}
+
+/** Reads what version each block of `bytes` has; `bytes` begins at block `firstBlock`. */
+export function inspectContent(bytes: Uint8Array, file: number, firstBlock: number): Sighting {
+  const versions = new Map<number, number>();
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const expected = Buffer.alloc(BLOCK_BYTES);
+  for (let at = 0, index = firstBlock; at < buffer.length; at += BLOCK_BYTES, index++) {
+    const length = Math.min(BLOCK_BYTES, buffer.length - at);
+    if (length < 16) break; // too short to tell the version; its neighbours do
+    const version = buffer.readUInt32LE(at + 4);
+    makeBlock(expected, file, version, index);
+    if (version === 0 || expected.compare(buffer, at, at + length, 0, length) !== 0) {
+      const isZero = buffer.subarray(at, at + length).every((byte) => byte === 0);
+      const head = buffer.subarray(at, at + 16).toString("hex");
+      return { versions, wrong: `file ${file} block ${index}: ${isZero ? "ZEROS" : `garbled (${head})`}` };
+    }
+    if (!versions.has(version)) versions.set(version, index);
+  }
+  return { versions };
+}
