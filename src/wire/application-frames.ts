@@ -72,9 +72,15 @@ export function decodeToApplication(body: Uint8Array): FrameToApplication {
 
 /** Cuts a stream of bytes into frame bodies. @throws FrameError on a length beyond the limit, before it allocates. */
 export class FrameSplitter {
+  /** May be changed between two frames: strangers get less than those who have shown who they are. */
+  lengthMax: number;
   #pending: Buffer[] = [];
   #pendingLength = 0;
   #wanted = -1;
+
+  constructor(lengthMax: number = FRAME_LENGTH_MAX) {
+    this.lengthMax = lengthMax;
+  }
 
   push(chunk: Buffer): Buffer[] {
     this.#pending.push(chunk);
@@ -84,7 +90,7 @@ export class FrameSplitter {
       if (this.#wanted < 0) {
         if (this.#pendingLength < LENGTH_BYTES) return bodies;
         this.#wanted = this.#take(LENGTH_BYTES).readUInt32BE(0);
-        if (this.#wanted > FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${this.#wanted} bytes; at most ${FRAME_LENGTH_MAX} are allowed`);
+        if (this.#wanted > this.lengthMax) throw new FrameError(`a frame of ${this.#wanted} bytes; at most ${this.lengthMax} are allowed`);
       }
       if (this.#pendingLength < this.#wanted) return bodies;
       bodies.push(this.#take(this.#wanted));

@@ -1,0 +1,200 @@
+/**
+ * One TCP connection between two daemons: its handshake, then pings from the dialer, pongs from the acceptor, and frames
+ * from the dialer. Anything unexpected ends it with a reason in plain words; the daemon goes on.
+ *
+ *   dialer    awaits-challenge --challenge/send hello--> awaits-welcome --welcome--> open
+ *   acceptor  (send challenge) awaits-hello --hello/send welcome--> open
+ *   any state --refused, wrong message, silence, socket closed--> closed
+ *
+ * Source    safety C7, C9.
+ */
+import { connect, type Socket } from "node:net";
+import type { Frame } from "../cluster/messages.js";
+import type { Incarnation, NodeId } from "../dmapi/ids.js";
+import { FrameError, FrameSplitter } from "./application-frames.js";
+import {
+  type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
+  NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, NODE_PROTOCOL_VERSION, proofOf, type Welcome,
+} from "./node-frames.js";
+
+/** Who this end is; a fresh nonce for each connection. */
+export interface Identity {
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  readonly key: Uint8Array;
+  readonly nonce: Uint8Array;
+}
+export interface PeerHandlers {
+  /** Fault injection: whether what comes from, or goes to, that peer passes. */
+  mayHear(peer: NodeId): boolean;
+  maySay(peer: NodeId): boolean;
+  opened(peer: NodeId, incarnation: Incarnation): void;
+  frame(frame: Frame): void;
+  /** Once, also when it never opened. */
+  closed(why: string): void;
+}
+export interface PeerConnection {
+  send(message: LinkMessage): void;
+  beat(nowMs: number, wasAsleep: boolean, silenceMs: number): void;
+  destroy(why: string): void;
+}
+
+export function dialPeer(at: { host: string; port: number }, peer: NodeId, identity: Identity, handlers: PeerHandlers): PeerConnection {
+  return new Connection(connect({ ...at, noDelay: true }), identity, handlers, peer);
+}
+export function acceptPeer(socket: Socket, identity: Identity, handlers: PeerHandlers): PeerConnection {
+  const connection = new Connection(socket, identity, handlers, undefined);
+  connection.send({ kind: "challenge", magic: NODE_PROTOCOL_MAGIC, version: NODE_PROTOCOL_VERSION, nonce: identity.nonce });
+  return connection;
+}
+
+class Connection implements PeerConnection {
+  readonly #socket: Socket;
+  readonly #identity: Identity;
+  readonly #handlers: PeerHandlers;
+  readonly #isDialer: boolean;
+  readonly #splitter = new FrameSplitter(HANDSHAKE_LENGTH_MAX);
+  #peer: NodeId | undefined;
+  #state: "awaits-challenge" | "awaits-welcome" | "awaits-hello" | "open" | "closed";
+  #challenge: Challenge | undefined;
+  #lastHeardMs = performance.now();
+  #pings = 0;
+  #why = "closed by the other side";
+
+  constructor(socket: Socket, identity: Identity, handlers: PeerHandlers, peer: NodeId | undefined) {
+    this.#socket = socket;
+    this.#identity = identity;
+    this.#handlers = handlers;
+    this.#peer = peer;
+    this.#isDialer = peer !== undefined;
+    this.#state = this.#isDialer ? "awaits-challenge" : "awaits-hello";
+    socket.on("data", (chunk) => this.#received(chunk));
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.#why = error.code ?? error.message;
+    });
+    socket.on("close", () => this.#close());
+  }
+
+  send(message: LinkMessage): void {
+    if (this.#state === "closed" || this.#socket.destroyed) return;
+    if (this.#peer !== undefined && !this.#handlers.maySay(this.#peer)) return;
+    this.#socket.write(encodeLinkMessage(message));
+  }
+
+  beat(nowMs: number, wasAsleep: boolean, silenceMs: number): void {
+    if (wasAsleep) this.#lastHeardMs = nowMs;
+    if (nowMs - this.#lastHeardMs > silenceMs) {
+      const what = this.#state === "open" ? "nothing heard" : "no handshake";
+      this.destroy(`${what} for ${Math.round(nowMs - this.#lastHeardMs)} ms`);
+    } else if (this.#isDialer && this.#state === "open") {
+      this.send({ kind: "ping", count: ++this.#pings });
+    }
+  }
+
+  destroy(why: string): void {
+    if (this.#state === "closed") return;
+    this.#why = why;
+    this.#socket.destroy();
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#handlers.closed(this.#why);
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#peer !== undefined && !this.#handlers.mayHear(this.#peer)) return;
+    this.#lastHeardMs = performance.now();
+    try {
+      for (const body of this.#splitter.push(chunk)) {
+        if (this.#state === "closed") return;
+        this.#take(decodeLinkMessage(body));
+      }
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.destroy(`refused: ${error.message}`);
+    }
+  }
+
+  #take(message: LinkMessage): void {
+    switch (message.kind) {
+      case "challenge":
+        return this.#state === "awaits-challenge" ? this.#challenged(message) : this.#unexpected(message);
+      case "hello":
+        return this.#state === "awaits-hello" ? this.#greeted(message) : this.#unexpected(message);
+      case "welcome":
+        return this.#state === "awaits-welcome" ? this.#welcomed(message) : this.#unexpected(message);
+      case "refused":
+        return this.destroy(`turned away: ${message.reason}`);
+      case "ping":
+        return this.#state === "open" && !this.#isDialer ? this.send({ kind: "pong", count: message.count }) : this.#unexpected(message);
+      case "pong":
+        return this.#state === "open" && this.#isDialer ? undefined : this.#unexpected(message);
+      case "frame":
+        if (this.#state !== "open") return this.#unexpected(message);
+        if (message.frame.from !== this.#peer) return this.destroy(`refused: a frame from ${message.frame.from} on the connection of ${this.#peer}`);
+        return this.#handlers.frame(message.frame);
+    }
+  }
+
+  #challenged(challenge: Challenge): void {
+    if (!this.#speaksSame(challenge)) return;
+    this.#challenge = challenge;
+    this.#state = "awaits-welcome";
+    const { cluster, node, incarnation, key, nonce } = this.#identity;
+    const peer = this.#peer!;
+    const proof = proofOf(key, "dialer", { cluster, node, incarnation, peer, dialerNonce: nonce, acceptorNonce: challenge.nonce });
+    this.send({ kind: "hello", magic: NODE_PROTOCOL_MAGIC, version: NODE_PROTOCOL_VERSION, cluster, node, incarnation, peer, nonce, proof });
+  }
+
+  #greeted(hello: Hello): void {
+    if (!this.#speaksSame(hello)) return;
+    const { cluster, node, incarnation, key, nonce } = this.#identity;
+    if (hello.cluster !== cluster) return this.#refuse(`this is cluster ${cluster}, not ${hello.cluster}`);
+    if (hello.peer !== node) return this.#refuse(`this is node ${node}, not ${hello.peer}`);
+    const nonces = { dialerNonce: hello.nonce, acceptorNonce: nonce };
+    const expected = proofOf(key, "dialer", { cluster, node: hello.node, incarnation: hello.incarnation, peer: node, ...nonces });
+    if (!isSameProof(expected, hello.proof)) return this.#refuse(`whoever says to be ${hello.node} does not know the cluster's key`);
+    if (!this.#handlers.mayHear(hello.node)) return; // a black hole answers nothing
+    this.#peer = hello.node;
+    const proof = proofOf(key, "acceptor", { cluster, node, incarnation, peer: hello.node, ...nonces });
+    this.send({ kind: "welcome", node, incarnation, proof });
+    this.#open(hello.incarnation);
+  }
+
+  #welcomed(welcome: Welcome): void {
+    const { cluster, node, key, nonce } = this.#identity;
+    if (welcome.node !== this.#peer) return this.destroy(`refused: ${welcome.node} answers at the address of ${this.#peer}`);
+    const says = { cluster, node: welcome.node, incarnation: welcome.incarnation, peer: node };
+    const expected = proofOf(key, "acceptor", { ...says, dialerNonce: nonce, acceptorNonce: this.#challenge!.nonce });
+    if (!isSameProof(expected, welcome.proof)) return this.destroy("refused: the other side does not know the cluster's key");
+    this.#open(welcome.incarnation);
+  }
+
+  #open(incarnation: Incarnation): void {
+    this.#state = "open";
+    this.#splitter.lengthMax = NODE_FRAME_LENGTH_MAX;
+    this.#handlers.opened(this.#peer!, incarnation);
+  }
+
+  #speaksSame(message: Challenge | Hello): boolean {
+    if (message.magic === NODE_PROTOCOL_MAGIC && message.version === NODE_PROTOCOL_VERSION) return true;
+    this.#refuse(`protocol ${message.magic.slice(0, 20)} ${message.version}; this is ${NODE_PROTOCOL_MAGIC} ${NODE_PROTOCOL_VERSION}`);
+    return false;
+  }
+
+  /** Tells the other side why, then ends. */
+  #refuse(reason: string): void {
+    this.#why = `refused: ${reason}`;
+    this.#socket.end(encodeLinkMessage({ kind: "refused", reason }));
+    this.#socket.destroySoon();
+    this.#close();
+  }
+
+  #unexpected(message: LinkMessage): void {
+    this.destroy(`refused: ${message.kind} in state ${this.#state}`);
+  }
+}
