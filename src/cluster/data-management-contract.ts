@@ -4,7 +4,7 @@
  */
 import type { DmFailure } from "../dmapi/errors.js";
 import type { NodeId, RequestId } from "../dmapi/ids.js";
-import type { EventMessageBetweenNodes, RightsMessage, RoundMessage } from "./messages.js";
+import type { EventMessageBetweenNodes, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
 import type { NodeEffect, NodeInput } from "./node-contract.js";
 import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry-document.js";
 import type { View } from "./view-document.js";
@@ -17,6 +17,9 @@ type PassedOn = Extract<
       | "fence-drained" | "round-drained" | "round-wanted" | "volume-done" | "fs-attached" | "time-passed";
   }
 >;
+
+/** Goes to the view's manager when a session hosted here is "closing"; told again to each new manager. */
+export type ClosingChecked = Extract<RegistryMessage, { kind: "closing-checked" }>;
 
 export type DataManagementInput =
   | PassedOn
@@ -43,7 +46,7 @@ export type DataManagementEffect =
       }
     >
   /** Through the stream of that member; `to` may be this node itself, then it comes back as `message-received`. */
-  | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage }
+  | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | ClosingChecked }
   /** To whoever is manager, resent to a new one until answered; comes back as `manager-answered`. */
   | { readonly kind: "ask-manager"; readonly request: RequestId; readonly call: ManagerCall };
 

@@ -70,6 +70,7 @@ export type RightsMessage =
   | { readonly kind: "right-wanted"; readonly request: RequestId; readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly wait: boolean; readonly isUpgrade: boolean; readonly isManaged: boolean }
   | { readonly kind: "right-granted"; readonly request: RequestId; readonly handle: Handle; readonly holder: string; readonly right: Right; readonly view: number }
   | { readonly kind: "right-refused"; readonly request: RequestId; readonly failure: DmFailure }
+  /** `right` is what the holder keeps: "null", or "shared" after a downgrade. */
   | { readonly kind: "right-released"; readonly handle: Handle; readonly holder: string; readonly right: Right }
   | { readonly kind: "right-unwanted"; readonly request: RequestId; readonly handle: Handle }
   | { readonly kind: "interest-wanted"; readonly handle: Handle }
@@ -79,7 +80,7 @@ export type RightsMessage =
   | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
   | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   /** After a view change, to each member as the new server of some objects: what this node holds, wants and has interest in. */
-  | { readonly kind: "rights-reported"; readonly view: number; readonly holds: readonly { readonly handle: Handle; readonly holder: string; readonly right: Right }[]; readonly interests: readonly Handle[] };
+  | { readonly kind: "rights-reported"; readonly view: number; readonly holds: readonly { readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly isManaged: boolean }[]; readonly interests: readonly Handle[] };
 
 /** Asking every member that mounts a file system, and waiting until each has drained (safety C4). */
 export type RoundMessage =

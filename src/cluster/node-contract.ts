@@ -43,8 +43,8 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "link-up"; readonly peer: NodeId; readonly incarnation: Incarnation }
   | { readonly kind: "link-down"; readonly peer: NodeId }
   | { readonly kind: "frame-received"; readonly frame: Frame }
-  /** An application's call; `client` names its connection. */
-  | { readonly kind: "call-made"; readonly call: number; readonly client: number; readonly name: CallName; readonly args: unknown }
+  /** An application's call; `client` names its connection, `pid` its process where the socket tells (safety M1). */
+  | { readonly kind: "call-made"; readonly call: number; readonly client: number; readonly name: CallName; readonly args: unknown; readonly pid?: number }
   | { readonly kind: "call-abandoned"; readonly call: number }
   | { readonly kind: "client-gone"; readonly client: number }
   | { readonly kind: "event-held"; readonly held: HeldEvent }
@@ -93,6 +93,8 @@ export interface NodeOptions {
   readonly preference: number;
   readonly incarnation: Incarnation;
   readonly timeouts: NodeTimeouts;
+  /** File systems whose mount fails (EIO) unless a session takes the mount event; all others mount without one. */
+  readonly mountEventsRequired?: readonly FsName[];
 }
 export interface NodeTimeouts {
   /** A link that is down this long between two living members is reported as not reaching. */
