@@ -1,0 +1,120 @@
+/**
+ * A session: the name under which an application gets events and acts on objects. It belongs to its node, not to this
+ * process: it outlives the application until destroyed, and another process may take it up.
+ *
+ * Owns      events received but not yet handed to the loop.
+ * Source    XDSM C429 sessions, dm_get_events; requirements R1, R2, R6, R13, R14.
+ */
+import { DmError } from "../dmapi/errors.js";
+import type { EventMessage, EventType } from "../dmapi/events.js";
+import type { FsName, GroupName, Handle, SessionId, Token } from "../dmapi/ids.js";
+import type { DispositionEntry, SessionEntry } from "../dmapi/status.js";
+import type { Connection } from "./connection.js";
+import { type Event, receivedEvent } from "./events.js";
+import type { InvisibleFile } from "./invisible-file.js";
+import { ManagedObject } from "./managed-object.js";
+import { OutstandingToken } from "./rights.js";
+
+export interface EventsOptions {
+  /** Ends the loop; what was received meanwhile is kept for the next loop on this session. */
+  readonly signal?: AbortSignal;
+  /** At most so many in one call to the daemon. */
+  readonly max?: number;
+}
+
+export class Session {
+  readonly connection: Connection;
+  readonly id: SessionId;
+  #info: string;
+  readonly #received: EventMessage[] = [];
+
+  constructor(connection: Connection, id: SessionId, info: string) {
+    this.connection = connection;
+    this.id = id;
+    this.#info = info;
+  }
+  get info(): string {
+    return this.#info;
+  }
+  query(): Promise<SessionEntry> {
+    return this.connection.call("session.query", { session: this.id });
+  }
+  async modify(info: string): Promise<void> {
+    await this.connection.call("session.modify", { session: this.id, info });
+    this.#info = info;
+  }
+  /** @throws DmError EBUSY events are outstanding or queued. */
+  async destroy(): Promise<void> {
+    await this.connection.call("session.destroy", { session: this.id });
+  }
+
+  /** The complete set of events of that file system which come to this session ("global" for mounts), from any node. */
+  async setDisposition(fs: string, events: readonly EventType[], options: { group?: string } = {}): Promise<void> {
+    const owner = options.group === undefined ? { session: this.id } : { group: options.group as GroupName };
+    await this.connection.call("disposition.set", { ...owner, fs: fs as FsName | "global", events });
+  }
+  dispositions(): Promise<readonly DispositionEntry[]> {
+    return this.connection.call("disposition.list", { session: this.id });
+  }
+
+  /** Events in order, until the signal ends the loop. @throws DmError ENOTREADY the daemon is gone; EINVAL the session is. */
+  async *events(options: EventsOptions = {}): AsyncGenerator<Event, void, undefined> {
+    const isStopped = () => options.signal?.aborted === true;
+    while (!isStopped()) {
+      const next = this.#received.shift();
+      if (next !== undefined) {
+        yield receivedEvent(this, next);
+        continue;
+      }
+      try {
+        this.#received.push(...(await this.#get(options)));
+      } catch (error) {
+        if (error instanceof DmError && error.code === "EINTR" && isStopped()) return;
+        throw error;
+      }
+    }
+  }
+  /** What is queued, waiting up to `waitMs` for a first one; an empty list when there is none. */
+  async getEvents(options: { max?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<Event[]> {
+    if (this.#received.length === 0) {
+      try {
+        this.#received.push(...(await this.#get({ waitMs: 0, ...options })));
+      } catch (error) {
+        if (!(error instanceof DmError) || error.code !== "EAGAIN") throw error;
+      }
+    }
+    return this.#received.splice(0, options.max ?? this.#received.length).map((message) => receivedEvent(this, message));
+  }
+  #get(options: { max?: number; waitMs?: number; signal?: AbortSignal }): Promise<readonly EventMessage[]> {
+    const { max, waitMs, signal } = options;
+    const limits = { ...(max === undefined ? {} : { max }), ...(waitMs === undefined ? {} : { waitMs }) };
+    const whenLate = (result: unknown) => this.#received.push(...(result as EventMessage[]));
+    return this.connection.call("event.get", { session: this.id, ...limits }, { whenLate, ...(signal === undefined ? {} : { signal }) });
+  }
+
+  /** Tokens of events delivered but not answered, also to another process. XDSM dm_getall_tokens. */
+  tokens(): Promise<readonly Token[]> {
+    return this.connection.call("token.list", { session: this.id });
+  }
+  /** The event of an outstanding token again: the tool after a crash of the application. @throws DmError ESRCH, EINVAL */
+  async findEvent(token: Token): Promise<Event> {
+    return receivedEvent(this, await this.connection.call("event.find", { session: this.id, token }));
+  }
+  /** An event of our own that is outstanding at once: a token to hold rights with. `data` comes back by `findEvent`. */
+  async createUserEvent(data: Uint8Array): Promise<OutstandingToken> {
+    const { token } = await this.connection.call("userevent.create", { session: this.id, data });
+    return new OutstandingToken(this, token);
+  }
+  async moveEvent(token: Token, target: SessionId): Promise<Token> {
+    return (await this.connection.call("event.move", { session: this.id, token, target })).token;
+  }
+
+  /** The object's calls; with a token they use its rights, without they take what they need for their own duration. */
+  object(handle: Handle, token?: Token | OutstandingToken): ManagedObject {
+    return new ManagedObject(this, handle, token instanceof OutstandingToken ? token.token : token);
+  }
+  /** A descriptor for invisible I/O at the file system's own speed. See `ManagedObject.openInvisible`. */
+  openInvisible(handle: Handle, options: { mode: "read" | "exclusive"; token?: Token; waitMs?: number }): Promise<InvisibleFile> {
+    return this.object(handle, options.token).openInvisible(options);
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * An application's end of the connection to its daemon: many calls at once, answered in any order.
+ *
+ * A lost connection fails every call under way with ENOTREADY and stays lost: connecting again is the caller's decision,
+ * since only the caller knows which of its calls may be made twice.
+ *
+ * Owns      the socket, calls under way.
+ * Not here  what the calls mean (dmapi/calls.ts), descriptors (client/invisible-file.ts).
+ */
+import { createConnection, type Socket } from "node:net";
+import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
+import { DmError } from "../dmapi/errors.js";
+import { decodeToApplication, encodeToDaemon, FrameSplitter } from "./application-frames.js";
+
+interface CallUnderWay {
+  readonly name: string;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+export interface CallOptions {
+  /** Gives the call up: the daemon is told, the call fails with EINTR. */
+  readonly signal?: AbortSignal;
+  /** A result that came although the call was given up (events must not be lost with it). */
+  readonly whenLate?: (result: unknown) => void;
+}
+
+export class ApplicationClient {
+  readonly path: string;
+  readonly #socket: Socket;
+  readonly #splitter = new FrameSplitter();
+  readonly #underWay = new Map<number, CallUnderWay>();
+  #nextId = 1;
+  #lost: DmError | undefined;
+  #whenLost: (() => void)[] = [];
+
+  private constructor(path: string, socket: Socket) {
+    this.path = path;
+    this.#socket = socket;
+    socket.on("data", (chunk) => this.#receive(chunk));
+    socket.on("error", (error) => this.#lose(`the daemon at ${path} is gone: ${error.message}`));
+    socket.on("close", () => this.#lose(`the daemon at ${path} closed the connection`));
+  }
+
+  /** @throws DmError ENOTREADY nobody listens there; EACCES the socket is not for this user. */
+  static connect(path: string): Promise<ApplicationClient> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(path);
+      const failed = (error: NodeJS.ErrnoException) => {
+        const code = error.code === "EACCES" || error.code === "EPERM" ? "EACCES" : "ENOTREADY";
+        reject(new DmError(code, "connect", `no daemon answers at ${path}: ${error.message}`, { cause: error }));
+      };
+      socket.once("error", failed);
+      socket.once("connect", () => {
+        socket.off("error", failed);
+        resolve(new ApplicationClient(path, socket));
+      });
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#lost === undefined;
+  }
+
+  /** @throws DmError with the daemon's code; ENOTREADY when the connection is or gets lost; EINTR when given up. */
+  call<N extends CallName>(name: N, args: ArgsOf<N>, options: CallOptions = {}): Promise<ResultOf<N>> {
+    if (this.#lost !== undefined) return Promise.reject(new DmError("ENOTREADY", name, this.#lost.message));
+    if (options.signal?.aborted === true) return Promise.reject(new DmError("EINTR", name, "given up before it was made"));
+    const id = this.#nextId++;
+    return new Promise<ResultOf<N>>((resolve, reject) => {
+      const giveUp = () => this.#abandon(id, options.whenLate);
+      const settle = () => options.signal?.removeEventListener("abort", giveUp);
+      this.#underWay.set(id, {
+        name,
+        resolve: (result) => {
+          settle();
+          resolve(result as ResultOf<N>);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      });
+      options.signal?.addEventListener("abort", giveUp, { once: true });
+      let bytes: Buffer;
+      try {
+        bytes = encodeToDaemon({ kind: "call", id, name, args: args as Readonly<Record<string, unknown>> });
+      } catch (error) {
+        this.#underWay.get(id)?.reject(new DmError("E2BIG", name, "the arguments do not fit in a frame", { cause: error }));
+        this.#underWay.delete(id);
+        return;
+      }
+      this.#socket.write(bytes);
+    });
+  }
+
+  /** Called once, when the connection is lost or closed. */
+  whenLost(tell: () => void): void {
+    if (this.#lost === undefined) this.#whenLost.push(tell);
+    else tell();
+  }
+
+  close(): void {
+    this.#lose("the connection was closed by this application");
+    this.#socket.destroy();
+  }
+
+  #abandon(id: number, whenLate: CallOptions["whenLate"]): void {
+    const call = this.#underWay.get(id);
+    if (call === undefined) return;
+    this.#socket.write(encodeToDaemon({ kind: "abandon", id }));
+    this.#underWay.set(id, { name: call.name, resolve: (result) => whenLate?.(result), reject: () => {} });
+    call.reject(new DmError("EINTR", call.name, "given up"));
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const body of this.#splitter.push(chunk)) this.#settle(body);
+    } catch (error) {
+      this.#lose(`the daemon at ${this.path} sent no proper frame: ${error instanceof Error ? error.message : String(error)}`);
+      this.#socket.destroy();
+    }
+  }
+
+  #settle(body: Buffer): void {
+    const frame = decodeToApplication(body);
+    const call = this.#underWay.get(frame.id);
+    if (call === undefined) return; // answered twice, or never asked: nobody waits for it
+    this.#underWay.delete(frame.id);
+    if (frame.kind === "result") call.resolve(frame.result);
+    else call.reject(new DmError(frame.failure.code, call.name, frame.failure.message));
+  }
+
+  #lose(why: string): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = new DmError("ENOTREADY", "connection", why);
+    const calls = [...this.#underWay.values()];
+    this.#underWay.clear();
+    for (const call of calls) call.reject(new DmError("ENOTREADY", call.name, why));
+    for (const tell of this.#whenLost.splice(0)) tell();
+  }
+}
