@@ -35,7 +35,8 @@ export type VolumeJob =
   | { readonly kind: "mount"; readonly fs: FsName; readonly mountpoint: string }
   | { readonly kind: "unmount"; readonly fs: FsName; readonly isForced: boolean };
 export type VolumeResult =
-  | { readonly kind: "ok"; readonly result: unknown; readonly record?: FileRecord | null; readonly round?: RoundWork }
+  /** `round`: every member must have drained before the call is answered. `announcement`: told to them, nobody waits (cleared regions). */
+  | { readonly kind: "ok"; readonly result: unknown; readonly record?: FileRecord | null; readonly round?: RoundWork; readonly announcement?: RoundWork }
   | { readonly kind: "failed"; readonly failure: DmFailure };
 
 export type NodeInput = { readonly atMs: number } & (

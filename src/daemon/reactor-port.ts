@@ -47,7 +47,7 @@ export interface ReactorOptions {
   readonly backing: string;
   readonly mountpoint: string;
   readonly mode: "fast" | "exact";
-  /** Hexadecimal; seals handles (daemon/handle-seal.ts). */
+  /** Hexadecimal; seals handles (volume/handle-seal.ts). */
   readonly clusterKey: string;
   readonly fsid: string;
   readonly node: string;

@@ -115,7 +115,10 @@ export interface Calls {
    * `expectMark`: refused with ECANCELED unless the mark still is that nonce; `expect`: unless size and mtime are those.
    */
   "record.change": { args: ObjectArgs & { guard?: number; change: RecordChange; expectMark?: string; expect?: { size: number; mtimeNs: bigint } }; result: { generation: number } };
-  /** Creates the mark (safety C3 step 1): guard for a moment, every member flushes. ECANCELED-proof nonce comes back. EBUSY: a writer cannot be stopped. */
+  /**
+   * Creates the mark (safety C3 step 1): first every member flushes and gives its guard back (a "flush" round, before the
+   * volume job), then the guard is taken for a moment. EBUSY: a writer took it again or cannot be stopped; flush and try again.
+   */
   "mark.create": { args: ObjectArgs; result: { nonce: string; size: number; mtimeNs: bigint } };
   "mark.check": { args: ObjectArgs & { nonce: string }; result: { isUnbroken: boolean } };
   "mark.remove": { args: ObjectArgs & { nonce: string }; result: Record<string, never> };

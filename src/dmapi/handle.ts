@@ -5,7 +5,7 @@
  * (4 to 24), keyed checksum 8. Text form: lower-case hexadecimal of that. "global" is the global handle.
  * The checksum is made by the daemon's edge with the cluster's key; the application group cannot forge one (safety H6).
  *
- * Not here  the keyed checksum (needs node:crypto; daemon/handle-seal.ts), opening (volume/).
+ * Not here  the keyed checksum (needs node:crypto; volume/handle-seal.ts), opening (volume/).
  * Source    XDSM C429 handles; name_to_handle_at(2).
  */
 import type { Handle } from "./ids.js";
