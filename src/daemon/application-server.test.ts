@@ -10,7 +10,7 @@ import { decodeToApplication, encodeToDaemon, FrameSplitter, type FrameToApplica
 import { ApplicationServer, CALLS_PER_CLIENT_MAX, refusalOf } from "./application-server.js";
 import { faultOf } from "./call-arguments.js";
 import { DescriptorDoor } from "./descriptor-door.js";
-import { HandleSeal } from "./handle-seal.js";
+import { HandleSeal } from "../volume/handle-seal.js";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

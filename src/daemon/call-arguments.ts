@@ -11,7 +11,7 @@ import { type DmFailure, errnoOf } from "../dmapi/errors.js";
 import { eventTypes } from "../dmapi/events.js";
 import { GLOBAL_HANDLE, parseHandle } from "../dmapi/handle.js";
 import { type Handle, NAME_PATTERN } from "../dmapi/ids.js";
-import type { HandleSeal } from "./handle-seal.js";
+import type { HandleSeal } from "../volume/handle-seal.js";
 
 const name = z.string().regex(NAME_PATTERN);
 const count = z.int().min(0);
