@@ -120,23 +120,21 @@ class Connection implements PeerConnection {
   }
 
   #take(message: LinkMessage): void {
-    switch (message.kind) {
-      case "challenge":
-        return this.#state === "awaits-challenge" ? this.#challenged(message) : this.#unexpected(message);
-      case "hello":
-        return this.#state === "awaits-hello" ? this.#greeted(message) : this.#unexpected(message);
-      case "welcome":
-        return this.#state === "awaits-welcome" ? this.#welcomed(message) : this.#unexpected(message);
-      case "refused":
-        return this.destroy(`turned away: ${message.reason}`);
-      case "ping":
-        return this.#state === "open" && !this.#isDialer ? this.send({ kind: "pong", count: message.count }) : this.#unexpected(message);
-      case "pong":
-        return this.#state === "open" && this.#isDialer ? undefined : this.#unexpected(message);
-      case "frame":
-        if (this.#state !== "open") return this.#unexpected(message);
-        if (message.frame.from !== this.#peer) return this.destroy(`refused: a frame from ${message.frame.from} on the connection of ${this.#peer}`);
-        return this.#handlers.frame(message.frame);
+    if (message.kind === "refused") {
+      this.destroy(`turned away: ${message.reason}`);
+    } else if (message.kind === "challenge" && this.#state === "awaits-challenge") {
+      this.#challenged(message);
+    } else if (message.kind === "hello" && this.#state === "awaits-hello") {
+      this.#greeted(message);
+    } else if (message.kind === "welcome" && this.#state === "awaits-welcome") {
+      this.#welcomed(message);
+    } else if (message.kind === "ping" && this.#state === "open" && !this.#isDialer) {
+      this.send({ kind: "pong", count: message.count });
+    } else if (message.kind === "frame" && this.#state === "open") {
+      if (message.frame.from === this.#peer) this.#handlers.frame(message.frame);
+      else this.destroy(`refused: a frame from ${message.frame.from} on the connection of ${this.#peer}`);
+    } else if (message.kind !== "pong" || this.#state !== "open" || !this.#isDialer) {
+      this.destroy(`refused: ${message.kind} in state ${this.#state}`);
     }
   }
 
@@ -153,25 +151,29 @@ class Connection implements PeerConnection {
   #greeted(hello: Hello): void {
     if (!this.#speaksSame(hello)) return;
     const { cluster, node, incarnation, key, nonce } = this.#identity;
-    if (hello.cluster !== cluster) return this.#refuse(`this is cluster ${cluster}, not ${hello.cluster}`);
-    if (hello.peer !== node) return this.#refuse(`this is node ${node}, not ${hello.peer}`);
     const nonces = { dialerNonce: hello.nonce, acceptorNonce: nonce };
     const expected = proofOf(key, "dialer", { cluster, node: hello.node, incarnation: hello.incarnation, peer: node, ...nonces });
-    if (!isSameProof(expected, hello.proof)) return this.#refuse(`whoever says to be ${hello.node} does not know the cluster's key`);
-    if (!this.#handlers.mayHear(hello.node)) return; // a black hole answers nothing
-    this.#peer = hello.node;
-    const proof = proofOf(key, "acceptor", { cluster, node, incarnation, peer: hello.node, ...nonces });
-    this.send({ kind: "welcome", node, incarnation, proof });
-    this.#open(hello.incarnation);
+    if (hello.cluster !== cluster) {
+      this.#refuse(`this is cluster ${cluster}, not ${hello.cluster}`);
+    } else if (hello.peer !== node) {
+      this.#refuse(`this is node ${node}, not ${hello.peer}`);
+    } else if (!isSameProof(expected, hello.proof)) {
+      this.#refuse(`whoever says to be ${hello.node} does not know the cluster's key`);
+    } else if (this.#handlers.mayHear(hello.node)) {
+      this.#peer = hello.node;
+      const proof = proofOf(key, "acceptor", { cluster, node, incarnation, peer: hello.node, ...nonces });
+      this.send({ kind: "welcome", node, incarnation, proof });
+      this.#open(hello.incarnation);
+    } // else a black hole, which answers nothing
   }
 
   #welcomed(welcome: Welcome): void {
     const { cluster, node, key, nonce } = this.#identity;
-    if (welcome.node !== this.#peer) return this.destroy(`refused: ${welcome.node} answers at the address of ${this.#peer}`);
     const says = { cluster, node: welcome.node, incarnation: welcome.incarnation, peer: node };
     const expected = proofOf(key, "acceptor", { ...says, dialerNonce: nonce, acceptorNonce: this.#challenge!.nonce });
-    if (!isSameProof(expected, welcome.proof)) return this.destroy("refused: the other side does not know the cluster's key");
-    this.#open(welcome.incarnation);
+    if (welcome.node !== this.#peer) this.destroy(`refused: ${welcome.node} answers at the address of ${this.#peer}`);
+    else if (!isSameProof(expected, welcome.proof)) this.destroy("refused: the other side does not know the cluster's key");
+    else this.#open(welcome.incarnation);
   }
 
   #open(incarnation: Incarnation): void {
@@ -192,9 +194,5 @@ class Connection implements PeerConnection {
     this.#socket.end(encodeLinkMessage({ kind: "refused", reason }));
     this.#socket.destroySoon();
     this.#close();
-  }
-
-  #unexpected(message: LinkMessage): void {
-    this.destroy(`refused: ${message.kind} in state ${this.#state}`);
   }
 }

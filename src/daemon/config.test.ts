@@ -1,0 +1,52 @@
+/** node.yaml: every fault is told with its key, the value found and what is allowed. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError, parseConfig, readConfig } from "./config.js";
+
+const good = `
+cluster: demo
+node: a
+address: 127.0.0.1:7801
+socket: /run/sluice/a.sock
+coordination: { directory: /srv/coordination }
+fileSystems:
+  - { name: fs1, backing: /srv/fs1/, mountpoint: /mnt/fs1 }
+timeouts: { ownerTimeoutMs: 5000 }
+`;
+
+test("a small file is enough; the rest has defaults", () => {
+  const config = parseConfig(good, "node.yaml");
+  assert.equal(config.coordination.driver, "shared-volume");
+  assert.deepEqual(config.fileSystems[0], {
+    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", autoMount: true, mountEvents: "optional", dataEventRetry: 2,
+  });
+  assert.equal(config.timeouts.ownerTimeoutMs, 5000);
+  assert.equal(config.timeouts.linkGraceMs, 2000);
+  assert.equal(config.eligible, true);
+});
+
+const faults: readonly [string, (text: string) => string, RegExp][] = [
+  ["a wrong type", (text) => text.replace("cluster: demo", "cluster: 7"), /^node\.yaml: cluster: found 7; allowed: letters, digits/],
+  ["a missing key", (text) => text.replace("node: a\n", ""), /node: found nothing; allowed: letters/],
+  ["a choice", (text) => text.replace("/mnt/fs1 }", "/mnt/fs1, mode: slow }"), /fileSystems\[0\]\.mode: found "slow"; allowed: "fast" or "exact"/],
+  ["an unknown key", (text) => `${text}colour: red\n`, /colour: unknown key; allowed: the keys cluster, node, address/],
+  ["an unknown key inside", (text) => text.replace("/mnt/fs1 }", "/mnt/fs1, size: 1 }"), /fileSystems\[0\]\.size: unknown key; allowed: the keys name, backing/],
+  ["a time-out", (text) => text.replace("5000", "soon"), /timeouts\.ownerTimeoutMs: found "soon"; allowed: a whole number from 0 to/],
+  ["a port", (text) => text.replace(":7801", ":0"), /address: found "127\.0\.0\.1:0"; allowed: host:port/],
+  ["a relative path", (text) => text.replace("/srv/fs1/", "fs1"), /fileSystems\[0\]\.backing: found "fs1"; allowed: an absolute path/],
+  ["a driver", (text) => text.replace("{ directory", "{ driver: zookeeper, directory"), /coordination\.driver: found "zookeeper"; allowed: "shared-volume"/],
+  ["lease times", (text) => text.replace("{ directory", "{ renewMs: 1000, holdMs: 2000, directory"), /coordination\.holdMs: found 2000; allowed: at least 4 times renewMs/],
+  ["one name twice", (text) => text.replace("timeouts", "  - { name: fs1, backing: /srv/b, mountpoint: /mnt/b }\ntimeouts"), /fileSystems\[1\]\.name: found "fs1"; allowed: another one/],
+  ["not a map", () => "just text", /the whole file: found "just text"; allowed: a map with the keys cluster/],
+  ["not YAML", () => "a: [", /not YAML/],
+  ["nothing", () => "", /the whole file: found null/],
+];
+for (const [what, spoil, expected] of faults) {
+  test(`a fault is named: ${what}`, () => {
+    assert.throws(() => parseConfig(spoil(good), "node.yaml"), (error: unknown) => error instanceof ConfigError && expected.test(error.message) || assert.fail(String(error)));
+  });
+}
+
+test("a file that is not there is named", () => {
+  assert.throws(() => readConfig("/nonexistent/node.yaml"), /\/nonexistent\/node\.yaml: ENOENT/);
+});

@@ -1,0 +1,182 @@
+/**
+ * The configuration of one node, node.yaml: read, checked against one schema, defaults filled in.
+ *
+ * An error names the key, the value found and what is allowed; a key that nobody knows is refused, since a misspelt
+ * option that is silently ignored is worse than none.
+ *
+ * Units     names end in Ms for milliseconds; paths are absolute.
+ * Not here  what needs the machine to judge: whether backing exists and is private (prepare.ts).
+ */
+import { readFileSync } from "node:fs";
+import { isAbsolute, normalize } from "node:path";
+import { parse } from "yaml";
+import { z } from "zod";
+import { defaultTimeouts, type NodeTimeouts } from "../cluster/node-contract.js";
+import { type FsName, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
+
+/** The configuration is wrong; the text is for the administrator, one line for each fault. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const DAY_MS = 86_400_000;
+const nameRule = "letters, digits, '_', '.', '-', beginning with a letter or digit, at most 63";
+const name = z.string({ error: nameRule }).regex(NAME_PATTERN, { error: nameRule });
+const pathRule = "an absolute path";
+const path = z.string({ error: pathRule }).refine((text) => isAbsolute(text) && !text.includes("\0"), { error: pathRule }).transform(trimmed);
+const addressRule = "host:port with a port from 1 to 65535, such as 127.0.0.1:7801 or [::1]:7801";
+const address = z.string({ error: addressRule }).refine(isAddress, { error: addressRule });
+const flag = z.boolean({ error: "true or false" });
+
+function whole(low: number, high: number) {
+  const error = `a whole number from ${low} to ${high}`;
+  return z.int({ error }).min(low, { error }).max(high, { error });
+}
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, { error: values.map((value) => JSON.stringify(value)).join(" or ") });
+}
+function map<S extends z.ZodRawShape>(shape: S) {
+  const keys = Object.keys(shape).join(", ");
+  return z.strictObject(shape, { error: (issue) => (issue.code === "unrecognized_keys" ? `the keys ${keys}` : `a map with the keys ${keys}`) });
+}
+
+/** Beside the cluster's own time-outs: those of this node's threads and links. */
+const ownTimeouts = {
+  /** How long a user's operation waits for the guard of a file before it fails (safety C1). */
+  guardTimeoutMs: 30_000,
+  /** A read interrupted later than this answers EINTR (safety H2). */
+  interruptGraceMs: 1_000,
+  /** A reactor whose tick stands still so long has its FUSE connection aborted (safety H1). */
+  reactorLimitMs: 120_000,
+  /** A link from which nothing is heard is taken down. */
+  linkSilenceMs: 3_000,
+  /** How long an orderly stop waits for applications and unmounts before it goes on without. */
+  stopMs: 10_000,
+};
+export type Timeouts = NodeTimeouts & typeof ownTimeouts;
+const timeoutDefaults: Timeouts = { ...defaultTimeouts, ...ownTimeouts };
+const timeouts = map(
+  Object.fromEntries(Object.keys(timeoutDefaults).map((key) => [key, whole(0, 365 * DAY_MS).optional()])) as Record<keyof Timeouts, z.ZodOptional<z.ZodInt>>,
+);
+
+const fileSystem = map({
+  name,
+  backing: path,
+  /** Where users see it; absent: attached, not mounted. */
+  mountpoint: path.optional(),
+  mode: oneOf(["fast", "exact"]).default("fast"),
+  autoMount: flag.default(true),
+  /** "required": a mount waits for a session with a disposition for mount events (XDSM mount event). */
+  mountEvents: oneOf(["required", "optional"]).default("optional"),
+  /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */
+  dataEventRetry: whole(-1, 1_000).default(2),
+});
+
+const schema = map({
+  cluster: name,
+  node: name,
+  /** Where other nodes reach this one. */
+  address,
+  /** The unix socket for applications; descriptors are passed on `<socket>.fd`. */
+  socket: path,
+  /** Besides root: members of this group may connect. They are as good as root over the data. */
+  applicationGroup: whole(0, 2 ** 32 - 2).optional(),
+  coordination: map({
+    driver: oneOf(["shared-volume"]).default("shared-volume"),
+    directory: path,
+    /** Heartbeat interval H, validity of a lease after its renewal, silence after which others take a node for dead (C8). */
+    renewMs: whole(10, 60_000).optional(),
+    holdMs: whole(50, 600_000).optional(),
+    deadMs: whole(100, 900_000).optional(),
+  }),
+  eligible: flag.default(true),
+  preference: whole(0, 1_000_000).default(0),
+  fileSystems: z.array(fileSystem, { error: "a list of file systems" }).default([]),
+  timeouts: timeouts.prefault({}),
+  /** The message log as JSON lines, besides the ring in memory. */
+  logFile: path.optional(),
+});
+
+type Parsed = z.output<typeof schema>;
+export type FileSystemConfig = Omit<Parsed["fileSystems"][number], "name"> & { readonly name: FsName };
+export type NodeConfig = Omit<Parsed, "node" | "timeouts" | "fileSystems"> & {
+  readonly node: NodeId;
+  readonly timeouts: Timeouts;
+  readonly fileSystems: readonly FileSystemConfig[];
+};
+/** What may be written in node.yaml; for those who write one. */
+export type NodeConfigFile = z.input<typeof schema>;
+
+/** @throws ConfigError naming the file and every fault found. */
+export function readConfig(file: string): NodeConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${file}: ${(error as Error).message}`, { cause: error });
+  }
+  return parseConfig(text, file);
+}
+
+/** @throws ConfigError; `origin` is what the text is called in messages. */
+export function parseConfig(text: string, origin: string): NodeConfig {
+  let raw: unknown;
+  try {
+    raw = parse(text);
+  } catch (error) {
+    throw new ConfigError(`${origin}: not YAML: ${(error as Error).message}`, { cause: error });
+  }
+  const parsed = schema.safeParse(raw);
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.flatMap((issue) => describe(issue, raw)).map((line) => `${origin}: ${line}`).join("\n"));
+  const given = Object.fromEntries(Object.entries(parsed.data.timeouts).filter(([, value]) => value !== undefined));
+  const config = { ...parsed.data, timeouts: { ...timeoutDefaults, ...given } } as unknown as NodeConfig;
+  const faults = contradictions(config);
+  if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${origin}: ${fault}`).join("\n"));
+  return config;
+}
+
+type Issue = z.core.$ZodIssue;
+function describe(issue: Issue, raw: unknown): string[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => `${pathText([...issue.path, key])}: unknown key; allowed: ${issue.message}`);
+  }
+  const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], raw);
+  return [`${pathText(issue.path)}: found ${found === undefined ? "nothing" : JSON.stringify(found)}; allowed: ${issue.message}`];
+}
+function pathText(keys: readonly PropertyKey[]): string {
+  if (keys.length === 0) return "the whole file";
+  return keys.map((key, at) => (typeof key === "number" ? `[${key}]` : `${at === 0 ? "" : "."}${String(key)}`)).join("");
+}
+
+/** What each key allows alone, but not together. */
+function contradictions(config: NodeConfig): string[] {
+  const faults: string[] = [];
+  for (const key of ["name", "backing", "mountpoint"] as const) {
+    const seen = new Map<string, number>();
+    for (const [at, each] of config.fileSystems.entries()) {
+      const value = each[key];
+      if (value === undefined) continue;
+      const before = seen.get(value);
+      if (before !== undefined) faults.push(`fileSystems[${at}].${key}: found ${JSON.stringify(value)}; allowed: another one than fileSystems[${before}].${key}`);
+      seen.set(value, at);
+    }
+  }
+  const { renewMs, holdMs, deadMs } = config.coordination;
+  if (renewMs !== undefined && holdMs !== undefined && holdMs < 4 * renewMs) {
+    faults.push(`coordination.holdMs: found ${holdMs}; allowed: at least 4 times renewMs (${renewMs})`);
+  }
+  if (renewMs !== undefined && holdMs !== undefined && deadMs !== undefined && deadMs < 1.25 * holdMs + 2 * renewMs) {
+    faults.push(`coordination.deadMs: found ${deadMs}; allowed: at least 1.25 times holdMs plus 2 times renewMs (${1.25 * holdMs + 2 * renewMs})`);
+  }
+  return faults;
+}
+
+function trimmed(text: string): string {
+  const clean = normalize(text);
+  return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
+}
+function isAddress(text: string): boolean {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2] ?? 0);
+  return port >= 1 && port <= 65_535;
+}
