@@ -1,0 +1,24 @@
+// npm run bench: builds, then measures each thing pinned to one CPU and unpinned, in one run. Needs gcc and, for the pinned
+// rows, taskset (util-linux). Timings are printed; nothing timed decides a test.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const top = join(dirname(fileURLToPath(import.meta.url)), "..");
+const work = mkdtempSync(join(tmpdir(), "sluice-bench-build-"));
+const run = (file, args) => execFileSync(file, args, { stdio: "inherit", cwd: top });
+
+try {
+  run("npm", ["run", "--silent", "build"]);
+  const floor = join(work, "fanotify-floor");
+  run("gcc", ["-O2", "-o", floor, join(top, "benchmarks", "fanotify-floor.c")]);
+  const bench = [join(top, "dist", "benchmarks", "event-round-trip.js"), floor];
+  process.stdout.write("event round trip, everything on CPU 0\n");
+  run("taskset", ["-c", "0", process.execPath, ...bench]);
+  process.stdout.write("event round trip, unpinned\n");
+  run(process.execPath, bench);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
