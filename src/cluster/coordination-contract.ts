@@ -16,7 +16,10 @@ export type CoordinationFact =
   | { readonly kind: "lease-renewed"; readonly validUntilMs: number }
   /** A living member or candidate was read; repeated only when something in it changed. */
   | { readonly kind: "member-seen"; readonly member: MemberFacts; readonly reaches: readonly NodeId[] }
-  /** Its lease is over (isProven false) or its end is proven: identity lock free, or boot id changed (isProven true). */
+  /**
+   * Its lease is over (isProven false) or its end is proven: identity lock free, or boot id changed (isProven true).
+   * Told of this node's own life: its lease was claimed, so that it can never renew again; only `rejoin` helps.
+   */
   | { readonly kind: "member-dead"; readonly id: NodeId; readonly incarnation: Incarnation; readonly isProven: boolean }
   /** A member thought dead renewed after all, under the same incarnation. */
   | { readonly kind: "member-alive"; readonly id: NodeId; readonly incarnation: Incarnation }

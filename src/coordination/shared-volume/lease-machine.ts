@@ -442,6 +442,7 @@ export class LeaseMachine {
    * clear end; the link may be repeated, since name and content are the same. The spare's name is the document's nonce.
    */
   *#publish(view: View, written: string | undefined): Procedure {
+    if (this.#lease === "beginning") return this.#tryAgain(`publish ${view.number}`, () => this.#publish(view, written));
     if (this.#lease !== "held") return this.#tell({ kind: "view-lost", number: view.number });
     const spare = written ?? (yield* this.#writeSpare(view));
     const outcome = spare === undefined ? "unclear" : yield* this.#linkView(view.number, spare);
