@@ -1,0 +1,74 @@
+/**
+ * One session hosted on this node: what is queued, who reads, which processes serve it.
+ *
+ * An entry's life:
+ *
+ *   undelivered -> outstanding (synchronous, delivered) -> answered (until the source took it) -> gone
+ *   undelivered -> gone        (asynchronous, delivered; withdrawn)
+ *   outstanding -> cancelled   (withdrawn, source gone) -> gone at the response, which succeeds and is ignored
+ *
+ * Source    XDSM C429 "Events"; safety M4.
+ */
+import type { DmEvent, EventMessage, ProcessInfo } from "../../dmapi/events.js";
+import type { FsName, Incarnation, NodeId, SessionId, Token } from "../../dmapi/ids.js";
+
+export interface Entry {
+  readonly token: Token;
+  /** Where it is queued now; `dm_move_event` changes it. */
+  session: SessionId;
+  /** As the source knows it: its answer goes back under this name. */
+  addressedTo: SessionId;
+  readonly source: NodeId;
+  readonly sourceIncarnation: Incarnation;
+  readonly isSynchronous: boolean;
+  readonly sequence: number;
+  readonly fs: FsName;
+  readonly event: DmEvent;
+  readonly process: ProcessInfo | undefined;
+  readonly notice: EventMessage["notice"];
+  readonly arrivedAtMs: number;
+  state: "undelivered" | "outstanding" | "cancelled" | "answered";
+  /** The respond call that ends when the source took the answer. */
+  respondCall?: number;
+  /** An asynchronous event's source still waits for room in the queue. */
+  owesRoom?: boolean;
+}
+
+export interface Reader {
+  readonly call: number;
+  readonly client: number;
+  readonly max: number;
+  readonly untilMs: number;
+}
+
+export interface HostedSession {
+  readonly id: SessionId;
+  hostGeneration: number;
+  /** Events offered under an older generation were meant for another host. */
+  readonly sinceGeneration: number;
+  /** Sources offer their events again until about then: an unknown token may still come (ESRCH, not EINVAL). */
+  readonly recoversUntilMs: number;
+  readonly undelivered: Map<Token, Entry>;
+  readers: Reader[];
+  /** Process of each client that has read or answered events here (safety M1). */
+  readonly servedBy: Map<number, number>;
+  delivered: number;
+}
+
+export function newHostedSession(of: { id: SessionId; hostGeneration: number; recoversUntilMs: number }): HostedSession {
+  return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0 };
+}
+
+export function messageOf(entry: Entry): EventMessage {
+  return {
+    session: entry.session, fs: entry.fs, source: entry.source, sequence: entry.sequence, event: entry.event,
+    ...(entry.isSynchronous ? { token: entry.token } : {}),
+    ...(entry.process === undefined ? {} : { process: entry.process }),
+    ...(entry.notice === undefined ? {} : { notice: entry.notice }),
+  };
+}
+
+/** Whether its loss would matter to somebody: what keeps a session from being destroyed. */
+export function isBinding(entry: Entry): boolean {
+  return entry.notice === undefined && entry.event.type !== "cancel" && entry.state !== "cancelled";
+}

@@ -1,0 +1,405 @@
+/**
+ * Session node: the queues of the sessions hosted here, their readers, outstanding tokens and answers.
+ *
+ * A session is hosted as long as the registry says so under this node's present incarnation. An answer is the
+ * application's success only when the source took it, or when the source has left the view (safety C9).
+ *
+ * Owns      queues, readers, outstanding and recently answered tokens.
+ * Not here  rights of tokens (rights/), the waiting user (source-node/), session records (the registry).
+ * Source    XDSM C429 dm_get_events, dm_respond_event, dm_move_event, dm_find_eventmsg; requirements R1, R3, R14.
+ */
+import type { DmCode } from "../../dmapi/errors.js";
+import type { DmResponse, EventMessage } from "../../dmapi/events.js";
+import { type FsName, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
+import type { QueueEntry } from "../../dmapi/status.js";
+import type { CallDesk } from "../dm-calls/call-desk.js";
+import type { EventMessageBetweenNodes } from "../messages.js";
+import type { RegistryIndex } from "../registry-index.js";
+import type { Surroundings } from "../surroundings.js";
+import { type Entry, type HostedSession, isBinding, messageOf, newHostedSession, type Reader } from "./hosted-session.js";
+import { RecentTokens } from "./recent-tokens.js";
+
+/** Undelivered events of a session; sources of asynchronous events beyond it wait for room, notices are dropped. */
+export const QUEUE_LENGTH_MAX = 16_384;
+/** Events in one answer of event.get when the caller sets no bound. */
+export const EVENTS_PER_ANSWER_MAX = 256;
+/** After hosting began by assume, sources need so long to offer their events again. */
+export const RECOVERY_MS = 2_000;
+const ANSWERS_REMEMBERED = 64;
+
+type EventRaised = Extract<EventMessageBetweenNodes, { kind: "event-raised" }>;
+type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "answer-taken" | "event-withdrawn" }>;
+type Refusal = { readonly code: DmCode; readonly message: string };
+
+export class SessionNode {
+  readonly #here: Surroundings;
+  readonly #desk: CallDesk;
+  /** Rights and pending right requests of a token end with it. */
+  readonly #tokenEnded: (token: Token) => void;
+  readonly #sessions = new Map<SessionId, HostedSession>();
+  readonly #entries = new Map<Token, Entry>();
+  readonly #recent = new RecentTokens();
+  /** Events routed by a registry that this node has not reached yet. */
+  #early: { from: NodeId; message: EventRaised }[] = [];
+  #knownSessions = new Set<SessionId>();
+  /** Answers of event.get, kept for a caller that gave up as they left. */
+  readonly #answers = new Map<number, Entry[]>();
+
+  constructor(here: Surroundings, desk: CallDesk, tokenEnded: (token: Token) => void) {
+    this.#here = here;
+    this.#desk = desk;
+    this.#tokenEnded = tokenEnded;
+  }
+
+  isHosted(session: SessionId): boolean {
+    return this.#sessions.has(session);
+  }
+  isAlive(token: Token): boolean {
+    return this.#entries.has(token);
+  }
+  isServedBy(session: SessionId, pid: number): boolean {
+    return [...(this.#sessions.get(session)?.servedBy.values() ?? [])].includes(pid);
+  }
+
+  /** Registry or view changed: hosting begins and ends, entries of lost sources are cancelled, early events are looked at. */
+  surroundingsChanged(registry: RegistryIndex): void {
+    for (const hosted of [...this.#sessions.values()]) {
+      const record = registry.session(hosted.id);
+      if (record === undefined || !this.#here.isHostedHere(record)) this.#endHosting(hosted, "EINVAL", record === undefined ? "the session was destroyed" : "the session is hosted elsewhere now");
+      else hosted.hostGeneration = record.hostGeneration;
+    }
+    for (const record of registry.sessions) {
+      if (!this.#here.isHostedHere(record) || this.#sessions.has(record.id)) continue;
+      const isAssumed = this.#knownSessions.has(record.id);
+      const recoversUntilMs = isAssumed ? this.#here.nowMs + RECOVERY_MS : this.#here.nowMs;
+      this.#sessions.set(record.id, newHostedSession({ id: record.id, hostGeneration: record.hostGeneration, recoversUntilMs }));
+    }
+    this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
+    this.#sourcesChanged();
+    const early = this.#early;
+    this.#early = [];
+    for (const { from, message } of early) this.#raised(from, message);
+  }
+
+  /** Not in the view any more: another node may assume the sessions, so they and their tokens end here. */
+  excluded(): void {
+    for (const hosted of [...this.#sessions.values()]) this.#endHosting(hosted, "ENOTREADY", "this node was excluded from the cluster");
+    for (const entry of [...this.#entries.values()]) this.#drop(entry);
+    this.#early = [];
+    this.#knownSessions.clear();
+    this.#recent.clear();
+  }
+
+  /** For the manager, while `session` is closing: whether its destruction would lose anything. */
+  isEmpty(session: SessionId): boolean {
+    return ![...this.#entries.values()].some((entry) => isBinding(entry) && (entry.session === session || entry.addressedTo === session));
+  }
+
+  received(from: NodeId, message: ToHost): void {
+    switch (message.kind) {
+      case "event-raised":
+        return this.#raised(from, message);
+      case "answer-taken":
+        return this.#answerTaken(from, message.token);
+      case "event-withdrawn":
+        return this.#withdrawn(from, message.token);
+    }
+  }
+
+  getEvents(reader: { call: number; client: number; session: SessionId; max: number; waitMs: number | undefined; pid?: number }): void {
+    const hosted = this.#hosted(reader.call, reader.session);
+    if (hosted === undefined) return;
+    if (reader.pid !== undefined) hosted.servedBy.set(reader.client, reader.pid);
+    if (hosted.undelivered.size === 0 && reader.waitMs === 0) {
+      return this.#desk.refuse(reader.call, "EAGAIN", `session ${reader.session} has no undelivered events`);
+    }
+    const max = reader.max === 0 ? EVENTS_PER_ANSWER_MAX : Math.min(reader.max, EVENTS_PER_ANSWER_MAX);
+    const untilMs = reader.waitMs === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + reader.waitMs;
+    hosted.readers.push({ call: reader.call, client: reader.client, max, untilMs });
+    this.#deliver(hosted);
+  }
+
+  /** The caller gave up; what an answer on its way to it carried is queued again, in its old order. */
+  readerGone(call: number): void {
+    for (const hosted of this.#sessions.values()) hosted.readers = hosted.readers.filter((reader) => reader.call !== call);
+    const lost = this.#answers.get(call)?.filter((entry) => this.#mayRequeue(entry)) ?? [];
+    this.#answers.delete(call);
+    const hosted = lost[0] === undefined ? undefined : this.#sessions.get(lost[0].session);
+    if (hosted === undefined) return;
+    const later = [...hosted.undelivered.values()];
+    hosted.undelivered.clear();
+    for (const entry of lost) this.#tokenEnded(entry.token);
+    for (const entry of [...lost, ...later]) {
+      entry.state = "undelivered";
+      this.#entries.set(entry.token, entry);
+      hosted.undelivered.set(entry.token, entry);
+    }
+    hosted.delivered -= lost.length;
+    this.#deliver(hosted);
+  }
+  clientGone(client: number): void {
+    for (const hosted of this.#sessions.values()) {
+      hosted.readers = hosted.readers.filter((reader) => reader.client !== client);
+      hosted.servedBy.delete(client);
+    }
+  }
+
+  respond(args: { call: number; client: number; pid?: number; session: SessionId; token: Token; response: DmResponse; data?: Uint8Array }): void {
+    const { call, session, token, response } = args;
+    const hosted = this.#hosted(call, session);
+    if (hosted === undefined) return;
+    if (args.pid !== undefined) hosted.servedBy.set(args.client, args.pid);
+    const found = this.outstanding(session, token);
+    if ("code" in found) {
+      const isAnswered = this.#recent.has(token);
+      return isAnswered ? this.#desk.refuse(call, "ESRCH", `token ${token} has been answered already`) : this.#desk.refuse(call, found.code, found.message);
+    }
+    if (response.kind === "dont-care" && found.event.type !== "mount") {
+      return this.#desk.refuse(call, "EINVAL", `only a mount event may be answered dont-care, this is ${found.event.type}`);
+    }
+    if ((args.data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) {
+      return this.#desk.refuse(call, "E2BIG", `an answer carries at most ${MESSAGE_DATA_LENGTH_MAX} bytes`);
+    }
+    this.#tokenEnded(token);
+    this.#recent.add(token);
+    const isHeard = found.state !== "cancelled" && found.source !== this.#ownUserEvents;
+    if (!isHeard) {
+      this.#entries.delete(token);
+      return this.#desk.answer(call, {});
+    }
+    found.state = "answered";
+    found.respondCall = call;
+    const hostGeneration = this.#here.registry?.session(found.addressedTo)?.hostGeneration ?? hosted.hostGeneration;
+    this.#here.send(found.source, {
+      kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, ...(args.data === undefined ? {} : { data: args.data }),
+    });
+  }
+
+  find(call: number, session: SessionId, token: Token): void {
+    if (this.#hosted(call, session) === undefined) return;
+    const found = this.outstanding(session, token);
+    if ("code" in found) this.#desk.refuse(call, found.code, found.message);
+    else this.#desk.answer(call, messageOf(found));
+  }
+
+  tokens(call: number, session: SessionId): void {
+    if (this.#hosted(call, session) === undefined) return;
+    const isListed = (entry: Entry) => entry.session === session && (entry.state === "outstanding" || entry.state === "cancelled");
+    this.#desk.answer(call, [...this.#entries.values()].filter(isListed).map((entry) => entry.token));
+  }
+
+  /** Rights go along: they are held by the token, whichever session it belongs to. */
+  move(call: number, session: SessionId, token: Token, target: SessionId): void {
+    if (this.#hosted(call, session) === undefined || this.#hosted(call, target) === undefined) return;
+    const found = this.outstanding(session, token);
+    const entry = this.#entries.get(token);
+    if ("code" in found) {
+      if (entry !== undefined && entry.session !== session) return this.#desk.refuse(call, "ENOENT", `token ${token} is not one of session ${session}`);
+      return this.#desk.refuse(call, found.code, found.message);
+    }
+    found.session = target;
+    this.#desk.answer(call, { token });
+  }
+
+  /** Outstanding from the start, delivered to nobody, ended by respond. XDSM dm_create_userevent. */
+  createUserEvent(call: number, session: SessionId, token: Token, data: Uint8Array): void {
+    if (this.#hosted(call, session) === undefined) return;
+    this.#entries.set(token, {
+      token, session, addressedTo: session, source: this.#ownUserEvents, sourceIncarnation: this.#here.incarnation,
+      isSynchronous: true, sequence: 0, fs: "" as FsName, event: { type: "user", data }, process: undefined, notice: undefined,
+      arrivedAtMs: this.#here.nowMs, state: "outstanding",
+    });
+    this.#desk.answer(call, { token });
+  }
+
+  /**
+   * The entry of an outstanding token of that session, or why there is none: ESRCH when the event is not received yet,
+   * or may still be offered again after a recovery; EINVAL when there is no such token.
+   */
+  outstanding(session: SessionId, token: Token): Entry | Refusal {
+    const entry = this.#entries.get(token);
+    if (entry !== undefined && entry.session === session) {
+      if (entry.state === "outstanding" || entry.state === "cancelled") return entry;
+      if (entry.state === "undelivered" && entry.isSynchronous) return { code: "ESRCH", message: `the event of token ${token} has not been received yet` };
+      if (entry.state === "answered") return { code: "ESRCH", message: `token ${token} has been answered already` };
+    }
+    const recoversUntilMs = this.#sessions.get(session)?.recoversUntilMs ?? 0;
+    if (entry === undefined && this.#here.nowMs < recoversUntilMs) {
+      return { code: "ESRCH", message: `session ${session} was just assumed; token ${token} may be offered again` };
+    }
+    return { code: "EINVAL", message: `session ${session} has no token ${token}` };
+  }
+
+  get deadlineMs(): number {
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const hosted of this.#sessions.values()) for (const reader of hosted.readers) dueMs = Math.min(dueMs, reader.untilMs);
+    return dueMs;
+  }
+  timePassed(): void {
+    for (const hosted of this.#sessions.values()) {
+      const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
+      const over = hosted.readers.filter(isOver);
+      if (over.length === 0) continue;
+      hosted.readers = hosted.readers.filter((reader) => !isOver(reader));
+      for (const reader of over) this.#desk.refuse(reader.call, "EAGAIN", `session ${hosted.id} has no undelivered events`);
+    }
+  }
+
+  queues(): QueueEntry[] {
+    return [...this.#sessions.values()].map((hosted) => ({
+      session: hosted.id, undelivered: hosted.undelivered.size, waitingReaders: hosted.readers.length, delivered: hosted.delivered,
+      outstanding: [...this.#entries.values()]
+        .filter((entry) => entry.session === hosted.id && entry.state !== "undelivered")
+        .map((entry) => ({
+          token: entry.token, event: entry.event.type, ageMs: this.#here.nowMs - entry.arrivedAtMs,
+          source: entry.source === this.#ownUserEvents ? this.#here.me : entry.source,
+        })),
+    }));
+  }
+
+  /** Marks entries that nobody waits for: no node has this name. */
+  get #ownUserEvents(): NodeId {
+    return "" as NodeId;
+  }
+
+  #hosted(call: number, session: SessionId): HostedSession | undefined {
+    const hosted = this.#sessions.get(session);
+    if (hosted !== undefined) return hosted;
+    const record = this.#here.registry?.session(session);
+    if (record === undefined) this.#desk.refuse(call, "EINVAL", `there is no session ${session}`);
+    else this.#desk.refuse(call, "EINVAL", `session ${session} is hosted on ${record.node}${record.state === "failed" ? ", which has failed: assume it" : ""}`);
+    return undefined;
+  }
+
+  #raised(from: NodeId, message: EventRaised): void {
+    const incarnation = this.#here.member(from)?.incarnation;
+    if (incarnation === undefined) return;
+    const version = this.#here.registry?.version ?? -1;
+    const hosted = this.#sessions.get(message.session);
+    if (hosted === undefined || message.hostGeneration < hosted.sinceGeneration || message.hostGeneration > hosted.hostGeneration) {
+      if (message.registryVersion > version) this.#early.push({ from, message });
+      else if (message.notice === undefined) this.#misrouted(from, message);
+      return;
+    }
+    const known = this.#entries.get(message.token);
+    if (known !== undefined) {
+      const isSame = known.source === from && known.sourceIncarnation === incarnation;
+      if (!isSame) return this.#misrouted(from, message);
+      known.addressedTo = message.session;
+      return this.#here.count("duplicateEventsDropped");
+    }
+    const isFull = hosted.undelivered.size >= QUEUE_LENGTH_MAX;
+    if (isFull && message.notice !== undefined) return this.#here.count("noticesDropped");
+    const { token, session, isSynchronous, sequence, fs, event } = message;
+    const entry: Entry = {
+      token, session, addressedTo: session, source: from, sourceIncarnation: incarnation, isSynchronous, sequence, fs, event,
+      process: message.process, notice: message.notice, arrivedAtMs: this.#here.nowMs, state: "undelivered",
+    };
+    this.#enqueue(hosted, entry);
+    if (isSynchronous || message.notice !== undefined) return this.#deliver(hosted);
+    if (isFull) entry.owesRoom = true;
+    else this.#here.send(from, { kind: "event-enqueued", token });
+    this.#deliver(hosted);
+  }
+
+  #misrouted(to: NodeId, message: { token: Token; session: SessionId }): void {
+    const registryVersion = this.#here.registry?.version ?? 0;
+    this.#here.send(to, { kind: "event-misrouted", token: message.token, session: message.session, registryVersion });
+  }
+
+  #enqueue(hosted: HostedSession, entry: Entry): void {
+    this.#entries.set(entry.token, entry);
+    hosted.undelivered.set(entry.token, entry);
+    this.#here.count("eventsQueued");
+  }
+
+  /** Each message to exactly one reader, the longest waiting first. */
+  #deliver(hosted: HostedSession): void {
+    while (hosted.undelivered.size > 0) {
+      const reader = hosted.readers.shift();
+      if (reader === undefined) return;
+      const batch = [...hosted.undelivered.values()].slice(0, reader.max);
+      for (const entry of batch) this.#takeOut(hosted, entry);
+      hosted.delivered += batch.length;
+      this.#answers.set(reader.call, batch);
+      if (this.#answers.size > ANSWERS_REMEMBERED) this.#answers.delete(this.#answers.keys().next().value!);
+      const messages: EventMessage[] = batch.map(messageOf);
+      this.#desk.answer(reader.call, messages);
+    }
+  }
+
+  #takeOut(hosted: HostedSession, entry: Entry): void {
+    hosted.undelivered.delete(entry.token);
+    if (entry.isSynchronous) entry.state = "outstanding";
+    else this.#entries.delete(entry.token);
+    if (entry.owesRoom !== true) return;
+    entry.owesRoom = false;
+    this.#here.send(entry.source, { kind: "event-enqueued", token: entry.token });
+  }
+
+  #mayRequeue(entry: Entry): boolean {
+    if (!this.#sessions.has(entry.session)) return false;
+    return !entry.isSynchronous || (entry.state === "outstanding" && this.#entries.get(entry.token) === entry);
+  }
+
+  #answerTaken(from: NodeId, token: Token): void {
+    const entry = this.#entries.get(token);
+    if (entry === undefined || entry.state !== "answered" || entry.source !== from) return;
+    this.#entries.delete(token);
+    if (entry.respondCall !== undefined) this.#desk.answer(entry.respondCall, {});
+  }
+
+  #withdrawn(from: NodeId, token: Token): void {
+    const early = this.#early.findIndex((waiting) => waiting.from === from && waiting.message.token === token);
+    if (early >= 0) this.#early.splice(early, 1);
+    const entry = this.#entries.get(token);
+    if (entry !== undefined && entry.source === from) this.#cancel(entry);
+  }
+
+  /** Nobody waits for the answer any more. */
+  #cancel(entry: Entry): void {
+    const hosted = this.#sessions.get(entry.session);
+    if (entry.state === "answered") return this.#answerTaken(entry.source, entry.token);
+    if (entry.state === "undelivered") {
+      if (!entry.isSynchronous) return;
+      hosted?.undelivered.delete(entry.token);
+      this.#entries.delete(entry.token);
+      return;
+    }
+    if (entry.state === "cancelled") return;
+    entry.state = "cancelled";
+    if (hosted === undefined) return;
+    // It has no place among tokens of sources: a cancel event is named by the negative of what it cancels.
+    const token = -entry.token as Token;
+    this.#enqueue(hosted, {
+      ...entry, token, isSynchronous: false, state: "undelivered", process: undefined, notice: undefined,
+      event: { type: "cancel", cancelledToken: entry.token, cancelledSequence: entry.sequence }, arrivedAtMs: this.#here.nowMs,
+    });
+    this.#deliver(hosted);
+  }
+
+  /** Sources that left the view, or came back as another incarnation, wait for nothing. */
+  #sourcesChanged(): void {
+    this.#early = this.#early.filter(({ from }) => this.#here.member(from) !== undefined);
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.source === this.#ownUserEvents || this.#here.isMember(entry.source, entry.sourceIncarnation)) continue;
+      if (entry.event.type !== "cancel") this.#cancel(entry);
+    }
+  }
+
+  #endHosting(hosted: HostedSession, code: DmCode, message: string): void {
+    this.#sessions.delete(hosted.id);
+    for (const reader of hosted.readers) this.#desk.refuse(reader.call, code, message);
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.session !== hosted.id) continue;
+      if (entry.state === "undelivered" && entry.event.type !== "cancel" && entry.notice === undefined) this.#misrouted(entry.source, { token: entry.token, session: entry.addressedTo });
+      this.#drop(entry);
+    }
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries.delete(entry.token);
+    this.#tokenEnded(entry.token);
+    if (entry.respondCall !== undefined) this.#desk.refuse(entry.respondCall, "ENOTREADY", "this node hosts the session no more; the answer may have been lost");
+  }
+}

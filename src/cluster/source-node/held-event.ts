@@ -1,0 +1,63 @@
+/**
+ * One event that waits at its source: what it is, where it stands, when it is given up.
+ *
+ * Where it stands (`place`), and what moves it on:
+ *
+ *   unrouted       this node is in no view          -> routed when it joins; new token under a new incarnation
+ *   waits-owner    nobody has the disposition       -> registry names an owner | deadline: EIO
+ *   waits-session  session failed or closing        -> assumed, active again, destroyed | deadline: EIO
+ *   waits-registry the host knows a newer registry  -> this node's copy has reached it
+ *   at-session     sent to the host                 -> answered | enqueued | host failed | misrouted
+ */
+import type { DmCode } from "../../dmapi/errors.js";
+import type { DmEvent, DmResponse, ProcessInfo } from "../../dmapi/events.js";
+import type { FsName, GroupName, NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
+import type { Target } from "./routing.js";
+
+/** How an event of this node ended. "enqueued": asynchronous, the session has it. */
+export type Settled =
+  | { readonly kind: "answered"; readonly response: DmResponse; readonly data?: Uint8Array }
+  | { readonly kind: "enqueued" }
+  | { readonly kind: "failed"; readonly code: DmCode; readonly message: string };
+
+/** What an event is about; the part that raises it fills this in. */
+export interface RaisedEvent {
+  readonly fs: FsName;
+  readonly event: DmEvent;
+  readonly isSynchronous: boolean;
+  readonly target: Target;
+  readonly process?: ProcessInfo;
+  /** Given up after so long, with that code; absent: no limit of its own. */
+  readonly limit?: { readonly afterMs: number; readonly code: DmCode };
+  /** An event that is not worth waiting for: a failed session ends it at once. */
+  readonly endsWithSession?: boolean;
+}
+export type Origin =
+  | { readonly kind: "operation"; readonly operation: OperationId }
+  | { readonly kind: "own"; readonly settled: (outcome: Settled) => void };
+
+export type Place =
+  | { readonly kind: "unrouted" }
+  | { readonly kind: "waits-owner"; readonly untilMs: number }
+  | { readonly kind: "waits-session"; readonly session: SessionId; readonly why: "failed" | "closing"; readonly untilMs: number }
+  | { readonly kind: "waits-registry"; readonly version: number }
+  | { readonly kind: "at-session"; readonly session: SessionId; readonly node: NodeId; readonly hostGeneration: number };
+
+export interface Held extends RaisedEvent {
+  readonly origin: Origin;
+  readonly heldAtMs: number;
+  /** Of `limit`; Infinity without one. */
+  readonly limitAtMs: number;
+  token: Token;
+  place: Place;
+  /** Number in the order of events from this node to that session; kept when it is offered there again. */
+  order?: { readonly session: SessionId; readonly sequence: number };
+  /** Set once it was given to a member of a group: the others get a notice when it has ended. */
+  given?: { readonly group: GroupName; readonly session: SessionId; readonly node: NodeId };
+}
+
+export function dueMs(held: Held): number {
+  const place = held.place;
+  const untilMs = place.kind === "waits-owner" || place.kind === "waits-session" ? place.untilMs : Number.POSITIVE_INFINITY;
+  return Math.min(held.limitAtMs, untilMs);
+}

@@ -1,0 +1,356 @@
+/**
+ * Source node: events raised by user operations here, held until their session has answered.
+ *
+ * The record stays on this node, so a session that moves gets the same event again under the same token, and only the
+ * present host's answer is obeyed (safety C9). Nothing asks the manager. An operation is given up when its user is
+ * gone, when nobody owns the event for too long, or when its session has failed for too long: always an errno.
+ *
+ * Owns      held events, tokens, the order of events to each session, how long each session has been failed.
+ * Not here  choosing the session (routing.ts), queues (session-node/), what makes an event due (the reactor).
+ * Units     milliseconds of the monotonic clock.
+ * Source    XDSM C429 "Events"; requirements R1, R3, R17-R19; safety C5, C9, M3, M4, M11.
+ */
+import { isDataEvent } from "../../dmapi/events.js";
+import type { DmCode } from "../../dmapi/errors.js";
+import type { NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
+import type { EventMessageBetweenNodes } from "../messages.js";
+import type { Decision, HeldEvent } from "../node-contract.js";
+import type { SessionRecord } from "../registry-document.js";
+import type { Surroundings } from "../surroundings.js";
+import { dueMs, type Held, type Origin, type Place, type RaisedEvent, type Settled } from "./held-event.js";
+import { routeOf } from "./routing.js";
+import { TokenMaker } from "./tokens.js";
+
+/** Asynchronous events that wait for sessions without a host; more of them are given up at once, and counted. */
+export const ASYNC_HELD_MAX = 4096;
+
+type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" }>;
+
+export class SourceNode {
+  readonly #here: Surroundings;
+  /** Whether the process waits on a session that it serves itself (safety M1). */
+  readonly #isServedBy: (session: SessionId, pid: number) => boolean;
+  readonly #held = new Map<Token, Held>();
+  readonly #byOperation = new Map<OperationId, Held>();
+  readonly #tokens = new TokenMaker();
+  readonly #sequences = new Map<SessionId, number>();
+  readonly #failedAtMs = new Map<SessionId, number>();
+  #excludedAtMs: number | undefined;
+  #nextDueMs = Number.POSITIVE_INFINITY;
+
+  constructor(here: Surroundings, isServedBy: (session: SessionId, pid: number) => boolean) {
+    this.#here = here;
+    this.#isServedBy = isServedBy;
+  }
+
+  /** A user operation waits. One that is known already was turned into a new event by its reactor. */
+  hold(held: HeldEvent): void {
+    this.operationGone(held.operation);
+    const type = held.event.type;
+    const isDirectoryOperation = held.isSynchronous && !isDataEvent(type) && "handle1" in held.event && type !== "nospace";
+    const origin: Origin = { kind: "operation", operation: held.operation };
+    this.#begin(origin, {
+      fs: held.fs, event: held.event, isSynchronous: held.isSynchronous, target: { kind: "owner" },
+      ...(held.process === undefined ? {} : { process: held.process }),
+      ...(isDirectoryOperation ? { limit: { afterMs: this.#here.timeouts.namespaceEventTimeoutMs, code: "EIO" } } : {}),
+    });
+  }
+
+  /** An event of the core itself: mounts, messages. `settled` is called once, unless it is withdrawn. */
+  raise(event: RaisedEvent, settled: (outcome: Settled) => void): { withdraw: () => void } {
+    const held = this.#begin({ kind: "own", settled }, event);
+    return { withdraw: () => this.#withdraw(held) };
+  }
+
+  operationGone(operation: OperationId): void {
+    const held = this.#byOperation.get(operation);
+    if (held !== undefined) this.#withdraw(held);
+  }
+
+  received(from: NodeId, message: ToSource): void {
+    const held = this.#held.get(message.token);
+    switch (message.kind) {
+      case "event-answered": {
+        this.#here.send(from, { kind: "answer-taken", token: message.token, session: message.session });
+        if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("answersDropped");
+        if (held.place.kind === "at-session" && message.hostGeneration < held.place.hostGeneration) return this.#here.count("answersDropped");
+        const answer: Settled = { kind: "answered", response: message.response };
+        return this.#settle(held, message.data === undefined ? answer : { ...answer, data: message.data });
+      }
+      case "event-enqueued":
+        if (held !== undefined && !held.isSynchronous && held.place.kind === "at-session" && held.place.node === from) {
+          this.#settle(held, { kind: "enqueued" });
+        }
+        return;
+      case "event-misrouted":
+        if (held !== undefined && isAt(held, from, message.session)) this.#sendElsewhere(held, message.registryVersion);
+        return;
+    }
+  }
+
+  /** The view or the registry changed: what is where it should be stays, all else is routed anew, in order of raising. */
+  surroundingsChanged(): void {
+    this.#noteFailures();
+    for (const held of [...this.#held.values()]) {
+      if (!this.#isWellPlaced(held)) this.#route(held);
+    }
+  }
+
+  /** This node is out of the view: users wait, visibly, and are offered anew under new tokens when it is back. */
+  excluded(): void {
+    this.#excludedAtMs = this.#here.nowMs;
+    this.#failedAtMs.clear();
+    this.#sequences.clear();
+    const untilMs = this.#here.nowMs + this.#here.timeouts.fencedHoldMs;
+    this.#nextDueMs = Math.min(this.#nextDueMs, untilMs);
+    for (const held of this.#held.values()) this.#put(held, { kind: "unrouted" });
+  }
+
+  /** A new incarnation (the first one too): tokens come from its slot, also those of events already held. */
+  incarnationBegun(slot: number): void {
+    const { me, incarnation } = this.#here;
+    this.#excludedAtMs = undefined;
+    this.#tokens.begin({ node: me, incarnation, slot });
+    const all = [...this.#held.values()];
+    this.#held.clear();
+    for (const held of all) {
+      this.#giveToken(held);
+      delete held.order;
+      delete held.given;
+    }
+  }
+
+  /** A token for something that is outstanding without a source: user events (XDSM dm_create_userevent). */
+  makeToken(isAlive: (token: Token) => boolean): Token {
+    return this.#tokens.next((token) => this.#held.has(token) || isAlive(token));
+  }
+
+  get deadlineMs(): number {
+    return this.#nextDueMs;
+  }
+  timePassed(): void {
+    if (this.#here.nowMs < this.#nextDueMs) return;
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    for (const held of [...this.#held.values()]) {
+      const due = this.#dueMs(held);
+      if (due <= this.#here.nowMs) this.#giveUp(held);
+      else this.#nextDueMs = Math.min(this.#nextDueMs, due);
+    }
+  }
+
+  waiting(): { token: Token; fs: string; event: string; ageMs: number; cause: string; detail: string; operation?: OperationId }[] {
+    return [...this.#held.values()].map((held) => ({
+      token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held),
+      ...(held.origin.kind === "operation" ? { operation: held.origin.operation } : {}),
+    }));
+  }
+
+  #begin(origin: Origin, event: RaisedEvent): Held {
+    const limitAtMs = event.limit === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + event.limit.afterMs;
+    const held: Held = { ...event, origin, heldAtMs: this.#here.nowMs, limitAtMs, token: 0 as Token, place: { kind: "unrouted" } };
+    this.#nextDueMs = Math.min(this.#nextDueMs, limitAtMs);
+    this.#giveToken(held);
+    if (origin.kind === "operation") this.#byOperation.set(origin.operation, held);
+    this.#route(held);
+    return held;
+  }
+
+  #giveToken(held: Held): void {
+    this.#held.delete(held.token);
+    held.token = this.#tokens.next((token) => this.#held.has(token));
+    this.#held.set(held.token, held);
+  }
+
+  #route(held: Held): void {
+    const registry = this.#here.registry;
+    if (!this.#here.isJoined || registry === undefined) return this.#put(held, { kind: "unrouted" });
+    const route = routeOf(held, registry, this.#here);
+    switch (route.kind) {
+      case "host":
+        if (route.group !== undefined) held.given = { group: route.group, session: route.session.id, node: route.session.node };
+        return this.#offer(held, route.session, registry.version);
+      case "wait":
+        return this.#waitForSession(held, route.session.id, route.why);
+      case "no-owner":
+        return this.#withoutOwner(held);
+      case "gone":
+        return this.#settle(held, { kind: "failed", code: "EINVAL", message: "the session does not exist" });
+    }
+  }
+
+  #offer(held: Held, session: SessionRecord, registryVersion: number): void {
+    if (held.isSynchronous && held.process !== undefined && session.node === this.#here.me && this.#isServedBy(session.id, held.process.pid)) {
+      this.#here.count("selfDeadlocksRefused");
+      return this.#settle(held, { kind: "failed", code: "EDEADLK", message: "the event would go to the process that waits for it" });
+    }
+    if (held.order?.session !== session.id) held.order = { session: session.id, sequence: this.#nextSequence(session.id) };
+    const { token, isSynchronous, fs, event, process } = held;
+    const hostGeneration = session.hostGeneration;
+    this.#here.count("eventsSent");
+    this.#here.send(session.node, {
+      kind: "event-raised", session: session.id, hostGeneration, token, isSynchronous, sequence: held.order.sequence,
+      registryVersion, fs, event, ...(process === undefined ? {} : { process }),
+    });
+    this.#put(held, { kind: "at-session", session: session.id, node: session.node, hostGeneration });
+  }
+
+  #nextSequence(session: SessionId): number {
+    const sequence = (this.#sequences.get(session) ?? 0) + 1;
+    this.#sequences.set(session, sequence);
+    return sequence;
+  }
+
+  #withoutOwner(held: Held): void {
+    const type = held.event.type;
+    if (!held.isSynchronous) return this.#settle(held, { kind: "enqueued" });
+    if (type === "preunmount" || type === "unmount") return this.#settle(held, { kind: "answered", response: { kind: "continue" } });
+    if (!isDataEvent(type)) {
+      return this.#settle(held, { kind: "failed", code: type === "nospace" ? "ENOSPC" : "EIO", message: "no session takes this event" });
+    }
+    if (held.place.kind === "waits-owner") return;
+    this.#put(held, { kind: "waits-owner", untilMs: this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs });
+  }
+
+  #waitForSession(held: Held, session: SessionId, why: "failed" | "closing"): void {
+    if (why === "failed" && held.endsWithSession === true) {
+      return this.#settle(held, { kind: "failed", code: "EIO", message: `session ${session} has failed` });
+    }
+    if (!held.isSynchronous && this.#asyncHeld() > ASYNC_HELD_MAX) return this.#giveUp(held);
+    const { sessionFailureTimeoutMs, namespaceEventTimeoutMs } = this.#here.timeouts;
+    const fromMs = this.#failedAtMs.get(session) ?? this.#here.nowMs;
+    const failed = held.isSynchronous ? fromMs + sessionFailureTimeoutMs : held.heldAtMs + Math.min(sessionFailureTimeoutMs, namespaceEventTimeoutMs);
+    this.#put(held, { kind: "waits-session", session, why, untilMs: why === "failed" ? failed : Number.POSITIVE_INFINITY });
+  }
+
+  #asyncHeld(): number {
+    let count = 0;
+    for (const held of this.#held.values()) if (!held.isSynchronous) count += 1;
+    return count;
+  }
+
+  /** The host does not have the session. By an equal registry only the token can be at fault: it gets a new one. */
+  #sendElsewhere(held: Held, hostVersion: number): void {
+    this.#here.count("eventsMisrouted");
+    const version = this.#here.registry?.version ?? 0;
+    if (hostVersion > version) return this.#put(held, { kind: "waits-registry", version: hostVersion });
+    this.#giveToken(held);
+    this.#route(held);
+  }
+
+  #isWellPlaced(held: Held): boolean {
+    const registry = this.#here.registry;
+    if (registry === undefined) return held.place.kind === "unrouted";
+    if (held.place.kind === "waits-registry") return registry.version < held.place.version;
+    if (held.place.kind !== "at-session") return false;
+    const session = registry.session(held.place.session);
+    return session !== undefined && this.#here.isLiving(session) && session.node === held.place.node && session.hostGeneration >= held.place.hostGeneration;
+  }
+
+  #noteFailures(): void {
+    const registry = this.#here.registry;
+    if (registry === undefined) return;
+    for (const session of registry.sessions) {
+      if (this.#here.isLiving(session)) this.#failedAtMs.delete(session.id);
+      else if (!this.#failedAtMs.has(session.id)) this.#failedAtMs.set(session.id, this.#here.nowMs);
+    }
+    for (const id of this.#failedAtMs.keys()) if (registry.session(id) === undefined) this.#failedAtMs.delete(id);
+  }
+
+  #put(held: Held, place: Place): void {
+    held.place = place;
+    this.#nextDueMs = Math.min(this.#nextDueMs, this.#dueMs(held));
+    if (held.origin.kind !== "operation") return;
+    const session = place.kind === "at-session" || place.kind === "waits-session" ? place.session : undefined;
+    this.#here.emit({
+      kind: "describe-operation", operation: held.origin.operation, ...this.#explain(held), token: held.token,
+      ...(session === undefined ? {} : { session }),
+    });
+  }
+
+  #explain(held: Held): { cause: string; detail: string } {
+    const place = held.place;
+    switch (place.kind) {
+      case "unrouted":
+        return { cause: "excluded", detail: "this node is not in the view of the cluster" };
+      case "waits-owner":
+        return { cause: "no-owner", detail: `no session takes ${held.event.type} events of ${held.fs}` };
+      case "waits-session":
+        return place.why === "failed"
+          ? { cause: "session-failed", detail: `session ${place.session} has failed and may be assumed` }
+          : { cause: "event", detail: `session ${place.session} is closing` };
+      case "waits-registry":
+        return { cause: "event", detail: `waits for version ${place.version} of the registry` };
+      case "at-session":
+        return { cause: "event", detail: `session ${place.session} on ${place.node}` };
+    }
+  }
+
+  #dueMs(held: Held): number {
+    const excludedMs = this.#excludedAtMs === undefined ? Number.POSITIVE_INFINITY : this.#excludedAtMs + this.#here.timeouts.fencedHoldMs;
+    return Math.min(dueMs(held), excludedMs);
+  }
+
+  #giveUp(held: Held): void {
+    if (this.#excludedAtMs !== undefined) return this.#fail(held, "ESTALE", "this node was excluded for too long");
+    if (held.limit !== undefined && held.limitAtMs <= this.#here.nowMs) return this.#fail(held, held.limit.code, "not answered in time");
+    if (!held.isSynchronous) {
+      this.#here.count("asyncEventsGivenUp");
+      return this.#settle(held, { kind: "enqueued" });
+    }
+    this.#fail(held, "EIO", this.#explain(held).detail);
+  }
+
+  #fail(held: Held, code: DmCode, message: string): void {
+    this.#here.count("eventsGivenUp");
+    this.#withdrawFromHost(held);
+    this.#settle(held, { kind: "failed", code, message });
+  }
+
+  #withdraw(held: Held): void {
+    if (!this.#forget(held)) return;
+    this.#withdrawFromHost(held);
+    this.#sendNotices(held);
+  }
+
+  #withdrawFromHost(held: Held): void {
+    if (held.place.kind !== "at-session") return;
+    this.#here.send(held.place.node, { kind: "event-withdrawn", token: held.token, session: held.place.session });
+  }
+
+  #forget(held: Held): boolean {
+    if (held.origin.kind === "operation") this.#byOperation.delete(held.origin.operation);
+    return this.#held.delete(held.token);
+  }
+
+  #settle(held: Held, outcome: Settled): void {
+    if (!this.#forget(held)) return;
+    if (held.origin.kind === "own") held.origin.settled(outcome);
+    else this.#here.emit({ kind: "resume-operation", operation: held.origin.operation, decision: decisionOf(outcome) });
+    this.#sendNotices(held);
+  }
+
+  /** Each other member of the group hears of the event once, after the user was let go (requirement R18). */
+  #sendNotices(held: Held): void {
+    const registry = this.#here.registry;
+    if (held.given === undefined || registry === undefined) return;
+    const { group, session: handler, node: handledBy } = held.given;
+    for (const member of registry.group(group)) {
+      if (member.id === handler || member.state !== "active" || !this.#here.isLiving(member)) continue;
+      this.#here.send(member.node, {
+        kind: "event-raised", session: member.id, hostGeneration: member.hostGeneration, token: this.makeToken(() => false),
+        isSynchronous: false, sequence: this.#nextSequence(member.id), registryVersion: registry.version, fs: held.fs,
+        event: held.event, ...(held.process === undefined ? {} : { process: held.process }), notice: { group, handledBy },
+      });
+    }
+  }
+}
+
+function isAt(held: Held, node: NodeId, session: SessionId): boolean {
+  return held.place.kind === "at-session" && held.place.node === node && held.place.session === session;
+}
+
+function decisionOf(outcome: Settled): Decision {
+  if (outcome.kind === "failed") return { kind: "abort", code: outcome.code };
+  if (outcome.kind === "answered" && outcome.response.kind === "abort") return { kind: "abort", code: outcome.response.code };
+  return { kind: "continue" };
+}
