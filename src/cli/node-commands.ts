@@ -1,0 +1,120 @@
+/**
+ * `sluice nodes|manager|status|waiters|log|mount|unmount|fence`: one node and its cluster, asked by hand.
+ */
+import type { Command } from "commander";
+import type { FsName, NodeId } from "../dmapi/ids.js";
+import type { LogEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
+import { type NodeOptions, onNode, withNode } from "./node-connection.js";
+import { formatAge, printable, printJson, printLine, printTable } from "./output.js";
+
+export function addNodeCommands(program: Command): void {
+  withNode(program.command("nodes").description("the members of the cluster")).action(async (options: NodeOptions) =>
+    onNode(options, async (node) => printNodes(await node.call("node.status", {}), options)));
+
+  const manager = withNode(program.command("manager").description("who is session manager, since which view, why"));
+  manager.action(async (options: NodeOptions) =>
+    onNode(options, async (node) => {
+      const { view } = await node.call("node.status", {});
+      if (options.json === true) printJson({ manager: view?.manager ?? null, epoch: view?.number ?? null, why: view?.why ?? null });
+      else printLine(view === null ? "no manager: this node is in no view" : `${view.manager}, view ${view.number}: ${view.why}`);
+    }));
+  withNode(manager.command("move <node>").description("hand the session manager over, in order")).action(async (to: string, _: unknown, command: Command) => {
+    const options: NodeOptions = command.optsWithGlobals();
+    await onNode(options, async (node) => {
+      const result = await node.call("manager.move", { to: to as NodeId });
+      if (options.json === true) printJson(result);
+      else printLine(`the session manager is ${result.manager}`);
+    });
+  });
+
+  withNode(program.command("status").description("the status document of a node")).action(async (options: NodeOptions) =>
+    onNode(options, async (node) => printStatus(await node.call("node.status", {}), options)));
+
+  withNode(program.command("waiters").description("blocked user operations: who, for what, since when"))
+    .option("--here", "only those of this node")
+    .action(async (options: NodeOptions & { here?: boolean }) =>
+      onNode(options, async (node) => printWaiters(await node.call("node.waiters", { allNodes: options.here !== true }), options)));
+
+  withNode(program.command("log").description("the message log of a node"))
+    .option("-f, --follow", "go on with what comes")
+    .action(async (options: NodeOptions & { follow?: boolean }) => onNode(options, async (node) => {
+      let after = 0;
+      for (;;) {
+        const entries = await node.call("node.log", { after, max: 1000, ...(options.follow === true && after > 0 ? { waitMs: 10_000 } : {}) });
+        for (const entry of entries) printLogEntry(entry, options);
+        after = entries.at(-1)?.number ?? after;
+        if (options.follow !== true && entries.length === 0) return;
+        if (options.follow === true && after === 0) after = -1; // nothing logged yet: wait from here on
+      }
+    }));
+
+  withNode(program.command("mount <fs> [directory]").description("mount a managed file system on this node"))
+    .action(async (fs: string, directory: string | undefined, options: NodeOptions) => onNode(options, async (node) => {
+      const result = await node.call("fs.mount", { fs: fs as FsName, ...(directory === undefined ? {} : { mountpoint: directory }) });
+      if (options.json === true) printJson(result);
+      else printLine(`${fs} is mounted at ${result.mountpoint}`);
+    }));
+  withNode(program.command("unmount <fs>").description("unmount a managed file system on this node"))
+    .option("--force", "although it is in use")
+    .action(async (fs: string, options: NodeOptions & { force?: boolean }) => onNode(options, async (node) => {
+      await node.call("fs.unmount", { fs: fs as FsName, ...(options.force === true ? { force: true } : {}) });
+      if (options.json === true) printJson({ unmounted: fs });
+      else printLine(`${fs} is unmounted`);
+    }));
+  withNode(program.command("fence <node>").description("the operator's word that a node is stopped and does no more I/O"))
+    .action(async (fenced: string, options: NodeOptions) => onNode(options, async (node) => {
+      const result = await node.call("node.fence", { node: fenced as NodeId });
+      if (options.json === true) printJson(result);
+      else printLine(`${result.fenced} counts as dead`);
+    }));
+}
+
+function printNodes(status: StatusDocument, options: NodeOptions): void {
+  const members = (status.view?.members ?? []).map((member) => ({
+    ...member,
+    isManager: member.id === status.view?.manager,
+    link: member.id === status.node ? "here" : describeLink(status.links.find((link) => link.peer === member.id)),
+  }));
+  if (options.json === true) printJson(members);
+  else printTable(["NODE", "INCARNATION", "ADDRESS", "ROLE", "LINK", "MOUNTED"],
+    members.map((member) => [member.id, member.incarnation, member.address, member.isManager ? "manager" : "", member.link, member.mounted.join(", ")]), `${status.node} is ${status.state}, in no view`);
+}
+function describeLink(link: StatusDocument["links"][number] | undefined): string {
+  if (link === undefined) return "none";
+  return link.isCut ? "cut" : link.isUp ? "up" : "down";
+}
+
+function printStatus(status: StatusDocument, options: NodeOptions): void {
+  if (options.json === true) {
+    printJson(status);
+    return;
+  }
+  const view = status.view;
+  printLine(`${status.node}, incarnation ${status.incarnation}, pid ${status.pid}, version ${status.version}, cluster ${status.cluster}: ${status.state}`);
+  printLine(view === null ? "in no view" : `view ${view.number}${view.isInForce ? "" : " (not yet in force)"}, manager ${view.manager}: ${view.why}; members ${view.members.map((m) => m.id).join(", ")}`);
+  printLine(`registry version ${status.registry.version}: ${status.registry.sessions.length} sessions, ${status.registry.dispositions.length} dispositions`);
+  for (const fs of status.fileSystems) printLine(`${fs.fs}: ${fs.isMounted ? `mounted at ${fs.mountpoint}` : "not mounted"}, backing ${fs.backing}, mode ${fs.mode}`);
+  for (const queue of status.queues) printLine(`session ${queue.session}: ${queue.undelivered} undelivered, ${queue.outstanding.length} outstanding, ${queue.delivered} delivered, ${queue.waitingReaders} readers wait`);
+  for (const right of status.rights.held) printLine(`right ${right.right} on ${right.handle} held by ${right.holder}`);
+  printWaiters(status.waiters, options);
+}
+
+function printWaiters(waiters: readonly WaiterEntry[], options: NodeOptions): void {
+  if (options.json === true) {
+    printJson(waiters);
+    return;
+  }
+  printTable(["NODE", "PID", "UID", "COMMAND", "CALL", "PATH", "SINCE", "DEADLINE", "CAUSE", "DETAIL", "BLOCKS"], waiters.map((waiter) => [
+    waiter.node, waiter.pid, waiter.uid, waiter.command, waiter.call, `${waiter.fs}:${waiter.path ?? waiter.handle ?? "?"}`, formatAge(waiter.ageMs),
+    waiter.deadlineMs === undefined ? "none" : formatAge(waiter.deadlineMs), waiter.cause, waiter.detail, waiter.blocks,
+  ]), "nobody waits");
+}
+
+function printLogEntry(entry: LogEntry, options: NodeOptions): void {
+  if (options.json === true) {
+    printJson(entry);
+    return;
+  }
+  const about = [entry.session === undefined ? "" : `session ${entry.session}`, entry.token === undefined ? "" : `token ${entry.token}`, entry.summary ?? ""].filter((text) => text !== "");
+  printLine(`${entry.number} ${entry.at} ${entry.from} -> ${entry.to} ${entry.kind} epoch ${entry.epoch} ${printable(about.join(", "))}`.trimEnd());
+}

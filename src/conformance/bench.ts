@@ -1,0 +1,267 @@
+/**
+ * The bench of the acceptance tests: a real cluster, its status documents and message logs, and ordinary programs as
+ * users. One cluster per test file; every wait has a bound.
+ *
+ * Owns      the letters A, B, C...: A is the session manager when the bench opens, the others follow in name order.
+ * Not here  DM sessions (dm-session.ts); what is tested, which stands in the files named after the requirements.
+ * Source    requirements 1.2, "common bench".
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { LocalCluster } from "../cli/cluster/local-cluster.js";
+import type { Wish } from "../cli/cluster/plan.js";
+import { type Connection, connect } from "../client/index.js";
+import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
+import type { EventType } from "../dmapi/events.js";
+import type { FsName, GroupName, Handle, NodeId } from "../dmapi/ids.js";
+import type { LogEntry, StatusDocument } from "../dmapi/status.js";
+import { getxattrOfPath } from "../os/files.js";
+import { DmSession } from "./dm-session.js";
+import { BOUND_MS, eventually, within } from "./waiting.js";
+
+export type Letter = "A" | "B" | "C" | "D" | "E";
+export const isLong = process.env["SLUICE_TEST_LONG"] === "1";
+
+/** Why acceptance tests cannot run here, or undefined. As root with the device a mount that fails is a failure. */
+export const whyNot: string | undefined =
+  process.getuid?.() !== 0 ? "needs root for real mounts" : existsSync("/dev/fuse") ? undefined : "needs /dev/fuse for real mounts";
+
+/** A named acceptance test; skipped, in one plain line, where real mounts are impossible. */
+export function acceptance(name: string, body: () => Promise<void>, timeoutMs = 60_000): void {
+  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, body);
+}
+
+/** One bench for a whole file: opened before its first test, closed after its last, also on failure. */
+export function shareBench(options: BenchOptions): () => Bench {
+  let bench: Bench | undefined;
+  before(async () => {
+    if (whyNot === undefined) bench = await Bench.open(options);
+  }, { timeout: 60_000 });
+  after(async () => bench?.close(), { timeout: 60_000 });
+  return () => {
+    assert(bench !== undefined, "the bench did not open");
+    return bench;
+  };
+}
+
+export interface BenchOptions {
+  readonly nodes: number;
+  /** Default fs1 and fs2. */
+  readonly fileSystems?: readonly string[];
+  readonly mode?: "fast" | "exact";
+  readonly isFastFailover?: boolean;
+  readonly preferences?: Wish["preferences"];
+}
+interface ProgramOptions {
+  readonly input?: string | Buffer;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+export interface ProgramEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: Buffer;
+  readonly errors: string;
+}
+export interface Program {
+  readonly child: ChildProcess;
+  isOver: boolean;
+  readonly end: Promise<ProgramEnd>;
+}
+
+export class Bench {
+  readonly cluster: LocalCluster;
+  readonly directory: string;
+  readonly #letters = new Map<Letter, NodeId>();
+  readonly #connections = new Map<NodeId, Promise<Connection>>();
+  readonly #programs = new Set<ChildProcess>();
+
+  private constructor(cluster: LocalCluster, directory: string) {
+    this.cluster = cluster;
+    this.directory = directory;
+  }
+
+  static async open(options: BenchOptions): Promise<Bench> {
+    const directory = mkdtempSync(join(tmpdir(), "sluice-test-"));
+    const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
+    const onSignal = () => process.exit(143); // runs the exit handler below
+    process.once("SIGTERM", onSignal);
+    try {
+      const cluster = await LocalCluster.up({
+        directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
+        ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
+        ...(options.preferences === undefined ? {} : { preferences: options.preferences }),
+      });
+      const bench = new Bench(cluster, directory);
+      await bench.nameNodes();
+      return bench;
+    } catch (error) {
+      await LocalCluster.open(directory).down().catch(() => {});
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Gives the letters anew: A to the session manager. */
+  async nameNodes(): Promise<void> {
+    const { manager } = await this.cluster.document();
+    assert(manager !== null, "a cluster that is up has a session manager");
+    const order = [manager, ...this.cluster.nodes.filter((id) => id !== manager)];
+    const letters: Letter[] = ["A", "B", "C", "D", "E"];
+    this.#letters.clear();
+    for (const [index, id] of order.entries()) this.#letters.set(letters[index]!, id);
+  }
+
+  async close(): Promise<void> {
+    for (const program of this.#programs) program.kill("SIGKILL");
+    for (const connection of this.#connections.values()) (await connection.catch(() => undefined))?.close();
+    await this.cluster.down();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  id(letter: Letter): NodeId {
+    const found = this.#letters.get(letter);
+    assert(found !== undefined, `the bench has no node ${letter}`);
+    return found;
+  }
+  get letters(): Letter[] {
+    return [...this.#letters.keys()];
+  }
+  letterOf(id: NodeId): Letter {
+    const found = this.letters.find((letter) => this.id(letter) === id);
+    assert(found !== undefined, `${id} has no letter`);
+    return found;
+  }
+
+  /** The path of a file on the mount of that node. */
+  path(letter: Letter, fs: string, ...names: string[]): string {
+    return join(this.cluster.mountpoint(this.id(letter), fs as FsName), ...names);
+  }
+  backing(fs: string, ...names: string[]): string {
+    return join(this.cluster.backing(fs as FsName), ...names);
+  }
+
+  /** The node's standing connection; after `forget` a new one. */
+  connection(letter: Letter): Promise<Connection> {
+    const id = this.id(letter);
+    let connection = this.#connections.get(id);
+    if (connection === undefined) {
+      connection = connect({ socket: this.cluster.socket(id) });
+      this.#connections.set(id, connection);
+    }
+    return connection;
+  }
+  async call<N extends CallName>(letter: Letter, name: N, args: ArgsOf<N>): Promise<ResultOf<N>> {
+    return (await this.connection(letter)).call(name, args);
+  }
+  async forget(letter: Letter): Promise<void> {
+    const id = this.id(letter);
+    (await this.#connections.get(id)?.catch(() => undefined))?.close();
+    this.#connections.delete(id);
+  }
+  async kill(letter: Letter): Promise<void> {
+    await this.forget(letter);
+    await this.cluster.kill(this.id(letter));
+  }
+  async restart(letter: Letter): Promise<void> {
+    await this.forget(letter);
+    await this.cluster.restart(this.id(letter));
+  }
+
+  status(letter: Letter): Promise<StatusDocument> {
+    return this.cluster.status(this.id(letter));
+  }
+  /** Waits until the status document of each of these nodes satisfies the condition; says what it saw if it never does. */
+  async until(what: string, letters: readonly Letter[], holds: (status: StatusDocument) => boolean, boundMs = BOUND_MS): Promise<void> {
+    for (const letter of letters) {
+      let seen: StatusDocument | undefined;
+      const describe = () => JSON.stringify(seen === undefined ? "no status" : { state: seen.state, view: seen.view, registry: seen.registry, queues: seen.queues, waiters: seen.waiters });
+      await eventually(`${what} on ${letter} (${this.id(letter)})`, async () => {
+        seen = await this.status(letter);
+        return holds(seen);
+      }, boundMs, describe);
+    }
+  }
+
+  /** Where the log of that node stands now; `since` gives what came after. */
+  async mark(letter: Letter): Promise<number> {
+    return (await this.since(letter, 0)).at(-1)?.number ?? 0;
+  }
+  async since(letter: Letter, after: number): Promise<LogEntry[]> {
+    const found: LogEntry[] = [];
+    for (let last = after; ; last = found.at(-1)!.number) {
+      const entries = await this.call(letter, "node.log", { after: last, max: 1_000 });
+      if (entries.length === 0) return found;
+      found.push(...entries);
+    }
+  }
+
+  /** A session with what it takes of which file system. */
+  async session(letter: Letter, info: string, takes: Readonly<Record<string, readonly EventType[]>> = {}, group?: string): Promise<DmSession> {
+    const { session } = await this.call(letter, "session.create", { info, ...(group === undefined ? {} : { group: group as GroupName }) });
+    for (const [fs, events] of Object.entries(takes)) {
+      const owner = group === undefined ? { session } : { group: group as GroupName };
+      await this.call(letter, "disposition.set", { ...owner, fs: fs as FsName, events });
+    }
+    return new DmSession(this, letter, session);
+  }
+  async fsHandle(fs: string, letter: Letter = "A"): Promise<Handle> {
+    const found = (await this.call(letter, "fs.list", {})).find((entry) => entry.fs === fs);
+    assert(found !== undefined, `${fs} is not known on ${letter}`);
+    return found.handle;
+  }
+  /** The handle of a file, by the virtual attribute of its mount. */
+  handle(letter: Letter, fs: string, ...names: string[]): Handle {
+    const value = Buffer.alloc(256);
+    const length = getxattrOfPath(this.path(letter, fs, ...names), "system.sluice.handle", value);
+    assert(length > 0, `no handle of ${names.join("/")}: ${length}`);
+    return value.subarray(0, length).toString("latin1").replace(/\0$/, "") as Handle;
+  }
+
+  /** An ordinary program; `end` tells how it ended and never throws. */
+  program(command: string, args: readonly string[], options: ProgramOptions = {}): Program {
+    const child = spawn(command, args, {
+      cwd: "/", stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      ...(options.uid === undefined ? {} : { uid: options.uid }), ...(options.gid === undefined ? {} : { gid: options.gid }),
+    });
+    this.#programs.add(child);
+    const output: Buffer[] = [];
+    let errors = "";
+    child.stdout?.on("data", (chunk: Buffer) => output.push(chunk));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+    });
+    if (options.input !== undefined) child.stdin?.on("error", () => {}).end(options.input);
+    const program: Program = {
+      child,
+      isOver: false,
+      end: new Promise((resolve) => {
+        const over = (code: number | null, signal: NodeJS.Signals | null) => {
+          this.#programs.delete(child);
+          program.isOver = true;
+          resolve({ code, signal, output: Buffer.concat(output), errors });
+        };
+        child.on("error", (error) => {
+          errors += String(error);
+          over(-1, null);
+        });
+        child.on("close", over);
+      }),
+    };
+    return program;
+  }
+  /** Runs a program to its end; fails the test when it does not end well. */
+  async run(command: string, args: readonly string[], options: ProgramOptions = {}): Promise<Buffer> {
+    const end = await within(this.program(command, args, options).end, `${command} ${args.join(" ")}`);
+    assert.equal(end.code, 0, `${command} ${args.join(" ")}: exit ${end.code ?? end.signal}: ${end.errors}`);
+    return end.output;
+  }
+  /** A script for /bin/sh, with arguments as $1, $2... */
+  shell(script: string, ...args: string[]): Promise<Buffer> {
+    return this.run("/bin/sh", ["-ec", script, "sh", ...args]);
+  }
+}
