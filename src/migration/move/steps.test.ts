@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCopyCurrent, noteOf, reportOf } from "../states.js";
 import { type MigrateOptions, migrateStepNames, migrateSteps } from "./migrate-steps.js";
-import { ModelFile } from "./model-file.js";
+import { ModelFile } from "./model-file.test-suite.js";
 import { recallStepNames, recallSteps } from "./recall-steps.js";
 import { type Move, MoveFailure, type MoveOutcome } from "./steps.js";
 

@@ -16,33 +16,33 @@ export interface MoveCalls {
   "read-record": { args: Record<never, never>; result: LookedAt };
   "create-mark": { args: Record<never, never>; result: { readonly nonce: string; readonly size: number; readonly mtimeNs: bigint } };
   "check-mark": { args: { readonly nonce: string }; result: boolean };
-  "remove-mark": { args: { readonly nonce: string }; result: void };
+  "remove-mark": { args: { readonly nonce: string }; result: undefined };
   /** The store notes durably that this object is being made for this file. */
-  "note-intent": { args: { readonly object: string }; result: void };
-  "clear-intent": { args: { readonly object: string }; result: void };
+  "note-intent": { args: { readonly object: string }; result: undefined };
+  "clear-intent": { args: { readonly object: string }; result: undefined };
   /** Reads the file without any right; fails with ECANCELED as soon as the mark is gone. */
   "copy-out": { args: { readonly object: string; readonly nonce: string; readonly size: number }; result: { readonly checksum: string; readonly size: number } };
   /** Object and manifest on stable storage, then read back and compared. */
-  "verify-object": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: void };
+  "verify-object": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: undefined };
   /** Into the ledger: deleted later, never now. */
-  "discard-object": { args: { readonly object: string; readonly reason: string }; result: void };
-  "take-right": { args: Record<never, never>; result: void };
-  "release-right": { args: Record<never, never>; result: void };
-  "flush": { args: Record<never, never>; result: void };
-  "take-guard": { args: Record<never, never>; result: void };
-  "release-guard": { args: Record<never, never>; result: void };
+  "discard-object": { args: { readonly object: string; readonly reason: string }; result: undefined };
+  "take-right": { args: Record<never, never>; result: undefined };
+  "release-right": { args: Record<never, never>; result: undefined };
+  "flush": { args: Record<never, never>; result: undefined };
+  "take-guard": { args: Record<never, never>; result: undefined };
+  "release-guard": { args: Record<never, never>; result: undefined };
   "change-record": {
     args: { readonly change: RecordChange; readonly expectMark?: string; readonly expect?: { readonly size: number; readonly mtimeNs: bigint } };
-    result: void;
+    result: undefined;
   };
-  "punch": { args: Record<never, never>; result: void };
+  "punch": { args: Record<never, never>; result: undefined };
   /** The object is there, is the noted one, and its first bytes have arrived. */
-  "open-object": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: void };
+  "open-object": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: undefined };
   /** Writes the whole object into the file by the guarded descriptor; fails with EIO when its checksum is another. */
-  "copy-in": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: void };
-  "empty-file": { args: Record<never, never>; result: void };
-  "sync-file": { args: Record<never, never>; result: void };
-  "restore-times": { args: { readonly atimeNs: bigint; readonly mtimeNs: bigint }; result: void };
+  "copy-in": { args: { readonly object: string; readonly checksum: string; readonly size: number }; result: undefined };
+  "empty-file": { args: Record<never, never>; result: undefined };
+  "sync-file": { args: Record<never, never>; result: undefined };
+  "restore-times": { args: { readonly atimeNs: bigint; readonly mtimeNs: bigint }; result: undefined };
 }
 export type MoveCall = keyof MoveCalls;
 export type MoveRequest = {
