@@ -1,0 +1,150 @@
+/**
+ * The streams of one node to all its peers, and the view messages, which travel beside them.
+ *
+ * A peer is known by its highest incarnation heard of; a newer one means that the former life is over: its stream ends
+ * and what was queued for it with it. View messages are repeated by their senders, so they need no number.
+ *
+ * Source    safety C7, C9.
+ */
+import { assert } from "../base/assert.js";
+import type { Incarnation, NodeId } from "../dmapi/ids.js";
+import type { Frame, Message, ViewMessage } from "./messages.js";
+import { PeerStream, type StreamEffect } from "./stream.js";
+import type { View } from "./view-document.js";
+
+export type StreamsEffect =
+  | { readonly kind: "transmit"; readonly to: NodeId; readonly frame: Frame }
+  | { readonly kind: "deliver"; readonly from: NodeId; readonly message: Message }
+  /** Any frame proves that the peer of this incarnation reaches us. */
+  | { readonly kind: "heard"; readonly peer: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "deliver-view-message"; readonly from: NodeId; readonly incarnation: Incarnation; readonly message: ViewMessage };
+
+export class Streams {
+  readonly #id: NodeId;
+  #incarnation: Incarnation;
+  #view: View | undefined;
+  #isClosed = true;
+  readonly #up = new Set<NodeId>();
+  readonly #streams = new Map<NodeId, PeerStream>();
+
+  constructor(id: NodeId, incarnation: Incarnation) {
+    this.#id = id;
+    this.#incarnation = incarnation;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(...[...this.#streams.values()].map((stream) => stream.deadlineMs));
+  }
+
+  linkUp(peer: NodeId, incarnation: Incarnation, atMs: number): StreamsEffect[] {
+    this.#up.add(peer);
+    const stream = this.#streamTo(peer, incarnation, atMs);
+    return stream === undefined ? [] : this.#named(peer, stream.step({ kind: "link-up", atMs }));
+  }
+
+  linkDown(peer: NodeId, atMs: number): void {
+    this.#up.delete(peer);
+    this.#streams.get(peer)?.step({ kind: "link-down", atMs });
+  }
+
+  /** To a member of the adopted view; for anyone else, or a life that is over, it is dropped. */
+  send(to: NodeId, message: Message, atMs: number): StreamsEffect[] {
+    const member = this.#view?.members.find((each) => each.id === to);
+    if (member === undefined) return [];
+    const stream = this.#streamTo(to, member.incarnation, atMs);
+    return stream === undefined ? [] : this.#named(to, stream.step({ kind: "send", message, atMs }));
+  }
+
+  sendViewMessage(to: NodeId, incarnation: Incarnation, message: ViewMessage): StreamsEffect[] {
+    if (!this.#up.has(to)) return [];
+    const frame: Frame = {
+      from: this.#id, fromIncarnation: this.#incarnation, toIncarnation: incarnation, view: this.#view?.number ?? 0,
+      body: message, acknowledged: 0,
+    };
+    return [{ kind: "transmit", to, frame }];
+  }
+
+  receive(frame: Frame, atMs: number): StreamsEffect[] {
+    const { from, fromIncarnation } = frame;
+    const stream = this.#streamTo(from, fromIncarnation, atMs);
+    if (stream === undefined) return []; // of a life that is over
+    const heard: StreamsEffect = { kind: "heard", peer: from, incarnation: fromIncarnation };
+    if (frame.sequence === undefined && frame.body !== undefined) {
+      return isViewMessage(frame.body) ? [heard, { kind: "deliver-view-message", from, incarnation: fromIncarnation, message: frame.body }] : [heard];
+    }
+    if (frame.toIncarnation !== this.#incarnation) return [heard];
+    return [heard, ...this.#named(from, stream.step({ kind: "frame-received", frame, atMs }))];
+  }
+
+  adopt(view: View, atMs: number): StreamsEffect[] {
+    assert(view.number > (this.#view?.number ?? 0), "views are adopted in growing order");
+    this.#view = view;
+    return [...this.#streams].flatMap(([peer, stream]) => {
+      const isMember = view.members.some((member) => member.id === peer && member.incarnation === stream.peerIncarnation);
+      return this.#named(peer, stream.step({ kind: "view-adopted", number: view.number, isMember, atMs }));
+    });
+  }
+
+  /** A new life of this node: nothing of the former one goes on. */
+  begin(incarnation: Incarnation): void {
+    this.#incarnation = incarnation;
+    this.#view = undefined;
+    this.#streams.clear();
+  }
+
+  setClosed(isClosed: boolean, atMs: number): StreamsEffect[] {
+    if (this.#isClosed === isClosed) return [];
+    this.#isClosed = isClosed;
+    return [...this.#streams].flatMap(([peer, stream]) => this.#named(peer, stream.step({ kind: isClosed ? "closed" : "opened", atMs })));
+  }
+
+  timePassed(atMs: number): StreamsEffect[] {
+    return [...this.#streams].flatMap(([peer, stream]) => this.#named(peer, stream.step({ kind: "time-passed", atMs })));
+  }
+
+  /** What has been sent to `peer` so far, as a point that `hasArrived` recognises later. */
+  lastSequence(peer: NodeId): { readonly incarnation: Incarnation; readonly sequence: number } | undefined {
+    const stream = this.#streams.get(peer);
+    return stream === undefined ? undefined : { incarnation: stream.peerIncarnation, sequence: stream.lastSequence };
+  }
+  hasArrived(peer: NodeId, point: { readonly incarnation: Incarnation; readonly sequence: number }): boolean {
+    const stream = this.#streams.get(peer);
+    return stream === undefined || stream.peerIncarnation !== point.incarnation || stream.hasArrived(point.sequence);
+  }
+
+  describe(): { peer: NodeId; isUp: boolean; unacknowledged: number }[] {
+    const peers = new Set([...this.#up, ...this.#streams.keys()]);
+    return [...peers].sort().map((peer) => ({ peer, isUp: this.#up.has(peer), unacknowledged: this.#streams.get(peer)?.unacknowledgedCount ?? 0 }));
+  }
+
+  /** Undefined for an incarnation older than the one known. */
+  #streamTo(peer: NodeId, incarnation: Incarnation, atMs: number): PeerStream | undefined {
+    const known = this.#streams.get(peer);
+    if (known?.peerIncarnation === incarnation) return known;
+    if (known !== undefined && known.peerIncarnation > incarnation) return undefined;
+    const stream = new PeerStream({ id: this.#id, incarnation: this.#incarnation, peerIncarnation: incarnation, view: this.#view?.number ?? 0 });
+    if (this.#isClosed) stream.step({ kind: "closed", atMs });
+    if (this.#up.has(peer)) stream.step({ kind: "link-up", atMs });
+    this.#streams.set(peer, stream);
+    return stream;
+  }
+
+  #named(peer: NodeId, effects: readonly StreamEffect[]): StreamsEffect[] {
+    return effects.map((effect) => {
+      if (effect.kind === "transmit") return { kind: "transmit", to: peer, frame: effect.frame };
+      return { kind: "deliver", from: peer, message: effect.message };
+    });
+  }
+}
+
+export function isViewMessage(message: Message): message is ViewMessage {
+  switch (message.kind) {
+    case "view-proposed":
+    case "view-adopted":
+    case "view-in-force":
+    case "greeting":
+      return true;
+    default:
+      return false;
+  }
+}
