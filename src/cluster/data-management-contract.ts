@@ -20,11 +20,13 @@ type PassedOn = Extract<
 
 /** Goes to the view's manager when a session hosted here is "closing"; told again to each new manager. */
 export type ClosingChecked = Extract<RegistryMessage, { kind: "closing-checked" }>;
+/** The manager asks once nothing can be on its way any more; only the answer to this one counts. */
+export type ClosingCheck = Extract<RegistryMessage, { kind: "closing-check" }>;
 
 export type DataManagementInput =
   | PassedOn
   | ({ readonly atMs: number } & (
-      | { readonly kind: "message-received"; readonly from: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage }
+      | { readonly kind: "message-received"; readonly from: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | ClosingCheck }
       /** This node goes by that view from now on; members that are not in it any more have left. */
       | { readonly kind: "view-adopted"; readonly view: View }
       /** Every member has adopted it and the removed ones are proven dead or their lease is over: rights may be granted. */

@@ -137,6 +137,8 @@ export class DataManagement {
       case "event-answered":
       case "event-misrouted":
         return this.#source.received(from, message);
+      case "closing-check":
+        return this.#here.send(from, { kind: "closing-checked", session: message.session, isEmpty: this.#host.isEmpty(message.session) });
       default:
         return;
     }

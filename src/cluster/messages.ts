@@ -44,6 +44,10 @@ export type RegistryMessage =
   | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot: RegistrySnapshot; readonly unfinished: readonly { readonly request: RequestId; readonly call: ManagerCall }[] }
   | { readonly kind: "registry-installed"; readonly view: number; readonly snapshot: RegistrySnapshot }
   | { readonly kind: "registry-install-acknowledged"; readonly view: number; readonly version: number }
+  /** Member to manager: this node's copy has a gap or was lost; the manager answers with `registry-installed`. */
+  | { readonly kind: "registry-wanted"; readonly version: number }
+  /** Manager to session node, once every member has acknowledged "closing": nothing more is on its way. */
+  | { readonly kind: "closing-check"; readonly session: SessionId }
   /** Session node to manager before a destroy: nothing queued or outstanding, or EBUSY. */
   | { readonly kind: "closing-checked"; readonly session: SessionId; readonly isEmpty: boolean };
 

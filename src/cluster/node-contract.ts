@@ -13,6 +13,7 @@ import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
 import type { Frame, RoundWork } from "./messages.js";
+import type { ManagerCall } from "./registry-document.js";
 
 /** A user operation held in the reactor, before it runs (a synchronous event) or after it ran (an asynchronous one). */
 export interface HeldEvent {
@@ -83,6 +84,10 @@ export type NodeEffect =
   /** All records, fences, interests and held events of the reactors are void: a new incarnation begins. */
   | { readonly kind: "forget-everything"; readonly incarnation: Incarnation }
   | { readonly kind: "volume-job"; readonly job: number; readonly work: VolumeJob }
+  /** This node is session manager and runs a call of `from`; for the message log (requirement R5). */
+  | { readonly kind: "manager-ran"; readonly from: NodeId; readonly call: ManagerCall }
+  /** Something an operator has to know, in a sentence. */
+  | { readonly kind: "alarm"; readonly text: string }
   | { readonly kind: "stopped" };
 
 export interface NodeOptions {

@@ -1,0 +1,503 @@
+/**
+ * One node's share of the cluster: streams, view, registry and data management as one machine. The daemon and the
+ * simulator drive this very class: facts in, effects out, in order; time only from inputs.
+ *
+ * A message to this node itself takes the same way as any other, save that it does not travel. While the lease is over
+ * nothing numbered leaves and no call is answered; both wait until it is renewed or the node is excluded (safety C8).
+ *
+ * Owns      who hears what; calls of others to the manager that are not answered yet; answers held back.
+ * Not here  the parts: streams.ts, view/membership.ts, registry/, data-management.ts, cluster-calls.ts.
+ * Source    node-contract.ts; safety C7-C10, H5.
+ */
+import { assert } from "../base/assert.js";
+import type { Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js";
+import type { StatusDocument } from "../dmapi/status.js";
+import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } from "./cluster-calls.js";
+import { DataManagement } from "./data-management.js";
+import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
+import { ManagerCalls } from "./manager-calls.js";
+import type { Message, RegistryMessage } from "./messages.js";
+import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
+import { RegistryCopy } from "./registry/copy.js";
+import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
+import type { ManagerResult, RegistrySnapshot } from "./registry-document.js";
+import { Streams, type StreamsEffect } from "./streams.js";
+import type { View } from "./view-document.js";
+import { Membership, type MembershipEffect, type MembershipInput } from "./view/membership.js";
+import { memberOf } from "./view/next-view.js";
+
+type CallAnswer = Extract<NodeEffect, { kind: "answer-call" | "refuse-call" }>;
+type CallMade = Extract<NodeInput, { kind: "call-made" }>;
+type NodeState = StatusDocument["state"];
+/** A version may be acknowledged once what was sent to that node before has arrived there (safety H5). */
+interface Barrier {
+  readonly version: number;
+  readonly peer: NodeId;
+  readonly point: { readonly incarnation: Incarnation; readonly sequence: number };
+}
+
+export class ClusterNode {
+  readonly #options: NodeOptions;
+  readonly #id: NodeId;
+  readonly #membership: Membership;
+  readonly #streams: Streams;
+  readonly #copy = new RegistryCopy();
+  readonly #dataManagement: DataManagement;
+  readonly #managerCalls: ManagerCalls;
+  #manager: SessionManager | undefined;
+  #stale: RegistrySnapshot | undefined;
+  #nowMs = 0;
+  #state: NodeState = "starting";
+  #isAdmitting = false;
+  #isDistributionSpoilt = false;
+  #isCheckingClosing = false;
+  #inbox: { from: NodeId; message: Message }[] = [];
+  #barriers: Barrier[] = [];
+  #acknowledgedVersion = 0;
+  #heldAnswers: CallAnswer[] = [];
+  readonly #alarms: string[] = [];
+  #effects: NodeEffect[] = [];
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#id = options.id;
+    this.#membership = new Membership(options);
+    this.#streams = new Streams(options.id, options.incarnation);
+    this.#dataManagement = new DataManagement(options);
+    this.#managerCalls = new ManagerCalls(options.id, options.incarnation);
+  }
+
+  get incarnation(): Incarnation {
+    return this.#membership.incarnation;
+  }
+  /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
+  get deadlineMs(): number {
+    if (this.#state === "stopping") return Infinity;
+    return Math.min(this.#membership.deadlineMs, this.#streams.deadlineMs, this.#dataManagement.deadlineMs, this.#manager?.deadlineMs ?? Infinity);
+  }
+
+  step(input: NodeInput): NodeEffect[] {
+    assert(input.atMs >= this.#nowMs, "time never runs backwards");
+    this.#nowMs = input.atMs;
+    if (this.#state !== "stopping") {
+      this.#heedLease();
+      this.#take(input);
+      this.#heedLease();
+      this.#deliverInbox();
+    }
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #take(input: NodeInput): void {
+    switch (input.kind) {
+      case "coordination":
+        if (this.#state === "starting") this.#state = "joining";
+        return this.#membershipStep({ kind: "coordination", fact: input.fact, atMs: this.#nowMs });
+      case "link-up":
+        this.#streamsDid(this.#streams.linkUp(input.peer, input.incarnation, this.#nowMs));
+        return this.#membershipStep({ kind: "link-up", peer: input.peer, incarnation: input.incarnation, atMs: this.#nowMs });
+      case "link-down":
+        this.#streams.linkDown(input.peer, this.#nowMs);
+        return this.#membershipStep({ kind: "link-down", peer: input.peer, atMs: this.#nowMs });
+      case "frame-received":
+        this.#streamsDid(this.#streams.receive(input.frame, this.#nowMs));
+        return this.#passBarriers();
+      case "call-made":
+        return this.#callMade(input);
+      case "call-abandoned":
+        this.#managerCalls.abandonCall(input.call);
+        this.#heldAnswers = this.#heldAnswers.filter((answer) => answer.call !== input.call);
+        return this.#dataManagementStep(input);
+      case "client-gone":
+        this.#managerCalls.abandonClient(input.client);
+        return this.#dataManagementStep(input);
+      case "stop-wanted":
+        return this.#stop();
+      case "time-passed":
+        this.#membershipStep({ kind: "time-passed", atMs: this.#nowMs });
+        if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "time-passed", atMs: this.#nowMs }));
+        this.#dataManagementStep(input);
+        return this.#streamsDid(this.#streams.timePassed(this.#nowMs));
+      default:
+        return this.#dataManagementStep(input);
+    }
+  }
+
+  // Who did what.
+
+  #membershipStep(input: MembershipInput): void {
+    for (const effect of this.#membership.step(input)) this.#membershipDid(effect);
+  }
+
+  #membershipDid(effect: MembershipEffect): void {
+    switch (effect.kind) {
+      case "send-view-message":
+        return this.#streamsDid(this.#streams.sendViewMessage(effect.to, effect.incarnation, effect.message));
+      case "adopt":
+        return this.#adopt(effect.view, effect.before);
+      case "in-force":
+        this.#dataManagementStep({ kind: "view-in-force", view: effect.view, atMs: this.#nowMs });
+        if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "view-in-force", atMs: this.#nowMs }));
+        return;
+      case "exclude":
+        return this.#beExcluded(effect.incarnation, effect.why);
+      default:
+        this.#effects.push(effect);
+    }
+  }
+
+  #streamsDid(effects: readonly StreamsEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case "transmit":
+          this.#effects.push(effect);
+          break;
+        case "deliver":
+          this.#inbox.push({ from: effect.from, message: effect.message });
+          break;
+        case "heard":
+          this.#membershipStep({ kind: "heard", peer: effect.peer, incarnation: effect.incarnation, atMs: this.#nowMs });
+          break;
+        case "deliver-view-message":
+          this.#membershipStep({ kind: "view-message", from: effect.from, incarnation: effect.incarnation, message: effect.message, atMs: this.#nowMs });
+      }
+    }
+  }
+
+  #managerDid(effects: readonly ManagerEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case "send":
+          this.#send(effect.to, effect.message);
+          break;
+        case "applied":
+          this.#registryApplied(effect);
+          break;
+        case "wish":
+          this.#membershipStep({ kind: "wish", wish: effect.wish, atMs: this.#nowMs });
+          break;
+        case "fence":
+          this.#membershipStep({ kind: "fence", node: effect.node, atMs: this.#nowMs });
+          break;
+        case "run":
+          this.#effects.push({ kind: "manager-ran", from: effect.from, call: effect.call });
+          break;
+        case "alarm":
+          this.#alarms.push(effect.text);
+          this.#effects.push(effect);
+      }
+    }
+  }
+
+  #dataManagementStep(input: DataManagementInput): void {
+    for (const effect of this.#dataManagement.step(input)) {
+      switch (effect.kind) {
+        case "send":
+          // Of what a closing session's host says only the answer to the manager's question goes out.
+          if (effect.message.kind !== "closing-checked" || this.#isCheckingClosing) this.#send(effect.to, effect.message);
+          break;
+        case "ask-manager":
+          this.#managerCalls.add(effect);
+          this.#ask(effect.request);
+          break;
+        case "answer-call":
+        case "refuse-call":
+          this.#answer(effect);
+          break;
+        default:
+          this.#effects.push(effect);
+      }
+    }
+  }
+
+  // Messages.
+
+  #send(to: NodeId, message: Message): void {
+    if (to === this.#id) this.#inbox.push({ from: to, message });
+    else this.#streamsDid(this.#streams.send(to, message, this.#nowMs));
+  }
+
+  #deliverInbox(): void {
+    for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#receive(next.from, next.message);
+  }
+
+  #receive(from: NodeId, message: Message): void {
+    switch (message.kind) {
+      case "manager-call":
+      case "registry-acknowledged":
+      case "registry-collected":
+      case "registry-install-acknowledged":
+      case "registry-wanted":
+      case "closing-checked":
+        // Of no use to one who is not manager: the caller asks again when it knows the new one.
+        if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "message-received", from, message, atMs: this.#nowMs }));
+        return;
+      case "manager-result":
+      case "registry-changed":
+      case "registry-collect":
+      case "registry-installed":
+      case "closing-check":
+        if (from === this.#membership.view?.manager) this.#obeyManager(from, message);
+        return;
+      case "view-proposed":
+      case "view-adopted":
+      case "view-in-force":
+      case "greeting":
+        return; // travel beside the streams
+      default:
+        this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
+    }
+  }
+
+  #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "manager-result" | "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
+    switch (message.kind) {
+      case "manager-result":
+        return this.#managerAnswered(message.request, message.result);
+      case "registry-changed":
+        return this.#change(from, message);
+      case "registry-collect":
+        return this.#send(from, { kind: "registry-collected", view: message.view, snapshot: this.#copy.snapshot(), unfinished: this.#managerCalls.unfinished() });
+      case "registry-installed":
+        this.#copy.install(message.snapshot, message.view, this.#nowMs);
+        this.#acknowledgedVersion = message.snapshot.version;
+        this.#barriers = [];
+        this.#registryApplied({});
+        return this.#send(from, { kind: "registry-install-acknowledged", view: message.view, version: message.snapshot.version });
+      case "closing-check":
+        this.#isCheckingClosing = true;
+        this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
+        this.#isCheckingClosing = false;
+    }
+  }
+
+  // View.
+
+  #adopt(view: View, before: View | undefined): void {
+    const early: StreamsEffect[] = [];
+    for (const effect of this.#streams.adopt(view, this.#nowMs)) {
+      if (effect.kind === "transmit") this.#effects.push(effect);
+      else early.push(effect);
+    }
+    this.#dataManagementStep({ kind: "view-adopted", view, atMs: this.#nowMs });
+    this.#passBarriers();
+    const manager = view.members.find((member) => member.id === view.manager);
+    const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
+    if (view.manager !== this.#id) this.#manager = undefined;
+    else if (isSameManager && this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "view-adopted", view, atMs: this.#nowMs }));
+    else this.#beginManaging(view);
+    if (!isSameManager) for (const { request } of this.#managerCalls.unfinished()) this.#ask(request);
+    this.#streamsDid(early);
+    this.#heedReadiness();
+  }
+
+  #beginManaging(view: View): void {
+    this.#manager = new SessionManager({
+      id: this.#id, copy: this.#copy, view, failedSessionRetentionMs: this.#options.timeouts.failedSessionRetentionMs,
+      isKnown: (node) => this.#membership.isKnown(node), stale: this.#stale,
+    });
+    if (this.#isDistributionSpoilt) this.#managerDid(this.#manager.step({ kind: "distribution-spoilt", isOn: true, atMs: this.#nowMs }));
+    this.#managerDid(this.#manager.begin(this.#nowMs));
+  }
+
+  #beExcluded(incarnation: Incarnation, why: string): void {
+    this.#state = "excluded";
+    this.#closeAdmission(why);
+    this.#voidCalls("this node was excluded from the view; whether the call took effect is not known");
+    this.#dataManagementStep({ kind: "excluded", atMs: this.#nowMs });
+    this.#effects.push({ kind: "forget-everything", incarnation });
+    if (this.#copy.version > 0) this.#stale = this.#copy.snapshot();
+    this.#copy.forget();
+    this.#manager = undefined;
+    this.#barriers = [];
+    this.#inbox = [];
+    this.#streams.begin(incarnation);
+    this.#managerCalls.begin(incarnation);
+  }
+
+  #stop(): void {
+    this.#closeAdmission("this node stops");
+    this.#voidCalls("this node stops");
+    this.#dataManagementStep({ kind: "excluded", atMs: this.#nowMs });
+    this.#effects.push({ kind: "coordinate", request: { kind: "leave" } }, { kind: "stopped" });
+    this.#state = "stopping";
+  }
+
+  #heedReadiness(): void {
+    if (!this.#isReady || this.#isAdmitting) return;
+    this.#isAdmitting = true;
+    this.#state = "member";
+    this.#stale = undefined;
+    this.#effects.push({ kind: "set-admission", isOpen: true, why: `member of view ${this.#membership.view?.number ?? 0}` });
+  }
+  get #isReady(): boolean {
+    return this.#membership.view !== undefined && this.#copy.isInstalled;
+  }
+  #closeAdmission(why: string): void {
+    this.#isAdmitting = false;
+    this.#effects.push({ kind: "set-admission", isOpen: false, why });
+  }
+
+  // Registry.
+
+  #change(from: NodeId, { change }: Extract<RegistryMessage, { kind: "registry-changed" }>): void {
+    if (!this.#copy.isInstalled || change.version > this.#copy.version + 1) {
+      this.#send(from, { kind: "registry-wanted", version: this.#copy.version });
+      return;
+    }
+    if (this.#copy.apply(change, this.#membership.view?.number ?? 0, this.#nowMs)) {
+      for (const each of change.changes) {
+        if (each.kind === "session-put" && each.session.state === "closing") this.#raiseBarrier(change.version, each.session.node);
+      }
+      this.#registryApplied({ change });
+    }
+    this.#acknowledgeVersions();
+  }
+
+  /** Events sent before the session closed must have reached its host before this node acknowledges. */
+  #raiseBarrier(version: number, peer: NodeId): void {
+    const point = this.#streams.lastSequence(peer);
+    if (point !== undefined) this.#barriers.push({ version, peer, point });
+  }
+  #passBarriers(): void {
+    const before = this.#barriers.length;
+    this.#barriers = this.#barriers.filter(({ peer, point }) => !this.#streams.hasArrived(peer, point));
+    if (this.#barriers.length < before) this.#acknowledgeVersions();
+  }
+  #acknowledgeVersions(): void {
+    const view = this.#membership.view;
+    this.#barriers = this.#barriers.filter(({ peer, point }) => !this.#streams.hasArrived(peer, point));
+    const version = Math.min(this.#copy.version, ...this.#barriers.map((barrier) => barrier.version - 1));
+    if (view === undefined || view.manager === this.#id || version < this.#acknowledgedVersion) return;
+    this.#acknowledgedVersion = version;
+    this.#send(view.manager, { kind: "registry-acknowledged", version });
+  }
+
+  #registryApplied({ change }: Pick<Extract<ManagerEffect, { kind: "applied" }>, "change">): void {
+    const registry = this.#copy.snapshot();
+    const applied = { kind: "registry-applied", registry, atMs: this.#nowMs } as const;
+    this.#dataManagementStep(change === undefined ? applied : { ...applied, change });
+    this.#heedReadiness();
+  }
+
+  // Calls of others to the manager.
+
+  #ask(request: RequestId): void {
+    const view = this.#membership.view;
+    const call = this.#managerCalls.call(request);
+    if (view !== undefined && call !== undefined) this.#send(view.manager, { kind: "manager-call", request, call });
+  }
+
+  #managerAnswered(request: RequestId, result: ManagerResult): void {
+    const asked = this.#managerCalls.take(request);
+    if (asked === undefined) return; // a copy of an answer obeyed already
+    if (asked.client === undefined) this.#dataManagementStep({ kind: "manager-answered", request, result, atMs: this.#nowMs });
+    else if (asked.client.call === undefined) return;
+    else if (result.kind === "failed") this.#answer({ kind: "refuse-call", call: asked.client.call, failure: result.failure });
+    else this.#answer({ kind: "answer-call", call: asked.client.call, result: asked.client.result });
+  }
+
+  // Calls of applications.
+
+  #callMade(input: CallMade): void {
+    if (!this.#isReady) {
+      return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "ENOTREADY", message: "this node is not in the view of the cluster; try again" } });
+    }
+    const call = readClusterCall(input.name, input.args);
+    if (call === undefined) return this.#dataManagementStep(input);
+    if (call.kind === "wrong") return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "EINVAL", message: `${input.name}: ${call.message}` } });
+    this.#run(call, input);
+  }
+
+  #run(call: Exclude<ClusterCall, { kind: "wrong" }>, { call: number, client }: CallMade): void {
+    switch (call.kind) {
+      case "ask":
+        // The word about a dead manager must not wait for it.
+        if (call.call.kind === "fence-node" && call.call.node === this.#membership.view?.manager && call.call.node !== this.#id) {
+          this.#membershipStep({ kind: "fence", node: call.call.node, atMs: this.#nowMs });
+        }
+        return this.#ask(this.#managerCalls.addOwn(call.call, { call: number, client, result: call.result }));
+      case "session-list":
+        return this.#answer({ kind: "answer-call", call: number, result: this.#copy.sessions().map(sessionEntry) });
+      case "session-query": {
+        const session = this.#copy.session(call.session);
+        if (session !== undefined) return this.#answer({ kind: "answer-call", call: number, result: sessionEntry(session) });
+        return this.#answer({ kind: "refuse-call", call: number, failure: { code: "EINVAL", message: `there is no session ${call.session}` } });
+      }
+      case "disposition-list":
+        return this.#listDispositions(number, call.session);
+      case "spoil":
+        this.#spoil(call.what, call.isOn);
+        return this.#answer({ kind: "answer-call", call: number, result: {} });
+    }
+  }
+
+  #listDispositions(call: number, session: SessionId | undefined): void {
+    if (session !== undefined && this.#copy.session(session) === undefined) {
+      return this.#answer({ kind: "refuse-call", call, failure: { code: "EINVAL", message: `there is no session ${session}` } });
+    }
+    this.#answer({ kind: "answer-call", call, result: dispositionEntries(this.#copy.dispositions, session) });
+  }
+
+  /** Test switches (T1, T3, T4): what is lost here must come from the others, visibly. */
+  #spoil(what: "hosted-sessions" | "registry" | "distribution", isOn: boolean): void {
+    if (what === "distribution") {
+      this.#isDistributionSpoilt = isOn;
+      if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "distribution-spoilt", isOn, atMs: this.#nowMs }));
+      return;
+    }
+    if (!isOn) return;
+    if (what === "registry") this.#copy.forget();
+    else this.#copy.forgetSessionsOf(this.#id);
+    const view = this.#membership.view;
+    if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "copy-lost", atMs: this.#nowMs }));
+    else if (view !== undefined) this.#send(view.manager, { kind: "registry-wanted", version: this.#copy.version });
+  }
+
+  // Answers and the lease.
+
+  get #mayAnswer(): boolean {
+    return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;
+  }
+
+  #answer(answer: CallAnswer): void {
+    if (this.#mayAnswer) this.#effects.push(answer);
+    else this.#heldAnswers.push(answer);
+  }
+
+  #heedLease(): void {
+    this.#streamsDid(this.#streams.setClosed(this.#nowMs >= this.#membership.validUntilMs, this.#nowMs));
+    if (!this.#mayAnswer) return;
+    this.#effects.push(...this.#heldAnswers);
+    this.#heldAnswers = [];
+  }
+
+  #voidCalls(message: string): void {
+    const failure = { code: "ENOTREADY", message } as const;
+    const calls = [...this.#heldAnswers.map((answer) => answer.call), ...this.#managerCalls.ownCalls()];
+    this.#heldAnswers = [];
+    for (const call of calls) this.#effects.push({ kind: "refuse-call", call, failure });
+  }
+
+  // For people.
+
+  /** Everything the status document says of view, registry and links, and what data management adds. */
+  describe() {
+    const view = this.#membership.view;
+    return {
+      incarnation: this.#membership.incarnation, state: this.#state,
+      view: view === undefined ? null : {
+        number: view.number, isInForce: this.#membership.isInForce, manager: view.manager, why: this.#membership.why,
+        members: view.members.map(({ id, incarnation, address, slot, mounted }) => ({ id, incarnation, address, slot, mounted })),
+      } satisfies StatusDocument["view"],
+      registry: { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) },
+      links: this.#streams.describe(),
+      managing: this.#manager === undefined ? null : { state: this.#manager.state, isOpen: this.#manager.isOpen },
+      unfinished: this.#managerCalls.unfinished().length,
+      validUntilMs: this.#membership.validUntilMs,
+      alarms: [...this.#alarms],
+      dataManagement: this.#dataManagement.describe(),
+    };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * One node's copy of the registry. Every node has the whole of it, so whoever becomes manager can collect it from anyone.
+ *
+ * Versions are applied one by one in order; a whole copy is installed by a manager and replaces whatever was here. Of two
+ * copies the one with the higher (view, version) is the truth, always: also against a session node's own record.
+ *
+ * Owns      sessions, tombstones, dispositions, answers given within a day.
+ * Not here  deciding what the next version is (session-manager.ts).
+ * Source    safety C10, H5; requirements R2, R3, R4.
+ */
+import type { NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
+import type { Disposition, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import { setDispositions, withoutGroup, withoutSession } from "./dispositions.js";
+
+const ANSWERED_FOR_MS = 86_400_000;
+const ANSWERED_COUNT_MAX = 50_000;
+/** Ids never come back, so an unknown id is a destroyed one; the list only tells people apart from never-known. */
+const DESTROYED_COUNT_MAX = 1_024;
+
+interface Answered {
+  readonly result: ManagerResult;
+  readonly atMs: number;
+}
+
+export class RegistryCopy {
+  #view = 0;
+  #version = 0;
+  #isInstalled = false;
+  #sessions = new Map<SessionId, SessionRecord>();
+  #destroyed: SessionId[] = [];
+  #dispositions: readonly Disposition[] = [];
+  #answered = new Map<RequestId, Answered>();
+  #highestSessionId = 0;
+  #snapshot: RegistrySnapshot | undefined;
+
+  get version(): number {
+    return this.#version;
+  }
+  /** False in a new life until a manager has installed the registry here. */
+  get isInstalled(): boolean {
+    return this.#isInstalled;
+  }
+  get dispositions(): readonly Disposition[] {
+    return this.#dispositions;
+  }
+  session(id: SessionId): SessionRecord | undefined {
+    return this.#sessions.get(id);
+  }
+  sessions(): SessionRecord[] {
+    return [...this.#sessions.values()];
+  }
+  sessionCountOn(node: NodeId): number {
+    let count = 0;
+    for (const session of this.#sessions.values()) if (session.node === node) count++;
+    return count;
+  }
+  answered(request: RequestId): ManagerResult | undefined {
+    return this.#answered.get(request)?.result;
+  }
+
+  /** Whether it was the next version; an older one is known already, a later one means that something is missing. */
+  apply(change: RegistryVersion, view: number, atMs: number): boolean {
+    if (change.version !== this.#version + 1) return false;
+    this.#version = change.version;
+    this.#view = Math.max(this.#view, view);
+    for (const each of change.changes) this.#change(each, atMs);
+    this.#forgetAnswers(atMs);
+    this.#snapshot = undefined;
+    return true;
+  }
+
+  install(snapshot: RegistrySnapshot, view: number, atMs: number): void {
+    this.#view = view;
+    this.#version = snapshot.version;
+    this.#isInstalled = true;
+    this.#sessions = new Map(snapshot.sessions.map((session) => [session.id, session]));
+    this.#destroyed = [...snapshot.destroyed];
+    this.#dispositions = snapshot.dispositions;
+    this.#highestSessionId = snapshot.highestSessionId;
+    const known = this.#answered;
+    this.#answered = new Map(snapshot.answered.map(({ request, result }) => [request, { result, atMs: known.get(request)?.atMs ?? atMs }]));
+    this.#snapshot = undefined;
+  }
+
+  forget(): void {
+    this.install({ view: 0, version: 0, sessions: [], destroyed: [], dispositions: [], answered: [], highestSessionId: 0 }, 0, 0);
+    this.#isInstalled = false;
+  }
+
+  /** Test switch: as if the session node had lost its own record, and nothing else. */
+  forgetSessionsOf(node: NodeId): void {
+    for (const session of this.sessions()) if (session.node === node) this.#sessions.delete(session.id);
+    this.#version = 0;
+    this.#snapshot = undefined;
+  }
+
+  snapshot(): RegistrySnapshot {
+    this.#snapshot ??= {
+      view: this.#view, version: this.#version, sessions: this.sessions(), destroyed: [...this.#destroyed], dispositions: this.#dispositions,
+      answered: [...this.#answered].map(([request, { result }]) => ({ request, result })), highestSessionId: this.#highestSessionId,
+    };
+    return this.#snapshot;
+  }
+
+  #change(change: RegistryChange, atMs: number): void {
+    switch (change.kind) {
+      case "session-put":
+        this.#sessions.set(change.session.id, change.session);
+        this.#highestSessionId = Math.max(this.#highestSessionId, change.session.id);
+        return;
+      case "session-destroyed":
+        this.#destroy(change.id);
+        return;
+      case "dispositions-set":
+        this.#dispositions = setDispositions(this.#dispositions, change);
+        return;
+      case "request-answered":
+        this.#answered.set(change.request, { result: change.result, atMs });
+    }
+  }
+
+  #destroy(id: SessionId): void {
+    const group = this.#sessions.get(id)?.group;
+    this.#sessions.delete(id);
+    this.#destroyed = [...this.#destroyed, id].slice(-DESTROYED_COUNT_MAX);
+    this.#dispositions = withoutSession(this.#dispositions, id);
+    if (group === undefined || this.sessions().some((session) => session.group === group)) return;
+    this.#dispositions = withoutGroup(this.#dispositions, group);
+  }
+
+  #forgetAnswers(atMs: number): void {
+    for (const [request, answered] of this.#answered) {
+      if (answered.atMs + ANSWERED_FOR_MS > atMs && this.#answered.size <= ANSWERED_COUNT_MAX) return;
+      this.#answered.delete(request);
+    }
+  }
+}
+
+/** Positive when `a` is the later truth (safety C10). */
+export function compareCopies(a: RegistrySnapshot, b: RegistrySnapshot): number {
+  return a.view - b.view || a.version - b.version;
+}

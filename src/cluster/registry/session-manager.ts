@@ -1,0 +1,477 @@
+/**
+ * Session manager: makes session ids, orders all changes of the registry, distributes each to every member, and answers
+ * a call once every member of the view in force has acknowledged its version.
+ *
+ *   collecting -> installing   every member of the view has sent its copy; the highest is the truth
+ *   installing -> open         every member has acknowledged the merged copy
+ *   any        -> collecting   the view changes before that, or this node's own copy was lost
+ *   open       -> open         the view changes: joiners get the whole copy, sessions of those who left become "failed"
+ *
+ * Versions are pipelined and answered in order. A request is known by its id: a retry, also to the next manager, gets the
+ * answer given first. A destroy has two steps: "closing" everywhere, then the host says whether nothing is left.
+ *
+ * Owns      session ids of its block, acknowledgements, calls not yet answered.
+ * Not here  every node's copy (copy.ts), what a call changes (plan.ts), the view (view/membership.ts).
+ * Source    requirements R1-R5, R8, R13, R14, R16; safety C7, C10, H5.
+ */
+import { assert } from "../../base/assert.js";
+import type { DmFailure } from "../../dmapi/errors.js";
+import type { Incarnation, NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
+import type { RegistryMessage } from "../messages.js";
+import type { ManagerCall, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import type { ViewWish } from "../view/membership.js";
+import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
+import type { View } from "../view-document.js";
+import { compareCopies, type RegistryCopy } from "./copy.js";
+import { plan, type SessionCall } from "./plan.js";
+
+/** With fewer ids than this left, the next block is reserved beforehand. */
+const SESSION_ID_RESERVE = 512;
+
+export type ManagerInput = { readonly atMs: number } & (
+  | { readonly kind: "view-adopted"; readonly view: View }
+  | { readonly kind: "view-in-force" }
+  | { readonly kind: "message-received"; readonly from: NodeId; readonly message: RegistryMessage }
+  /** Test switch: versions stay here and count as acknowledged. */
+  | { readonly kind: "distribution-spoilt"; readonly isOn: boolean }
+  /** Test switch: this node's own copy was lost. */
+  | { readonly kind: "copy-lost" }
+  | { readonly kind: "time-passed" }
+);
+export type ManagerEffect =
+  /** `to` may be this node itself. */
+  | { readonly kind: "send"; readonly to: NodeId; readonly message: RegistryMessage }
+  /** This node's copy changed; `change` absent when it was replaced as a whole. */
+  | { readonly kind: "applied"; readonly change?: RegistryVersion }
+  | { readonly kind: "wish"; readonly wish: ViewWish }
+  | { readonly kind: "fence"; readonly node: NodeId }
+  /** A function of the session manager runs; for the message log (requirement R5). */
+  | { readonly kind: "run"; readonly from: NodeId; readonly call: ManagerCall }
+  | { readonly kind: "alarm"; readonly text: string };
+
+interface Asked {
+  readonly from: NodeId;
+  readonly request: RequestId;
+  readonly call: ManagerCall;
+}
+/** `incarnation`: the life that is to be fenced. */
+type AskedOfView = Asked & { readonly incarnation?: Incarnation };
+interface Answer {
+  readonly version: number;
+  readonly to: NodeId;
+  readonly request: RequestId;
+  readonly result: ManagerResult;
+}
+interface Closing {
+  readonly from: NodeId;
+  readonly request: RequestId;
+  readonly version: number;
+  isAsked: boolean;
+}
+type Phase =
+  | { readonly kind: "collecting"; readonly waiting: Set<NodeId>; readonly copies: RegistrySnapshot[] }
+  | { readonly kind: "installing"; readonly waiting: Set<NodeId> }
+  | { readonly kind: "open" };
+
+export interface SessionManagerOptions {
+  readonly id: NodeId;
+  readonly copy: RegistryCopy;
+  readonly view: View;
+  readonly failedSessionRetentionMs: number;
+  readonly isKnown: (node: NodeId) => boolean;
+  /** What this node had before it was excluded: counts only if nobody has anything newer (safety C10). */
+  readonly stale: RegistrySnapshot | undefined;
+}
+
+export class SessionManager {
+  readonly #options: SessionManagerOptions;
+  readonly #id: NodeId;
+  readonly #copy: RegistryCopy;
+  #nowMs = 0;
+  #view: View;
+  #isInForce = false;
+  #phase: Phase = { kind: "open" };
+  #nextSessionId: number;
+  #isSpoilt = false;
+  readonly #acknowledged = new Map<NodeId, number>();
+  #waiting: Asked[] = [];
+  #onView: AskedOfView[] = [];
+  #answers: Answer[] = [];
+  readonly #closing = new Map<SessionId, Closing>();
+  readonly #failedSinceMs = new Map<SessionId, number>();
+  #effects: ManagerEffect[] = [];
+
+  constructor(options: SessionManagerOptions) {
+    this.#options = options;
+    this.#id = options.id;
+    this.#copy = options.copy;
+    this.#view = options.view;
+    this.#nextSessionId = options.view.sessionIdLimit - SESSION_ID_BLOCK + 1;
+  }
+
+  get isOpen(): boolean {
+    return this.#phase.kind === "open" && this.#isInForce;
+  }
+  get state(): string {
+    return this.#phase.kind;
+  }
+  get deadlineMs(): number {
+    return Math.min(...this.#failedSinceMs.values()) + this.#options.failedSessionRetentionMs;
+  }
+
+  /** A new manager: nothing is known to be whole until everybody was asked. */
+  begin(atMs: number): ManagerEffect[] {
+    this.#nowMs = atMs;
+    this.#collect();
+    return this.#takeEffects();
+  }
+
+  step(input: ManagerInput): ManagerEffect[] {
+    assert(input.atMs >= this.#nowMs, "time never runs backwards");
+    this.#nowMs = input.atMs;
+    switch (input.kind) {
+      case "view-adopted":
+        this.#adopt(input.view);
+        break;
+      case "view-in-force":
+        this.#isInForce = true;
+        break;
+      case "message-received":
+        if (this.#view.members.some((member) => member.id === input.from)) this.#receive(input.from, input.message);
+        break;
+      case "distribution-spoilt":
+        this.#isSpoilt = input.isOn;
+        break;
+      case "copy-lost":
+        this.#collect();
+        break;
+      case "time-passed":
+        this.#discardFailed();
+    }
+    this.#goOn();
+    return this.#takeEffects();
+  }
+
+  #receive(from: NodeId, message: RegistryMessage): void {
+    switch (message.kind) {
+      case "manager-call":
+        this.#take({ from, request: message.request, call: message.call });
+        return;
+      case "registry-acknowledged":
+        // A member that still owes the whole copy says nothing with single versions.
+        if ((this.#acknowledged.get(from) ?? -1) >= 0) this.#acknowledge(from, message.version);
+        return;
+      case "registry-collected":
+        this.#collected(from, message);
+        return;
+      case "registry-install-acknowledged":
+        if (message.view !== this.#view.number) return;
+        this.#acknowledge(from, message.version);
+        if (this.#phase.kind === "installing") this.#phase.waiting.delete(from);
+        return;
+      case "registry-wanted":
+        if (this.#phase.kind !== "collecting") this.#install(from);
+        return;
+      case "closing-checked":
+        this.#closingChecked(from, message.session, message.isEmpty);
+        return;
+      case "manager-result":
+      case "registry-changed":
+      case "registry-collect":
+      case "registry-installed":
+      case "closing-check":
+        return; // said by managers, never to one
+    }
+  }
+
+  // Views.
+
+  #adopt(view: View): void {
+    const before = this.#view;
+    this.#view = view;
+    this.#isInForce = false;
+    for (const member of before.members) if (memberOf(view, member) === undefined) this.#acknowledged.delete(member.id);
+    this.#waiting = this.#waiting.filter((asked) => view.members.some((member) => member.id === asked.from));
+    if (this.#phase.kind !== "open") {
+      this.#collect();
+      return;
+    }
+    // Only a session's own node destroys it, so nobody is left who waits for that answer.
+    for (const id of this.#closing.keys()) if (!this.#isHosted(id)) this.#closing.delete(id);
+    this.#failLost();
+    for (const member of view.members) if (member.id !== this.#id && memberOf(before, member) === undefined) this.#install(member.id);
+  }
+
+  #isHosted(id: SessionId): boolean {
+    const session = this.#copy.session(id);
+    return session !== undefined && memberOf(this.#view, { id: session.node, incarnation: session.incarnation }) !== undefined;
+  }
+
+  /** Sessions whose host left wait to be assumed (requirement R3). */
+  #failLost(): void {
+    const changes = this.#lost();
+    if (changes.length > 0) this.#issue(this.#id, changes);
+  }
+  #lost(): RegistryChange[] {
+    return this.#copy.sessions()
+      .filter((session) => session.state !== "failed" && !this.#isHosted(session.id))
+      .map((session) => ({ kind: "session-put", session: { ...session, state: "failed" } }));
+  }
+
+  // A new manager.
+
+  #collect(): void {
+    const members = this.#view.members.map((member) => member.id);
+    this.#phase = { kind: "collecting", waiting: new Set(members), copies: [] };
+    this.#acknowledged.clear();
+    this.#closing.clear();
+    this.#answers = [];
+    for (const id of members) this.#send(id, { kind: "registry-collect", view: this.#view.number });
+  }
+
+  #collected(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-collected" }>): void {
+    if (this.#phase.kind !== "collecting" || message.view !== this.#view.number || !this.#phase.waiting.delete(from)) return;
+    this.#phase.copies.push(message.snapshot);
+    for (const { request, call } of message.unfinished) this.#take({ from, request, call });
+    if (this.#phase.waiting.size > 0) return;
+    let best = this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a));
+    const { stale } = this.#options;
+    if (best.version === 0 && stale !== undefined && stale.version > 0) {
+      best = stale;
+      this.#effects.push({ kind: "alarm", text: `no member of the last view in force is left: the registry is this node's version ${stale.version} of view ${stale.view}, from before it was excluded` });
+    }
+    this.#merge(best);
+  }
+
+  #merge(best: RegistrySnapshot): void {
+    this.#copy.install(best, this.#view.number, this.#nowMs);
+    // A destroy whose manager died is undone; if its caller still waits, the retry begins it anew.
+    const reopened = this.#copy.sessions()
+      .filter((session) => session.state === "closing" && this.#isHosted(session.id))
+      .map((session): RegistryChange => ({ kind: "session-put", session: { ...session, state: "active" } }));
+    const changes = [...this.#lost(), ...reopened];
+    if (changes.length > 0) {
+      this.#copy.apply({ version: this.#copy.version + 1, by: this.#id, changes }, this.#view.number, this.#nowMs);
+    }
+    assert(best.highestSessionId < this.#nextSessionId || best.highestSessionId <= this.#view.sessionIdLimit, "ids come only from blocks reserved in a view");
+    this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);
+    this.#failedSinceMs.clear();
+    this.#noteFailed();
+    this.#effects.push({ kind: "applied" });
+    const others = this.#view.members.map((member) => member.id).filter((id) => id !== this.#id);
+    this.#phase = { kind: "installing", waiting: new Set(others) };
+    for (const id of others) this.#install(id);
+  }
+
+  #install(to: NodeId): void {
+    this.#acknowledged.set(to, -1);
+    this.#send(to, { kind: "registry-installed", view: this.#view.number, snapshot: this.#copy.snapshot() });
+  }
+
+  // Calls.
+
+  #take(asked: Asked): void {
+    if (this.#isInHand(asked.request)) return;
+    this.#waiting.push(asked);
+  }
+
+  #isInHand(request: RequestId): boolean {
+    const isIt = (each: { readonly request: RequestId }): boolean => each.request === request;
+    return this.#waiting.some(isIt) || this.#onView.some(isIt) || this.#answers.some(isIt) || [...this.#closing.values()].some(isIt);
+  }
+
+  #goOn(): void {
+    if (this.#phase.kind === "installing" && this.#phase.waiting.size === 0) this.#phase = { kind: "open" };
+    if (this.#phase.kind !== "open") return;
+    while (this.#waiting[0] !== undefined && this.#hasIdFor(this.#waiting[0].call)) {
+      const asked = this.#waiting.shift();
+      if (asked !== undefined) this.#run(asked);
+    }
+    this.#checkClosing();
+    this.#answerOnView();
+    this.#answer();
+  }
+
+  #hasIdFor(call: ManagerCall): boolean {
+    if (call.kind !== "create-session") return true;
+    if (this.#view.sessionIdLimit - this.#nextSessionId < SESSION_ID_RESERVE) this.#effects.push({ kind: "wish", wish: { kind: "more-session-ids" } });
+    return this.#nextSessionId <= this.#view.sessionIdLimit;
+  }
+
+  #run(asked: Asked): void {
+    const { from, request, call } = asked;
+    const former = this.#copy.answered(request);
+    if (former !== undefined) {
+      this.#answers.push({ version: this.#copy.version, to: from, request, result: former });
+      return;
+    }
+    this.#effects.push({ kind: "run", from, call });
+    if (call.kind === "announce-mount" || call.kind === "move-manager" || call.kind === "fence-node") this.#runOnView(asked, call);
+    else this.#runOnRegistry(asked, call);
+  }
+
+  #runOnRegistry({ from, request }: Asked, call: SessionCall): void {
+    const planned = plan(call, { copy: this.#copy, view: this.#view, from }, () => this.#nextSessionId++ as SessionId);
+    switch (planned.kind) {
+      case "refuse":
+        this.#refuse(from, request, planned.failure);
+        return;
+      case "close": {
+        const version = this.#issue(from, [{ kind: "session-put", session: { ...planned.session, state: "closing" } }]);
+        this.#closing.set(planned.session.id, { from, request, version, isAsked: false });
+        return;
+      }
+      case "change": {
+        const version = this.#copy.version + 1;
+        const result: ManagerResult = planned.session === undefined ? { kind: "done", version } : { kind: "done", session: planned.session, version };
+        this.#issue(from, [...planned.changes, { kind: "request-answered", request, result }]);
+        this.#answers.push({ version, to: from, request, result });
+      }
+    }
+  }
+
+  #runOnView(asked: Asked, call: Exclude<ManagerCall, SessionCall>): void {
+    const { from, request } = asked;
+    switch (call.kind) {
+      case "announce-mount":
+        this.#effects.push({ kind: "wish", wish: { kind: "mount", node: from, fs: call.fs, isMounted: call.isMounted } });
+        this.#onView.push(asked);
+        return;
+      case "move-manager":
+        if (!this.#view.members.some((member) => member.id === call.to && member.isEligible)) {
+          this.#refuse(from, request, { code: "EINVAL", message: `${call.to} is no eligible member` });
+          return;
+        }
+        if (call.to !== this.#id) this.#effects.push({ kind: "wish", wish: { kind: "move-manager", to: call.to } });
+        this.#onView.push(asked);
+        return;
+      case "fence-node": {
+        const { node } = call;
+        if (node === this.#id || !this.#options.isKnown(node)) {
+          this.#refuse(from, request, { code: "EINVAL", message: node === this.#id ? `${node} is the manager and lives` : `no node ${node} is known` });
+          return;
+        }
+        const member = this.#view.members.find((each) => each.id === node);
+        this.#effects.push({ kind: "fence", node });
+        this.#onView.push(member === undefined ? asked : { ...asked, incarnation: member.incarnation });
+      }
+    }
+  }
+
+  /** Calls that change the view are done when a view that shows it is in force. */
+  #answerOnView(): void {
+    if (!this.#isInForce) return;
+    const open: AskedOfView[] = [];
+    for (const asked of this.#onView) {
+      const { from, request } = asked;
+      if (!this.#view.members.some((member) => member.id === from)) continue;
+      if (this.#isShown(asked)) this.#answers.push({ version: this.#copy.version, to: from, request, result: { kind: "done", version: this.#copy.version } });
+      else open.push(asked);
+    }
+    this.#onView = open;
+  }
+
+  #isShown({ from, call, incarnation }: AskedOfView): boolean {
+    switch (call.kind) {
+      case "announce-mount":
+        return this.#view.members.some((member) => member.id === from && member.mounted.includes(call.fs) === call.isMounted);
+      case "move-manager":
+        return call.to === this.#id;
+      case "fence-node":
+        return incarnation === undefined || memberOf(this.#view, { id: call.node, incarnation }) === undefined;
+      default:
+        return true;
+    }
+  }
+
+  // Destroying, second step.
+
+  #checkClosing(): void {
+    const lowest = this.#lowestAcknowledged();
+    for (const [id, closing] of this.#closing) {
+      const session = this.#copy.session(id);
+      if (closing.isAsked || closing.version > lowest || session === undefined) continue;
+      closing.isAsked = true;
+      this.#send(session.node, { kind: "closing-check", session: id });
+    }
+  }
+
+  #closingChecked(from: NodeId, id: SessionId, isEmpty: boolean): void {
+    const closing = this.#closing.get(id);
+    const session = this.#copy.session(id);
+    // Before it was asked an answer says nothing: events may still have been on their way.
+    if (closing === undefined || !closing.isAsked || session?.node !== from || session.state !== "closing") return;
+    this.#closing.delete(id);
+    const version = this.#copy.version + 1;
+    const busy: DmFailure = { code: "EBUSY", message: `session ${id} has events queued or outstanding, or somebody waits for its events` };
+    const result: ManagerResult = isEmpty ? { kind: "done", version } : { kind: "failed", failure: busy };
+    const outcome: RegistryChange = isEmpty ? { kind: "session-destroyed", id } : { kind: "session-put", session: { ...session, state: "active" } };
+    this.#issue(closing.from, [outcome, { kind: "request-answered", request: closing.request, result }]);
+    this.#answers.push({ version, to: closing.from, request: closing.request, result });
+  }
+
+  // Versions and answers.
+
+  #issue(by: NodeId, changes: readonly RegistryChange[]): number {
+    const change: RegistryVersion = { version: this.#copy.version + 1, by, changes };
+    const isNext = this.#copy.apply(change, this.#view.number, this.#nowMs);
+    assert(isNext, "the manager's own copy is the newest");
+    this.#noteFailed();
+    this.#effects.push({ kind: "applied", change });
+    if (!this.#isSpoilt) {
+      for (const member of this.#view.members) if (member.id !== this.#id) this.#send(member.id, { kind: "registry-changed", change });
+    }
+    return change.version;
+  }
+
+  #acknowledge(from: NodeId, version: number): void {
+    this.#acknowledged.set(from, Math.max(version, this.#acknowledged.get(from) ?? -1));
+  }
+
+  #lowestAcknowledged(): number {
+    if (this.#isSpoilt) return this.#copy.version;
+    let lowest = this.#copy.version;
+    for (const member of this.#view.members) if (member.id !== this.#id) lowest = Math.min(lowest, this.#acknowledged.get(member.id) ?? -1);
+    return lowest;
+  }
+
+  #refuse(to: NodeId, request: RequestId, failure: DmFailure): void {
+    this.#answers.push({ version: this.#copy.version, to, request, result: { kind: "failed", failure } });
+  }
+
+  #answer(): void {
+    if (!this.#isInForce) return;
+    const lowest = this.#lowestAcknowledged();
+    while (this.#answers[0] !== undefined && this.#answers[0].version <= lowest) {
+      const answer = this.#answers.shift();
+      if (answer !== undefined) this.#send(answer.to, { kind: "manager-result", request: answer.request, result: answer.result });
+    }
+  }
+
+  // Failed sessions are kept for a time.
+
+  #noteFailed(): void {
+    for (const session of this.#copy.sessions()) {
+      if (session.state !== "failed") this.#failedSinceMs.delete(session.id);
+      else if (!this.#failedSinceMs.has(session.id)) this.#failedSinceMs.set(session.id, this.#nowMs);
+    }
+  }
+
+  #discardFailed(): void {
+    if (this.#phase.kind !== "open") return;
+    const over = (session: SessionRecord): boolean =>
+      session.state === "failed" && (this.#failedSinceMs.get(session.id) ?? Infinity) + this.#options.failedSessionRetentionMs <= this.#nowMs;
+    const discarded = this.#copy.sessions().filter(over);
+    for (const { id } of discarded) this.#failedSinceMs.delete(id);
+    if (discarded.length > 0) this.#issue(this.#id, discarded.map(({ id }) => ({ kind: "session-destroyed", id })));
+  }
+
+  #send(to: NodeId, message: RegistryMessage): void {
+    this.#effects.push({ kind: "send", to, message });
+  }
+  #takeEffects(): ManagerEffect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+}

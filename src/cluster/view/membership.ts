@@ -1,0 +1,490 @@
+/**
+ * Membership of one node: which view it goes by, and, while it is manager, which view comes next.
+ *
+ *   joining  -> member    a stored view, or the manager's message, names this incarnation
+ *   member   -> joining   a higher stored view does not: excluded; a new incarnation begins and seeks to enter
+ *
+ * The manager admits candidates whom every member reaches, evicts the dead and whoever is outside the largest fully
+ * connected set, and resigns when it is outside itself. A view is in force when every member has acknowledged it and each
+ * removed one is proven dead, has begun another life, or its lease is over. Proposals, acknowledgements and "in force" are
+ * repeated with the greetings, so they need no numbers.
+ *
+ * Owns      the adopted view, what is being published, acknowledgements, removed members not yet accounted for.
+ * Not here  what a new view means for sessions (registry/), streams (streams.ts), who reads the volume (coordination).
+ * Source    safety C7, C8, H14; requirements R1, R4.
+ */
+import { assert } from "../../base/assert.js";
+import type { Incarnation, NodeId } from "../../dmapi/ids.js";
+import type { CoordinationFact, CoordinationRequest } from "../coordination-contract.js";
+import type { ViewMessage } from "../messages.js";
+import type { NodeOptions } from "../node-contract.js";
+import type { Member, MemberFacts, View } from "../view-document.js";
+import { Claim, type Vacancy } from "./claim.js";
+import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
+import { Reach } from "./reach.js";
+import { Standing } from "./standing.js";
+import { succession, whyManager } from "./succession.js";
+
+const PUBLISH_AGAIN_AFTER_MS = 5_000;
+const BACK_OFF_DOUBLINGS_MAX = 4;
+
+export type ViewWish =
+  | ({ readonly kind: "mount" } & MountWish)
+  | { readonly kind: "move-manager"; readonly to: NodeId }
+  | { readonly kind: "more-session-ids" };
+
+export type MembershipInput = { readonly atMs: number } & (
+  | { readonly kind: "coordination"; readonly fact: CoordinationFact }
+  | { readonly kind: "link-up"; readonly peer: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "link-down"; readonly peer: NodeId }
+  | { readonly kind: "heard"; readonly peer: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "view-message"; readonly from: NodeId; readonly incarnation: Incarnation; readonly message: ViewMessage }
+  /** Only of use while this node is manager. */
+  | { readonly kind: "wish"; readonly wish: ViewWish }
+  /** The operator's word that this node is stopped, in whichever life it was known. */
+  | { readonly kind: "fence"; readonly node: NodeId }
+  | { readonly kind: "time-passed" }
+);
+
+export type MembershipEffect =
+  | { readonly kind: "coordinate"; readonly request: CoordinationRequest }
+  | { readonly kind: "link-wanted"; readonly peer: NodeId; readonly address: string; readonly incarnation: Incarnation }
+  | { readonly kind: "link-unwanted"; readonly peer: NodeId }
+  | { readonly kind: "send-view-message"; readonly to: NodeId; readonly incarnation: Incarnation; readonly message: ViewMessage }
+  /** This node goes by that view from now on. */
+  | { readonly kind: "adopt"; readonly view: View; readonly before: View | undefined }
+  | { readonly kind: "in-force"; readonly view: View }
+  | { readonly kind: "exclude"; readonly incarnation: Incarnation; readonly why: string };
+
+interface Publication {
+  readonly view: View;
+  sinceMs: number;
+}
+
+export class Membership {
+  readonly #cluster: string;
+  readonly #linkGraceMs: number;
+  readonly #claimStepMs: number;
+  readonly #pingMs: number;
+  readonly #standing: Standing;
+  readonly #claim: Claim;
+  #self: MemberFacts;
+  #reach: Reach;
+  #nowMs = 0;
+  #nextPingMs = 0;
+  #validUntilMs = -Infinity;
+  #stored: View | undefined;
+  #isStoreKnown = false;
+  #adopted: View | undefined;
+  #isInForce = false;
+  #why = "";
+  #acknowledged = new Set<NodeId>();
+  #removed: Member[] = [];
+  #publication: Publication | undefined;
+  #publishedReach: string | undefined;
+  #mounts: MountWish[] = [];
+  #moveTo: NodeId | undefined;
+  #wantsMoreIds = false;
+  readonly #wantedLinks = new Map<NodeId, string>();
+  /** Highest incarnation of each node that was a member once and is not any more: it never enters again. */
+  readonly #evicted = new Map<NodeId, number>();
+  readonly #backOff = new Map<NodeId, { count: number; untilMs: number }>();
+  #effects: MembershipEffect[] = [];
+
+  constructor(options: NodeOptions) {
+    const { cluster, id, incarnation, bootId, address, isEligible, preference, timeouts } = options;
+    this.#cluster = cluster;
+    this.#self = { id, incarnation, bootId, address, isEligible, preference };
+    this.#linkGraceMs = timeouts.linkGraceMs;
+    this.#claimStepMs = timeouts.claimStepMs;
+    this.#pingMs = timeouts.linkGraceMs / 2;
+    this.#standing = new Standing(id);
+    this.#reach = new Reach(timeouts.linkGraceMs);
+    this.#claim = new Claim(timeouts.claimStepMs);
+  }
+
+  get incarnation(): Incarnation {
+    return this.#self.incarnation;
+  }
+  get view(): View | undefined {
+    return this.#adopted;
+  }
+  get isInForce(): boolean {
+    return this.#isInForce;
+  }
+  get why(): string {
+    return this.#why;
+  }
+  /** Until then this node may answer as manager or session node (safety C8). */
+  get validUntilMs(): number {
+    return this.#validUntilMs;
+  }
+  get isManager(): boolean {
+    return this.#adopted?.manager === this.#self.id;
+  }
+  isKnown(id: NodeId): boolean {
+    return this.#standing.seen(id) !== undefined || (this.#stored?.members.some((member) => member.id === id) ?? false);
+  }
+
+  get deadlineMs(): number {
+    const again = this.#publication === undefined ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
+    const backOff = this.#isActing ? Math.min(...[...this.#backOff.values()].map((each) => each.untilMs).filter((untilMs) => untilMs > this.#nowMs)) : Infinity;
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, this.#reach.deadlineMs(this.#nowMs), again, backOff);
+  }
+
+  step(input: MembershipInput): MembershipEffect[] {
+    assert(input.atMs >= this.#nowMs, "time never runs backwards");
+    const pauseMs = input.atMs - this.#nowMs;
+    if (pauseMs > 2 * this.#pingMs) this.#reach.forgive(pauseMs);
+    this.#nowMs = input.atMs;
+    this.#take(input);
+    this.#adoptStored();
+    this.#wantLinks();
+    this.#ping();
+    this.#publishReach();
+    this.#comeIntoForce();
+    this.#considerClaim();
+    this.#planNext();
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #take(input: MembershipInput): void {
+    switch (input.kind) {
+      case "coordination":
+        this.#takeFact(input.fact);
+        return;
+      case "link-up":
+        this.#reach.linkUp(input.peer, input.incarnation);
+        this.#greet(input.peer, input.incarnation);
+        return;
+      case "link-down":
+        this.#reach.linkDown(input.peer, this.#nowMs);
+        this.#probe(input.peer);
+        return;
+      case "heard":
+        this.#reach.heard(input.peer, input.incarnation, this.#nowMs);
+        return;
+      case "view-message":
+        this.#takeMessage(input.from, input.incarnation, input.message);
+        return;
+      case "wish":
+        this.#takeWish(input.wish);
+        return;
+      case "fence":
+        this.#fence(input.node);
+        return;
+      case "time-passed":
+        return;
+    }
+  }
+
+  #takeFact(fact: CoordinationFact): void {
+    switch (fact.kind) {
+      case "lease-renewed":
+        this.#validUntilMs = Math.max(this.#validUntilMs, fact.validUntilMs);
+        return;
+      case "member-dead":
+        if (fact.id !== this.#self.id) this.#standing.step(fact);
+        else if (fact.incarnation === this.#self.incarnation) this.#beExcluded(fact.incarnation, "this node's lease was claimed by another");
+        return;
+      case "member-seen":
+      case "member-alive":
+        this.#standing.step(fact);
+        return;
+      case "view-seen":
+        this.#isStoreKnown = true;
+        if (fact.view !== undefined) this.#store(fact.view);
+        return;
+      case "view-published":
+        if (this.#publication?.view.number === fact.number) this.#store(this.#publication.view);
+        return;
+      case "view-lost":
+        if (this.#publication?.view.number === fact.number) this.#publication = undefined;
+        return;
+      case "claim-won":
+        // Its lease is taken: whatever it does from now on, it cannot renew.
+        this.#standing.died({ id: fact.manager, incarnation: fact.incarnation }, false);
+        this.#claim.won({ id: fact.manager, incarnation: fact.incarnation });
+        return;
+      case "claim-lost":
+        this.#claim.lost(this.#nowMs);
+        return;
+      case "coordination-failed":
+        return;
+    }
+  }
+
+  #takeMessage(from: NodeId, incarnation: Incarnation, message: ViewMessage): void {
+    this.#reach.heard(from, incarnation, this.#nowMs);
+    switch (message.kind) {
+      case "view-proposed":
+        if (message.view.manager !== from || message.view.cluster !== this.#cluster) return;
+        this.#store(message.view);
+        if (this.#adopted?.number === message.view.number) this.#acknowledge();
+        return;
+      case "view-adopted":
+        if (this.isManager && message.number === this.#adopted?.number && memberOf(this.#adopted, { id: from, incarnation }) !== undefined) {
+          this.#acknowledged.add(from);
+        }
+        return;
+      case "view-in-force":
+        if (message.number === this.#adopted?.number && from === this.#adopted.manager) this.#nowInForce();
+        return;
+      case "greeting":
+        return;
+    }
+  }
+
+  #takeWish(wish: ViewWish): void {
+    if (wish.kind === "mount") this.#mounts.push({ node: wish.node, fs: wish.fs, isMounted: wish.isMounted });
+    else if (wish.kind === "move-manager") this.#moveTo = wish.to;
+    else this.#wantsMoreIds = true;
+  }
+
+  #fence(node: NodeId): void {
+    const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...this.#removed];
+    for (const life of lives) if (life?.id === node) this.#standing.died(life, true);
+  }
+
+  // The view this node goes by.
+
+  #store(view: View): void {
+    if (view.cluster !== this.#cluster || view.number <= (this.#stored?.number ?? 0)) return;
+    this.#stored = view;
+    this.#isStoreKnown = true;
+    this.#claim.forget();
+    if (this.#publication !== undefined && this.#publication.view.number <= view.number) this.#publication = undefined;
+  }
+
+  #adoptStored(): void {
+    const view = this.#stored;
+    if (view === undefined || view.number <= (this.#adopted?.number ?? 0)) return;
+    const own = view.members.find((member) => member.id === this.#self.id);
+    if (own?.incarnation === this.#self.incarnation) this.#adopt(view);
+    else if (own !== undefined && own.incarnation > this.#self.incarnation) this.#beExcluded(own.incarnation, "a later life of this node is a member");
+    else if (this.#adopted !== undefined) this.#beExcluded(this.#self.incarnation, `view ${view.number} of manager ${view.manager} is without this node`);
+  }
+
+  #adopt(view: View): void {
+    const before = this.#adopted;
+    for (const member of before?.members ?? []) if (memberOf(view, member) === undefined) this.#remove(member, view);
+    const manager = view.members.find((member) => member.id === view.manager);
+    const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
+    if (!isSameManager) this.#why = whyManager(view, before, this.#self.id);
+    this.#adopted = view;
+    this.#isInForce = false;
+    this.#acknowledged = new Set([this.#self.id]);
+    this.#moveTo = undefined;
+    this.#wantsMoreIds = false;
+    this.#mounts = this.isManager ? this.#mounts.filter((wish) => isOpen(wish, view)) : [];
+    this.#effects.push({ kind: "adopt", view, before });
+    this.#nextPingMs = this.#nowMs;
+    if (!this.isManager) this.#acknowledge();
+  }
+
+  #remove(member: Member, view: View): void {
+    this.#removed.push(member);
+    this.#evicted.set(member.id, Math.max(member.incarnation, this.#evicted.get(member.id) ?? 0));
+    if (view.manager !== this.#self.id || this.#standing.isDead(member)) return;
+    const count = Math.min((this.#backOff.get(member.id)?.count ?? -1) + 1, BACK_OFF_DOUBLINGS_MAX);
+    this.#backOff.set(member.id, { count, untilMs: this.#nowMs + this.#linkGraceMs * 2 ** count });
+  }
+
+  #acknowledge(): void {
+    const view = this.#adopted;
+    const manager = view?.members.find((member) => member.id === view.manager);
+    if (view === undefined || manager === undefined) return;
+    this.#effects.push({ kind: "send-view-message", to: manager.id, incarnation: manager.incarnation, message: { kind: "view-adopted", number: view.number } });
+  }
+
+  /** Safety C7: a new incarnation, which remembers nothing of the former one and enters like anybody else. */
+  #beExcluded(above: Incarnation, why: string): void {
+    const incarnation = (Math.max(above, this.#self.incarnation) + 1) as Incarnation;
+    this.#self = { ...this.#self, incarnation };
+    this.#adopted = undefined;
+    this.#isInForce = false;
+    this.#why = "";
+    this.#acknowledged.clear();
+    this.#removed = [];
+    this.#publication = undefined;
+    this.#publishedReach = undefined;
+    this.#mounts = [];
+    this.#moveTo = undefined;
+    this.#wantsMoreIds = false;
+    this.#validUntilMs = -Infinity;
+    this.#claim.forget();
+    this.#backOff.clear();
+    this.#reach = new Reach(this.#linkGraceMs);
+    this.#effects.push({ kind: "exclude", incarnation, why }, { kind: "coordinate", request: { kind: "rejoin", incarnation } });
+    // Links tell the incarnation when they are made: they are made anew.
+    for (const peer of this.#wantedLinks.keys()) this.#effects.push({ kind: "link-unwanted", peer });
+    this.#wantedLinks.clear();
+  }
+
+  #comeIntoForce(): void {
+    this.#removed = this.#removed.filter((member) => !this.#standing.isDead(member));
+    const view = this.#adopted;
+    if (view === undefined || !this.isManager || this.#isInForce || this.#removed.length > 0) return;
+    if (!view.members.every((member) => this.#acknowledged.has(member.id))) return;
+    this.#nowInForce();
+    for (const member of view.members) this.#tell(member, { kind: "view-in-force", number: view.number });
+  }
+
+  #nowInForce(): void {
+    const view = this.#adopted;
+    if (view === undefined || this.#isInForce) return;
+    this.#isInForce = true;
+    this.#effects.push({ kind: "in-force", view });
+  }
+
+  // Links and greetings.
+
+  #wantLinks(): void {
+    const wanted = new Map<NodeId, { address: string; incarnation: Incarnation }>();
+    for (const member of this.#adopted?.members ?? []) wanted.set(member.id, member);
+    for (const { facts } of this.#standing.all()) {
+      if ((wanted.get(facts.id)?.incarnation ?? -1) <= facts.incarnation) wanted.set(facts.id, facts);
+    }
+    wanted.delete(this.#self.id);
+    for (const [peer, { address, incarnation }] of wanted) {
+      if (this.#standing.isProven({ id: peer, incarnation })) wanted.delete(peer);
+      else if (this.#wantedLinks.get(peer) !== `${incarnation} ${address}`) {
+        this.#wantedLinks.set(peer, `${incarnation} ${address}`);
+        this.#effects.push({ kind: "link-wanted", peer, address, incarnation });
+      }
+    }
+    for (const peer of this.#wantedLinks.keys()) {
+      if (wanted.has(peer)) continue;
+      this.#wantedLinks.delete(peer);
+      this.#effects.push({ kind: "link-unwanted", peer });
+    }
+  }
+
+  #ping(): void {
+    if (this.#nowMs < this.#nextPingMs) return;
+    this.#nextPingMs = this.#nowMs + this.#pingMs;
+    for (const peer of this.#reach.up()) this.#greet(peer.id, peer.incarnation);
+  }
+
+  #greet(peer: NodeId, incarnation: Incarnation): void {
+    const message = this.#due({ id: peer, incarnation });
+    this.#effects.push({ kind: "send-view-message", to: peer, incarnation, message });
+  }
+
+  /** What the peer may not know yet, else a mere sign of life. */
+  #due(peer: Pick<MemberFacts, "id" | "incarnation">): ViewMessage {
+    const view = this.#adopted;
+    if (view !== undefined && this.isManager && memberOf(view, peer) !== undefined) {
+      if (!this.#acknowledged.has(peer.id)) return { kind: "view-proposed", view };
+      if (this.#isInForce) return { kind: "view-in-force", number: view.number };
+    }
+    return { kind: "greeting", incarnation: this.#self.incarnation };
+  }
+
+  #tell(member: Member, message: ViewMessage): void {
+    if (member.id !== this.#self.id) this.#effects.push({ kind: "send-view-message", to: member.id, incarnation: member.incarnation, message });
+  }
+
+  #publishReach(): void {
+    const reaches = this.#reach.reached(this.#nowMs);
+    const text = reaches.join("\n");
+    if (text === this.#publishedReach) return;
+    this.#publishedReach = text;
+    this.#effects.push({ kind: "coordinate", request: { kind: "publish-reach", reaches } });
+  }
+
+  #probe(peer: NodeId): void {
+    const member = this.#adopted?.members.find((each) => each.id === peer);
+    if (member === undefined || this.#standing.isDead(member)) return;
+    this.#effects.push({ kind: "coordinate", request: { kind: "probe", id: member.id, incarnation: member.incarnation } });
+  }
+
+  // Making the next view.
+
+  get #isActing(): boolean {
+    return this.isManager && this.#stored?.number === this.#adopted?.number;
+  }
+
+  #considerClaim(): void {
+    const move = this.#claim.consider(this.#mayPublish ? this.#vacancy() : undefined, this.#nowMs);
+    if (move.kind === "claim") {
+      const { id, incarnation } = move.manager;
+      this.#effects.push({ kind: "coordinate", request: { kind: "claim", manager: id, incarnation } });
+    } else if (move.kind === "publish") this.#publish(this.#planned());
+  }
+
+  get #mayPublish(): boolean {
+    return this.#isStoreKnown && this.#publication === undefined && this.#nowMs < this.#validUntilMs;
+  }
+
+  #vacancy(): Vacancy | undefined {
+    if (!this.#self.isEligible) return undefined;
+    const base = this.#stored;
+    const settleMs = 2 * this.#claimStepMs;
+    const strangers = succession([this.#self, ...this.#standing.living().map((seen) => seen.facts)]);
+    const rankAmong = (order: readonly MemberFacts[]): number => order.findIndex((each) => each.id === this.#self.id);
+    if (base === undefined) return { manager: undefined, after: 0, rank: rankAmong(strangers), settleMs };
+    const manager = base.members.find((member) => member.id === base.manager);
+    if (manager === undefined) return undefined;
+    const isFollowed = this.#standing.isFollowed(manager) || (manager.id === this.#self.id && manager.incarnation < this.#self.incarnation);
+    const taken = isFollowed ? undefined : manager;
+    if (this.#adopted?.number === base.number) {
+      if (this.isManager || !this.#standing.isDead(manager)) return undefined;
+      const members = succession(base.members.filter((member) => !this.#standing.isDead(member)));
+      return { manager: taken, after: base.number, rank: rankAmong(members), settleMs: 0 };
+    }
+    if (!base.members.every((member) => this.#isOver(member))) return undefined;
+    return { manager: taken, after: base.number, rank: rankAmong(strangers), settleMs };
+  }
+
+  /** As `isDead`, and a former life of this very node is over too. */
+  #isOver(member: MemberFacts): boolean {
+    if (member.id === this.#self.id) return member.incarnation < this.#self.incarnation;
+    return this.#standing.isDead(member);
+  }
+
+  #planNext(): void {
+    if (this.#publication !== undefined && this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS <= this.#nowMs && this.#nowMs < this.#validUntilMs) {
+      this.#publish(this.#publication.view);
+    }
+    if (!this.#isActing || !this.#mayPublish || this.#stored === undefined) return;
+    const next = this.#planned();
+    if (!isSameView(next, this.#stored)) this.#publish(next);
+  }
+
+  #planned(): View {
+    return nextView({
+      cluster: this.#cluster, base: this.#stored, self: this.#self,
+      isDead: (member) => this.#isOver(member),
+      isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
+      candidates: this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds,
+    });
+  }
+
+  #publish(view: View): void {
+    this.#publication = { view, sinceMs: this.#nowMs };
+    this.#effects.push({ kind: "coordinate", request: { kind: "publish-view", view } });
+  }
+
+  #candidates(): MemberFacts[] {
+    return this.#standing.living()
+      .filter(({ facts }) => this.#reach.isReached(facts.id, facts.incarnation, this.#nowMs))
+      .filter(({ facts }) => (this.#backOff.get(facts.id)?.untilMs ?? -Infinity) <= this.#nowMs)
+      .filter(({ facts }) => facts.incarnation > (this.#evicted.get(facts.id) ?? -1))
+      .filter(({ facts }) => !(this.#stored?.members.some((member) => member.id === facts.id && member.incarnation >= facts.incarnation) ?? false))
+      .map(({ facts }) => facts);
+  }
+
+  /** As each publishes it; of a member not read yet nothing bad is known. */
+  #reaches(a: NodeId, b: NodeId): boolean {
+    if (a === this.#self.id) return this.#reach.reached(this.#nowMs).includes(b);
+    return this.#standing.seen(a)?.reaches.includes(b) ?? true;
+  }
+}
+
+function isOpen(wish: MountWish, view: View): boolean {
+  const member = view.members.find((each) => each.id === wish.node);
+  return member !== undefined && member.mounted.includes(wish.fs) !== wish.isMounted;
+}

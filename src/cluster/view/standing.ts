@@ -1,0 +1,74 @@
+/**
+ * What coordination has told of the other nodes: who was seen with which facts and reach, who is dead and how surely.
+ *
+ * Source    safety C7, C8; proof of death: identity lock, boot id, or the operator's word.
+ */
+import type { CoordinationFact } from "../coordination-contract.js";
+import type { Incarnation, NodeId } from "../../dmapi/ids.js";
+import type { MemberFacts } from "../view-document.js";
+
+type Life = Pick<MemberFacts, "id" | "incarnation">;
+export interface Seen {
+  readonly facts: MemberFacts;
+  readonly reaches: readonly NodeId[];
+}
+interface Death {
+  readonly incarnation: Incarnation;
+  readonly isProven: boolean;
+}
+
+export class Standing {
+  readonly #self: NodeId;
+  readonly #seen = new Map<NodeId, Seen>();
+  readonly #dead = new Map<NodeId, Death>();
+
+  constructor(self: NodeId) {
+    this.#self = self;
+  }
+
+  step(fact: Extract<CoordinationFact, { kind: "member-seen" | "member-dead" | "member-alive" }>): void {
+    switch (fact.kind) {
+      case "member-seen": {
+        const known = this.#seen.get(fact.member.id);
+        if (fact.member.id === this.#self || (known !== undefined && known.facts.incarnation > fact.member.incarnation)) return;
+        this.#seen.set(fact.member.id, { facts: fact.member, reaches: fact.reaches });
+        return;
+      }
+      case "member-dead":
+        this.died({ id: fact.id, incarnation: fact.incarnation }, fact.isProven);
+        return;
+      case "member-alive":
+        // A proof stands: the operator's word is not taken back by a file that was renewed before it.
+        if (this.#dead.get(fact.id)?.incarnation === fact.incarnation && !this.isProven(fact)) this.#dead.delete(fact.id);
+    }
+  }
+
+  died(life: Life, isProven: boolean): void {
+    const known = this.#dead.get(life.id);
+    if (known !== undefined && (known.incarnation > life.incarnation || (known.incarnation === life.incarnation && known.isProven))) return;
+    this.#dead.set(life.id, { incarnation: life.incarnation, isProven });
+  }
+
+  /** Proven dead, lease over, or followed by another life of the same node, which has the identity lock now. */
+  isDead(life: Life): boolean {
+    return (this.#dead.get(life.id)?.incarnation ?? -1) >= life.incarnation || this.isFollowed(life);
+  }
+  isProven(life: Life): boolean {
+    const death = this.#dead.get(life.id);
+    return death !== undefined && death.incarnation >= life.incarnation && death.isProven;
+  }
+  isFollowed(life: Life): boolean {
+    return (this.#seen.get(life.id)?.facts.incarnation ?? -1) > life.incarnation;
+  }
+
+  seen(id: NodeId): Seen | undefined {
+    return this.#seen.get(id);
+  }
+  /** Seen last and not dead since, sorted by id. */
+  living(): Seen[] {
+    return [...this.#seen.values()].filter((seen) => !this.isDead(seen.facts)).sort((a, b) => (a.facts.id < b.facts.id ? -1 : 1));
+  }
+  all(): Seen[] {
+    return [...this.#seen.values()];
+  }
+}
