@@ -7,6 +7,7 @@
  *
  * Source    openat2(2); XDSM C429 dm_path_to_handle, dm_fd_to_handle, dm_path_to_fshandle.
  */
+import { readdirSync } from "node:fs";
 import path from "node:path";
 import type { ResultOf } from "../dmapi/calls.js";
 import { codeOf, DmError } from "../dmapi/errors.js";
@@ -64,14 +65,48 @@ export class FileSystem {
     }
   }
 
+  /**
+   * Every file and directory below one that `file` names (itself included), each resolved beneath the mount; links are
+   * passed over. Names are bytes, in paths relative to the mount point.
+   */
+  *walk(file: string | Buffer): Generator<NamedObject & { readonly path: Buffer }, void, undefined> {
+    const mountpoint = this.#mountpoint();
+    const relative = typeof file === "string" ? relativeBelow(mountpoint, path.resolve(file)) : file;
+    if (relative === undefined) throw new DmError("ENXIO", "path.handle", `"${String(file)}" is not below ${mountpoint}`);
+    const start = Buffer.isBuffer(relative) ? relative : Buffer.from(relative);
+    const pending = [start];
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      let found: NamedObject;
+      try {
+        found = this.lookUp(at);
+      } catch (error) {
+        const isPassedOver = error instanceof DmError && ["ELOOP", "ENOENT", "EINVAL"].includes(error.code);
+        if (isPassedOver && at !== start) continue; // a link, a device, or deleted since it was listed
+        throw error;
+      }
+      yield { ...found, path: at };
+      if (found.type === "directory") pending.push(...this.#namesIn(at).map((name) => joined(at!, name)));
+    }
+  }
+  #namesIn(directory: Buffer): Buffer[] {
+    const root = openAt(AT_FDCWD, this.#mountpoint(), open.path | open.directory);
+    const fd = root < 0 ? root : openBeneath(root, withNul(directory), open.readOnly | open.directory, STRICTLY_BENEATH);
+    if (root >= 0) close(root);
+    if (fd < 0) throw new DmError(codeOf(-fd), "path.handle", `"${directory.toString()}" cannot be listed`);
+    try {
+      return readdirSync(procPath(fd), { encoding: "buffer" }).sort(Buffer.compare).reverse();
+    } finally {
+      close(fd);
+    }
+  }
+
   /** The object of an open descriptor of this file system. @throws DmError ENXIO the descriptor is of none. */
   handleOfDescriptor(fd: number): Handle {
     return readHandle(procPath(fd), HANDLE_ATTRIBUTE, `descriptor ${fd}`);
   }
 
   #describe(root: number, relative: string | Buffer, shown: string): NamedObject {
-    const target = relative.length === 0 ? "." : relative;
-    const fd = openBeneath(root, target, open.path | open.noFollow, STRICTLY_BENEATH);
+    const fd = openBeneath(root, withNul(relative), open.path | open.noFollow, STRICTLY_BENEATH);
     if (fd < 0) throw new DmError(codeOf(-fd), "path.handle", reasonFor(-fd, shown));
     try {
       const stat = new FileStat();
@@ -89,6 +124,15 @@ export class FileSystem {
     if (this.mountpoint !== undefined) return this.mountpoint;
     throw new DmError("ENXIO", "path.handle", `${this.name} is not mounted on this node`);
   }
+}
+
+function joined(directory: Buffer, name: Buffer): Buffer {
+  return directory.length === 0 ? name : Buffer.concat([directory, Buffer.from("/"), name]);
+}
+/** "" is the root itself. A name given as bytes ends in a NUL for the system call. */
+function withNul(relative: string | Buffer): string | Buffer {
+  if (relative.length === 0) return ".";
+  return Buffer.isBuffer(relative) ? Buffer.concat([relative, Buffer.from([0])]) : relative;
 }
 
 /** The handle behind a path that is safe to follow (of /proc/self/fd, or one the caller answers for). */

@@ -20,11 +20,16 @@ export function nodesListening(procNetUnix: string): string[] {
   return [...paths].filter((path) => paths.has(`${path}.fd`)).sort();
 }
 
+/** Sockets of all nodes that run on this machine now. */
+export function socketsOfNodes(): string[] {
+  return nodesListening(readFileSync("/proc/net/unix", "latin1"));
+}
+
 /** @throws DmError ENOTREADY none or more than one node runs here and none was named. */
 export function findSocket(named?: string): string {
   const chosen = named ?? process.env["SLUICE_SOCKET"];
   if (chosen !== undefined && chosen !== "") return chosen;
-  const found = nodesListening(readFileSync("/proc/net/unix", "latin1"));
+  const found = socketsOfNodes();
   const [only] = found;
   if (found.length === 1 && only !== undefined) return only;
   const what = found.length === 0 ? "no node runs on this machine" : `${found.length} nodes run on this machine (${found.join(", ")})`;

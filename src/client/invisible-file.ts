@@ -14,7 +14,7 @@ import type { ResultOf } from "../dmapi/calls.js";
 import { codeOf, DmError } from "../dmapi/errors.js";
 import { connectUnix, receiveDescriptors, send } from "../os/descriptors.js";
 import { errno } from "../os/errno.js";
-import { close } from "../os/files.js";
+import { close, fgetxattr, flistxattr, futimens } from "../os/files.js";
 import type { Connection } from "./connection.js";
 
 const read = promisify(fs.read);
@@ -23,6 +23,7 @@ const fdatasync = promisify(fs.fdatasync);
 const ftruncate = promisify(fs.ftruncate);
 const RECEIVE_TIMEOUT_MS = 10_000;
 const POLL_MS = 2;
+const ATTRIBUTE_LENGTH_MAX = 65_536;
 
 export class InvisibleFile implements AsyncDisposable {
   readonly mode: "read" | "exclusive";
@@ -67,6 +68,25 @@ export class InvisibleFile implements AsyncDisposable {
   }
   async truncate(size: number): Promise<void> {
     await this.#used(() => ftruncate(this.fd, size));
+  }
+
+  /** After `sync`: what is written back later would move them again (safety H12). */
+  setTimes(times: { atimeNs: bigint; mtimeNs: bigint }): void {
+    const result = futimens(this.fd, times.atimeNs, times.mtimeNs);
+    if (result < 0) throw new DmError(codeOf(-result), "fileattr.set", "the times could not be set");
+  }
+  /** Users' attributes, ACLs and capabilities, by name; those of Sluice are not among them. */
+  extendedAttributes(): Map<string, Uint8Array> {
+    const names = Buffer.alloc(ATTRIBUTE_LENGTH_MAX);
+    const length = flistxattr(this.fd, names);
+    const found = new Map<string, Uint8Array>();
+    for (const name of names.toString("latin1", 0, Math.max(0, length)).split("\0")) {
+      if (name === "" || name.startsWith("trusted.sluice")) continue;
+      const value = Buffer.alloc(ATTRIBUTE_LENGTH_MAX);
+      const size = fgetxattr(this.fd, Buffer.from(`${name}\0`, "latin1"), value);
+      if (size >= 0) found.set(name, Uint8Array.prototype.slice.call(value, 0, size));
+    }
+    return found;
   }
 
   /** Gives the descriptor back, and with it the guard. Safe to repeat. */

@@ -58,7 +58,7 @@ export function describeStore(name: string, make: (again?: Store) => Promise<Sto
     });
     it("knows what is being made, across a restart", async () => {
       const store = await make();
-      const intent = { object: store.newObjectName(), handle: "ab12", path: null, verb: "migrate", atMs: 7 } as const;
+      const intent = { object: store.newObjectName(), handle: "ab12", path: null, verb: "migrate", session: 3, atMs: 7 } as const;
       await store.noteIntent(intent);
       const again = await make(store);
       assert.deepEqual(await again.intents(), [intent]);

@@ -42,6 +42,8 @@ export interface Intent {
   readonly handle: string;
   readonly path: string | null;
   readonly verb: "migrate" | "premigrate" | "release";
+  /** The session whose migrator makes it: several may share a store. */
+  readonly session: number;
   readonly atMs: number;
 }
 export interface LedgerEntry {
