@@ -102,7 +102,7 @@ export interface ViewFile {
   readonly view: View;
 }
 
-export const SMALL_FILE_BYTES = 4096;
+export const SMALL_FILE_BYTES = 1024;
 export const VIEW_FILE_BYTES = 32_768;
 
 /** A document padded with blanks to at least `bytes`, so that rewriting it in place needs no new block and no truncation. */

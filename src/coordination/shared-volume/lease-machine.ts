@@ -369,8 +369,8 @@ export class LeaseMachine {
     const isQuiet = watched.lastReadMs - watched.sinceMs >= 2 * this.#times.renewMs;
     if (isNew || isQuiet || watched.state === "silent") yield* this.#probe(life);
     if (watched.state !== "alive" || watched.facts === undefined) return;
-    const reach = yield* this.#read<ReachDocument>(paths.reach(life));
-    if (reach !== undefined) this.#tellAll(this.#watch.describe(life, reach.reaches));
+    const reach = yield { kind: "read", path: paths.reach(life) };
+    if (reach.answer.kind === "text") this.#tellAll(this.#watch.describe(life, reach.answer.text));
   }
 
   /** Undefined when it is not there or not whole. */

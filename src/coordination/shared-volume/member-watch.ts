@@ -14,8 +14,7 @@
  */
 import type { CoordinationFact } from "../../cluster/coordination-contract.js";
 import type { MemberFacts } from "../../cluster/view-document.js";
-import type { NodeId } from "../../dmapi/ids.js";
-import { type Life, isSameLife, lifeName, parseLeaseName } from "./layout.js";
+import { decodeDocument, isSameLife, type Life, lifeName, parseLeaseName, type ReachDocument } from "./layout.js";
 
 export interface Watched {
   readonly life: Life;
@@ -32,8 +31,8 @@ export interface Watched {
   /** End of the first of the successive listings that did not show it. */
   absentSinceMs: number | undefined;
   absentForMs: number;
-  /** What `member-seen` last told, to tell it again only when it changed. */
-  told: string;
+  /** The reach that `member-seen` last told, to tell it again only when it changed. */
+  told: string | undefined;
 }
 
 export class MemberWatch {
@@ -102,14 +101,14 @@ export class MemberWatch {
     return [{ kind: "member-dead", ...life, isProven: true }];
   }
 
-  /** Whom a member reaches was read; tells that and its facts when they are new. */
-  describe(life: Life, reaches: readonly NodeId[]): CoordinationFact[] {
+  /** Whom a member reaches was read, as it stands there; tells that and its facts when they are new. */
+  describe(life: Life, reachText: string): CoordinationFact[] {
     const watched = this.get(life);
-    if (watched === undefined || watched.facts === undefined || watched.state !== "alive") return [];
-    const told = JSON.stringify([watched.facts, reaches]);
-    if (told === watched.told) return [];
-    watched.told = told;
-    return [{ kind: "member-seen", member: watched.facts, reaches }];
+    if (watched === undefined || watched.facts === undefined || watched.state !== "alive" || watched.told === reachText) return [];
+    const reach = decodeDocument<ReachDocument>(reachText);
+    if (reach === undefined) return []; // seen half rewritten
+    watched.told = reachText;
+    return [{ kind: "member-seen", member: watched.facts, reaches: reach.reaches }];
   }
 
   /** Lives that a listing no longer shows and nobody will ask for. */
@@ -120,7 +119,7 @@ export class MemberWatch {
   #entry(life: Life, endMs: number): Watched {
     let watched = this.get(life);
     if (watched === undefined) {
-      watched = { life, renewals: -1, sinceMs: endMs, lastReadMs: endMs, state: "alive", gone: undefined, absentSinceMs: undefined, absentForMs: 0, told: "" };
+      watched = { life, renewals: -1, sinceMs: endMs, lastReadMs: endMs, state: "alive", gone: undefined, absentSinceMs: undefined, absentForMs: 0, told: undefined };
       this.#watched.set(lifeName(life), watched);
     }
     return watched;

@@ -1,0 +1,135 @@
+/**
+ * A directory on a shared file system as the lease machine uses it: atomic at the server, but seen through calls that may
+ * fail before or after they took effect, listings that may be old, and a server that may answer a repeated request
+ * (ENOENT for a rename that was done, EEXIST for a link that was made).
+ *
+ * Source    safety C8, H13.
+ */
+import type { VolumeAnswer, VolumeCall } from "../coordination/shared-volume/volume-call.js";
+import type { Process, World } from "./world.js";
+
+export interface DirectoryTroubles {
+  /** Probability that a call fails without effect, fails with effect, or is answered as a repeated one. */
+  lost: number;
+  ambiguous: number;
+  repeated: number;
+  /** Probability that a listing or read is an old one, at most this old. */
+  stale: number;
+  staleMs: number;
+}
+
+interface Content {
+  text: string;
+}
+
+export class DirectoryModel {
+  readonly #world: World;
+  readonly troubles: DirectoryTroubles = { lost: 0, ambiguous: 0, repeated: 0, stale: 0, staleMs: 0 };
+  readonly #files = new Map<string, Content>();
+  /** Earlier states of the names, for stale listings. */
+  readonly #history: { readonly atMs: number; readonly names: readonly string[] }[] = [];
+  readonly #locks = new Map<string, Process>();
+  onLink: (path: string, text: string) => void = () => {};
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** The identity lock, which the driver takes before the machine starts. */
+  lock(path: string, process: Process): boolean {
+    if (this.#locks.has(path)) return false;
+    this.#locks.set(path, process);
+    if (!this.#files.has(path)) this.#files.set(path, { text: "" });
+    process.onEnd(() => this.#locks.delete(path));
+    return true;
+  }
+  names(directory: string): string[] {
+    return [...this.#files.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1));
+  }
+  read(path: string): string | undefined {
+    return this.#files.get(path)?.text;
+  }
+
+  /** One call by `process`: performed at once, with what troubles there are. */
+  perform(call: VolumeCall, process: Process): VolumeAnswer {
+    const { random } = this.#world;
+    const { lost, ambiguous, repeated } = this.troubles;
+    const isLost = random.chance(lost);
+    if (isLost) return failed("EIO", "lost");
+    const isAmbiguous = random.chance(ambiguous);
+    const isRepeated = random.chance(repeated);
+    const answer = this.#do(call, process);
+    if (isAmbiguous && random.chance(0.3) && changes(call)) return failed("EIO", "timed out");
+    if (isRepeated && answer.kind === "done" && (call.kind === "rename" || call.kind === "link" || call.kind === "unlink")) {
+      return this.#do(call, process); // the first answer was lost, the request came again
+    }
+    return answer;
+  }
+
+  #do(call: VolumeCall, process: Process): VolumeAnswer {
+    switch (call.kind) {
+      case "list":
+        return { kind: "names", names: this.#list(call.directory) };
+      case "read": {
+        const file = this.#files.get(call.path);
+        return file === undefined ? failed("ENOENT", call.path) : { kind: "text", text: file.text };
+      }
+      case "write": {
+        const file = this.#files.get(call.path);
+        if (call.isNew && file !== undefined) return failed("EEXIST", call.path);
+        if (file === undefined) this.#files.set(call.path, { text: call.text });
+        else file.text = call.text;
+        this.#remember();
+        return { kind: "done" };
+      }
+      case "rename": {
+        const file = this.#files.get(call.from);
+        if (file === undefined) return failed("ENOENT", call.from);
+        this.#files.delete(call.from);
+        this.#files.set(call.to, file);
+        this.#remember();
+        return { kind: "done" };
+      }
+      case "link": {
+        const file = this.#files.get(call.from);
+        if (file === undefined) return failed("ENOENT", call.from);
+        if (this.#files.has(call.to)) return failed("EEXIST", call.to);
+        this.#files.set(call.to, file);
+        this.onLink(call.to, file.text);
+        this.#remember();
+        return { kind: "done" };
+      }
+      case "unlink":
+        if (!this.#files.delete(call.path)) return failed("ENOENT", call.path);
+        this.#remember();
+        return { kind: "done" };
+      case "sync-directory":
+        return { kind: "done" };
+      case "test-lock": {
+        const holder = this.#locks.get(call.path);
+        return { kind: "lock", isHeld: holder !== undefined && holder !== process };
+      }
+    }
+  }
+
+  #list(directory: string): readonly string[] {
+    const { random, nowMs } = this.#world;
+    const { stale, staleMs } = this.troubles;
+    if (stale === 0 || !random.chance(stale)) return this.names(directory);
+    const atMs = nowMs - random.below(staleMs);
+    const then = this.#history.findLast((state) => state.atMs <= atMs)?.names ?? [];
+    return then.filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1));
+  }
+  #remember(): void {
+    if (this.troubles.stale === 0) return;
+    this.#history.push({ atMs: this.#world.nowMs, names: [...this.#files.keys()] });
+    if (this.#history.length > 400) this.#history.splice(0, 200);
+  }
+}
+
+function changes(call: VolumeCall): boolean {
+  return call.kind === "rename" || call.kind === "link" || call.kind === "write" || call.kind === "unlink";
+}
+function failed(code: string, message: string): VolumeAnswer {
+  return { kind: "failed", code, message };
+}

@@ -1,0 +1,244 @@
+/**
+ * Virtual time and the processes that live in it. One seed gives one history.
+ *
+ * A process runs threads (generators). Between any two of their steps it may be paused, or killed; a system call that has
+ * begun takes effect all the same, since that is the kernel's doing, and a killed process is gone only when its last
+ * system call has ended. A paused machine stops its kernel too: effects not yet made wait.
+ *
+ * Units     milliseconds of true time; a process reads its own clock, which runs up to one per cent fast or slow.
+ * Source    safety H13.
+ */
+import { assert } from "../base/assert.js";
+import type { Random } from "../base/random.js";
+
+interface Entry {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** A broken promise, found by a checker. */
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
+
+export class World {
+  readonly random: Random;
+  nowMs = 0;
+  readonly trace: string[] = [];
+  isTracing = false;
+  #order = 0;
+  #heap: Entry[] = [];
+
+  constructor(random: Random) {
+    this.random = random;
+  }
+
+  log(text: () => string): void {
+    if (this.isTracing) this.trace.push(`${this.nowMs.toFixed(2).padStart(10)} ${text()}`);
+  }
+  check(condition: boolean, message: () => string): void {
+    if (!condition) throw new Violation(message());
+  }
+
+  after(delayMs: number, run: () => void): void {
+    const entry = { atMs: this.nowMs + Math.max(0, delayMs), order: this.#order++, run };
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const up = (at - 1) >> 1;
+      if (!isBefore(entry, heap[up]!)) break;
+      heap[at] = heap[up]!;
+      at = up;
+    }
+    heap[at] = entry;
+  }
+
+  /** Runs what is due until `untilMs`; false when nothing is left before that. */
+  run(untilMs: number, isOver: () => boolean = () => false): void {
+    for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
+      this.#pop();
+      this.nowMs = next.atMs;
+      next.run();
+      if (isOver()) return;
+    }
+    this.nowMs = Math.max(this.nowMs, untilMs);
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let down = 2 * at + 1;
+      if (down >= heap.length) break;
+      if (down + 1 < heap.length && isBefore(heap[down + 1]!, heap[down]!)) down++;
+      if (!isBefore(heap[down]!, last)) break;
+      heap[at] = heap[down]!;
+      at = down;
+    }
+    heap[at] = last;
+  }
+}
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
+
+/** What a thread yields. */
+export type Step =
+  | { readonly kind: "sleep"; readonly ms: number }
+  /** `effect` happens in the kernel, some time between the call and its return. */
+  | { readonly kind: "system"; readonly effect: () => unknown; readonly ms: number }
+  | { readonly kind: "await"; readonly signal: Signal };
+export type Thread<T = void> = Generator<Step, T, unknown>;
+
+export function* sleep(ms: number): Thread {
+  yield { kind: "sleep", ms };
+}
+/** One system call. What `effect` throws, the call throws. */
+export function* system<T>(effect: () => T, ms = 1): Thread<T> {
+  return (yield { kind: "system", effect, ms }) as T;
+}
+/** Waits until `condition` holds, looking again whenever the signal is given. */
+export function* until(signal: Signal, condition: () => boolean): Thread {
+  while (!condition()) yield { kind: "await", signal };
+}
+
+/** Wakes the threads that wait for it. */
+export class Signal {
+  #waiting: (() => void)[] = [];
+  wait(wake: () => void): void {
+    this.#waiting.push(wake);
+  }
+  give(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+export class Process {
+  readonly world: World;
+  readonly name: string;
+  state: "running" | "paused" | "machine-paused" | "dying" | "dead" = "running";
+  readonly #rate: number;
+  readonly #offsetMs: number;
+  #stoppedMs = 0;
+  #pausedAtMs = 0;
+  #backlog: (() => void)[] = [];
+  #kernelBacklog: (() => void)[] = [];
+  #inKernel = 0;
+  readonly #onEnd: (() => void)[] = [];
+
+  constructor(world: World, name: string) {
+    this.world = world;
+    this.name = name;
+    this.#rate = 1 + (world.random.below(2001) - 1000) / 100_000;
+    this.#offsetMs = world.random.below(1_000_000);
+  }
+
+  get isAlive(): boolean {
+    return this.state !== "dying" && this.state !== "dead";
+  }
+  get isRunning(): boolean {
+    return this.state === "running";
+  }
+  /** This process's monotonic clock. It stops with its machine. */
+  get clockMs(): number {
+    const stopped = this.#stoppedMs + (this.state === "machine-paused" ? this.world.nowMs - this.#pausedAtMs : 0);
+    return this.#offsetMs + (this.world.nowMs - stopped) * this.#rate;
+  }
+  /** When its machine last began to run again. */
+  lastStopMs = Number.NEGATIVE_INFINITY;
+  /** How long the world waits for `ms` of this clock. */
+  toWorldMs(ms: number): number {
+    return ms / this.#rate;
+  }
+
+  /** Called once the kernel has closed its descriptors. */
+  onEnd(listener: () => void): void {
+    this.#onEnd.push(listener);
+  }
+
+  pause(isMachine: boolean): void {
+    if (this.state !== "running") return;
+    this.state = isMachine ? "machine-paused" : "paused";
+    this.#pausedAtMs = this.world.nowMs;
+    this.world.log(() => `${this.name} ${this.state}`);
+  }
+  resume(): void {
+    if (this.state !== "paused" && this.state !== "machine-paused") return;
+    if (this.state === "machine-paused") {
+      this.#stoppedMs += this.world.nowMs - this.#pausedAtMs;
+      this.lastStopMs = this.world.nowMs;
+    }
+    this.state = "running";
+    this.world.log(() => `${this.name} resumes`);
+    for (const effect of this.#kernelBacklog.splice(0)) this.world.after(this.world.random.below(3), effect);
+    for (const run of this.#backlog.splice(0)) this.after(0, run);
+  }
+  kill(): void {
+    if (!this.isAlive) return;
+    const effects = this.#kernelBacklog.splice(0);
+    this.state = "dying";
+    this.world.log(() => `${this.name} killed`);
+    this.#backlog = [];
+    for (const effect of effects) this.world.after(this.world.random.below(3), effect);
+    if (this.#inKernel === 0) this.#end();
+  }
+  #end(): void {
+    this.state = "dead";
+    for (const listener of this.#onEnd.splice(0)) listener();
+  }
+
+  /** Runs in this process: after a pause when it is paused, never when it has died. */
+  after(delayMs: number, run: () => void): void {
+    const attempt = () => {
+      if (this.state === "running") run();
+      else if (this.isAlive) this.#backlog.push(attempt);
+    };
+    this.world.after(delayMs, attempt);
+  }
+
+  start(thread: Thread<unknown>): void {
+    this.after(0, () => this.#advance(thread, { value: undefined }));
+  }
+
+  #advance(thread: Thread<unknown>, result: { value: unknown } | { error: unknown }): void {
+    if (this.state === "paused" || this.state === "machine-paused") return void this.#backlog.push(() => this.#advance(thread, result));
+    if (!this.isAlive) return;
+    const next = "error" in result ? thread.throw(result.error) : thread.next(result.value);
+    if (next.done === true) return;
+    const step = next.value;
+    switch (step.kind) {
+      case "sleep":
+        this.after(this.toWorldMs(step.ms), () => this.#advance(thread, { value: undefined }));
+        break;
+      case "await":
+        step.signal.wait(() => this.after(0, () => this.#advance(thread, { value: undefined })));
+        break;
+      case "system":
+        this.#system(step, (outcome) => this.#advance(thread, outcome));
+    }
+  }
+
+  #system(step: Step & { kind: "system" }, goOn: (outcome: { value: unknown } | { error: unknown }) => void): void {
+    const { world } = this;
+    this.#inKernel++;
+    const effect = () => {
+      if (this.state === "machine-paused") return void this.#kernelBacklog.push(effect);
+      let outcome: { value: unknown } | { error: unknown };
+      try {
+        outcome = { value: step.effect() };
+      } catch (error) {
+        if (error instanceof Violation || !(error instanceof Error) || error.name === "AssertionFailed") throw error;
+        outcome = { error };
+      }
+      this.#inKernel--;
+      if (this.state === "dying" && this.#inKernel === 0) return this.#end();
+      this.after(world.random.below(100) * 0.01 * step.ms, () => goOn(outcome));
+    };
+    world.after(world.random.below(100) * 0.01 * step.ms, effect);
+    assert(this.#inKernel > 0, "the call has begun");
+  }
+}
