@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addClusterCommands } from "./cluster-commands.js";
+import { addDemoCommand } from "./demo-command.js";
 import { addDoctorCommand } from "./doctor-command.js";
 import { CommandFailure, exitCodes, messageOf } from "./failure.js";
 import { addNodeCommands } from "./node-commands.js";
@@ -21,6 +22,7 @@ addClusterCommands(program);
 addNodeCommands(program);
 addSessionCommands(program);
 addDoctorCommand(program);
+addDemoCommand(program);
 
 // A reader that closes early (`sluice log | head`) is no error of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? exitCodes.done : exitCodes.failed));

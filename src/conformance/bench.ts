@@ -39,7 +39,10 @@ export function acceptance(name: string, body: () => Promise<void>, timeoutMs = 
 export function shareBench(options: BenchOptions): () => Bench {
   let bench: Bench | undefined;
   before(async () => {
-    if (whyNot === undefined) bench = await Bench.open(options);
+    if (whyNot !== undefined) return;
+    bench = await Bench.open(options);
+    // A run that takes too long is asked to end before it is killed: nothing may stay mounted.
+    process.once("SIGTERM", () => void bench?.close().finally(() => process.exit(143)));
   }, { timeout: 60_000 });
   after(async () => bench?.close(), { timeout: 60_000 });
   return () => {
@@ -88,8 +91,6 @@ export class Bench {
   static async open(options: BenchOptions): Promise<Bench> {
     const directory = mkdtempSync(join(tmpdir(), "sluice-test-"));
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
-    const onSignal = () => process.exit(143); // runs the exit handler below
-    process.once("SIGTERM", onSignal);
     try {
       const cluster = await LocalCluster.up({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",

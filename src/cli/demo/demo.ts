@@ -1,0 +1,101 @@
+/**
+ * `sluice demo`: plays the story on a real cluster, checks every step, and leaves nothing behind, also on Ctrl-C.
+ *
+ * Owns      the end: what is kept, what is said, the exit code.
+ */
+import { existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { exitCodes, messageOf } from "../failure.js";
+import { formatAge, printLine } from "../output.js";
+import { Narrator } from "./narrator.js";
+import { walkRequirements } from "./requirements.js";
+import { Stage } from "./stage.js";
+import { playStory } from "./story.js";
+
+export interface DemoOptions {
+  readonly isKept: boolean;
+  readonly hasRequirements: boolean;
+}
+
+/** Gives the exit code. */
+export async function playDemo(options: DemoOptions): Promise<number> {
+  const missing = process.getuid?.() !== 0 ? "root" : existsSync("/dev/fuse") ? undefined : "/dev/fuse";
+  if (missing !== undefined) return playWithoutMounts(missing);
+  const stage = new Stage();
+  const say = new Narrator();
+  let isInterrupted = false;
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(name, () => {
+      isInterrupted = true;
+      printLine(`\n${name}: taking everything down`);
+      void takeDown(stage).then((isClean) => process.exit(isClean ? 130 : exitCodes.failed));
+    });
+  }
+  let isGood = false;
+  try {
+    await playStory(stage, say);
+    if (options.hasRequirements) await walkRequirements(stage, say);
+    isGood = true;
+  } catch (error) {
+    if (isInterrupted) return new Promise(() => {}); // the handler above ends the process
+    printLine(`\nThe demonstration failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    showLogs(stage);
+  }
+  const summary = `${say.checks} checks in ${formatAge(say.elapsedMs)}`;
+  if (options.isKept) {
+    tellWhatToTry(stage);
+    printLine(isGood ? `\nAll held: ${summary}.` : `\nFailed after ${summary}.`);
+    return isGood ? exitCodes.done : exitCodes.failed;
+  }
+  const isClean = await takeDown(stage);
+  printLine(isGood && isClean ? `\nAll held: ${summary}. Nothing is left behind.` : `\nFailed after ${summary}.`);
+  return isGood && isClean ? exitCodes.done : exitCodes.failed;
+}
+
+async function takeDown(stage: Stage): Promise<boolean> {
+  try {
+    await stage.close();
+    return true;
+  } catch (error) {
+    printLine(`Taking down failed: ${messageOf(error)}`);
+    return false;
+  }
+}
+
+function showLogs(stage: Stage): void {
+  try {
+    for (const id of stage.cluster.nodes) {
+      const lines = stage.cluster.log(id).trimEnd().split("\n").slice(-15);
+      printLine(`--- log of ${id}\n${lines.join("\n")}`);
+    }
+  } catch {
+    // There is no cluster to tell about.
+  }
+}
+
+function tellWhatToTry(stage: Stage): void {
+  const { cluster } = stage;
+  const [first] = cluster.nodes;
+  printLine(`
+The cluster goes on below ${stage.directory}. Try:
+  export SLUICE_SOCKET=${cluster.socket(first!)}
+  npx sluice cluster status --dir ${cluster.directory}
+  npx sluice ls -r ${stage.mount(first!, "fs1", "tree")}
+  npx sluice migrator run --fs fs1 --store ${stage.place("store")} &
+  npx sluice migrate -r ${stage.mount(first!, "fs1", "tree", "medium")}
+  npx sluice events tail fs2
+  npx sluice waiters
+  npx sluice cluster kill node2 --dir ${cluster.directory}
+When you have seen enough:
+  npx sluice cluster down --dir ${cluster.directory}; rm -r ${stage.directory}`);
+}
+
+/** No mounts possible: the same machines and the mover's steps, in process, on a virtual network and volume. */
+function playWithoutMounts(missing: string): number {
+  printLine(`skipped: real mounts, daemons and programs, since there is no ${missing} here; instead the same machines run in process, under faults`);
+  const simulator = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "simulator", "main.js");
+  const played = spawnSync(process.execPath, [simulator, "--seeds", "50"], { stdio: "inherit" });
+  return played.status === 0 ? exitCodes.done : exitCodes.failed;
+}

@@ -1,0 +1,98 @@
+/**
+ * T17, T18, T19: a parallel application with an instance on every node; ordinary users who follow its answers.
+ *
+ * Source    requirements R17, R18, R19.
+ */
+import assert from "node:assert/strict";
+import type { EventMessage } from "../dmapi/events.js";
+import { regionFlags } from "../dmapi/regions.js";
+import { acceptance, type Letter, shareBench } from "./bench.js";
+import type { DmSession, Server } from "./dm-session.js";
+import { eventually, within } from "./waiting.js";
+
+const bench = shareBench({ nodes: 4, fileSystems: ["fs1"], isFastFailover: true });
+const everybody: readonly Letter[] = ["A", "B", "C", "D"];
+
+acceptance("T17, T18 each node's events are handled there, with no event message between nodes; the others get one notice each, in order", async () => {
+  const { sessions, servers } = await instances();
+  await bench().shell('echo "true bytes" > "$1"', bench().path("A", "fs1", "t17"));
+  const handle = bench().handle("A", "fs1", "t17");
+  await sessions.get("A")!.regions(handle, [{ offset: 0, size: 0, flags: regionFlags.read }]);
+  for (const letter of everybody) {
+    const marks = new Map(await Promise.all(everybody.map(async (one) => [one, await bench().mark(one)] as const)));
+    assert.equal((await bench().run("cat", [bench().path(letter, "fs1", "t17")])).toString(), "true bytes\n");
+    for (const [other, server] of servers) {
+      const handled = server.seen.filter((message) => message.notice === undefined);
+      assert(handled.every((message) => message.source === bench().id(other)), `${other} handles its own only`);
+    }
+    // Nothing had to come back from another node for the user to go on: notices carry no answer.
+    const answers = (await bench().since(letter, marks.get(letter)!)).filter((entry) => entry.kind === "event-answered" && entry.from !== bench().id(letter));
+    assert.deepEqual(answers, []);
+  }
+  const handledOn = (letter: Letter) => servers.get(letter)!.seen.filter((message) => message.notice === undefined).map((message) => message.sequence);
+  for (const letter of everybody) {
+    assert(handledOn(letter).length > 0, `${letter} handled its read`);
+    for (const other of everybody.filter((one) => one !== letter)) {
+      const noticesOf = () => servers.get(other)!.seen.filter((message) => message.notice !== undefined && message.source === bench().id(letter));
+      await eventually(`${other} is told of each event of ${letter}`, () => noticesOf().length === handledOn(letter).length);
+      for (const notice of noticesOf()) checkNotice(notice, letter, handle);
+      const order = noticesOf().map((message) => message.sequence);
+      assert.deepEqual(order, [...order].sort((a, b) => a - b), "in the order of the source");
+    }
+  }
+  const readers = everybody.map((letter) => bench().program("cat", [bench().path(letter, "fs1", "t17")]));
+  for (const reader of readers) assert.equal((await within(reader.end, "all at once")).output.toString(), "true bytes\n");
+  await finish(sessions, servers, handle);
+});
+
+acceptance("T18 with an instance's node dead, users go on", async () => {
+  const { sessions, servers } = await instances();
+  await bench().shell('echo "true bytes" > "$1"', bench().path("A", "fs1", "t18"));
+  const handle = bench().handle("A", "fs1", "t18");
+  await sessions.get("A")!.regions(handle, [{ offset: 0, size: 0, flags: regionFlags.read }]);
+  await servers.get("D")!.stop();
+  servers.delete("D");
+  await bench().kill("D");
+  assert.equal((await bench().run("cat", [bench().path("C", "fs1", "t18")])).toString(), "true bytes\n");
+  await bench().restart("D");
+  await bench().call("D", "session.assume", { session: sessions.get("D")!.id, info: "instance on D" });
+  await finish(sessions, servers, handle);
+});
+
+acceptance("T19 an ordinary user's program: continue lets it succeed, abort gives it that errno, the event names it", async () => {
+  const session = await bench().session("B", "T19", { fs1: ["create", "read"] });
+  await session.enable("fs1", ["create"]);
+  const directory = bench().path("C", "fs1", "open-to-all");
+  const making = bench().shell('mkdir "$1"; chmod 1777 "$1"', directory);
+  await session.answerNext("create");
+  await making;
+  const user = { uid: 65_534, gid: 65_534 };
+  const allowed = bench().program("touch", [`${directory}/mine`], user);
+  const message = await session.answerNext("create");
+  assert.deepEqual([message.source, message.process?.uid, message.process?.command], [bench().id("C"), 65_534, "touch"]);
+  assert.equal((await within(allowed.end, "the allowed user")).code, 0);
+  const forbidden = bench().program("touch", [`${directory}/other`], user);
+  await session.answerNext("create", { kind: "abort", code: "EDQUOT" });
+  const end = await within(forbidden.end, "the forbidden user");
+  assert.notEqual(end.code, 0);
+  assert.match(end.errors, /quota/i);
+  await session.enable("fs1", []);
+  await session.end();
+});
+
+async function instances(): Promise<{ sessions: Map<Letter, DmSession>; servers: Map<Letter, Server> }> {
+  const sessions = new Map<Letter, DmSession>();
+  for (const letter of everybody) sessions.set(letter, await bench().session(letter, `instance on ${letter}`, { fs1: ["read"] }, "parallel"));
+  return { sessions, servers: new Map([...sessions].map(([letter, session]) => [letter, session.serve()])) };
+}
+function checkNotice(message: EventMessage, handledBy: Letter, handle: string): void {
+  assert.equal(message.event.type, "read");
+  assert.equal("handle" in message.event ? message.event.handle : undefined, handle);
+  assert.deepEqual(message.notice, { group: "parallel", handledBy: bench().id(handledBy) });
+  assert.equal(message.token, undefined, "a notice is not answered");
+}
+async function finish(sessions: Map<Letter, DmSession>, servers: Map<Letter, Server>, handle: Parameters<DmSession["regions"]>[0]): Promise<void> {
+  await sessions.get("A")!.regions(handle, []);
+  for (const server of servers.values()) await server.stop();
+  for (const session of sessions.values()) await session.end();
+}
