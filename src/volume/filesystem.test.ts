@@ -1,0 +1,105 @@
+/** What a backing must be before it is served, who makes its document, and what the probe finds. */
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import type { FsName } from "../dmapi/ids.js";
+import * as files from "../os/files.js";
+import { attach, changeDocument, isOwnName } from "./filesystem.js";
+import { ownText } from "./handles.js";
+import { describeProbe, probe, refusals } from "./probe.js";
+
+const needsRoot = { skip: process.getuid?.() !== 0 };
+const top = mkdtempSync("/tmp/sluice-test-attach-");
+after(() => rmSync(top, { recursive: true, force: true }));
+const clusterKey = "ab".repeat(32);
+const fs = "fs1" as FsName;
+let count = 0;
+function backing(mode = 0o700): string {
+  const path = join(top, `backing${count++}`);
+  mkdirSync(path);
+  chmodSync(path, mode);
+  return path;
+}
+
+test("a fresh backing gets its id once, and its handles open what they name", needsRoot, () => {
+  const path = backing();
+  const first = attach({ fs, backing: path, clusterKey });
+  const second = attach({ fs, backing: path, clusterKey });
+  assert.equal(first.document.fsid, second.document.fsid);
+  assert.equal(first.volume.rootHandle, second.volume.rootHandle);
+  assert.deepEqual(readdirSync(join(path, ".sluice")).sort(), ["fs.json", "meta"]);
+  const fd = first.volume.handles.open(second.volume.rootHandle, files.open.readOnly);
+  assert.ok(typeof fd === "number");
+  files.close(fd);
+  const other = attach({ fs, backing: backing(), clusterKey });
+  const foreign = first.volume.handles.open(other.volume.rootHandle, files.open.readOnly);
+  assert.ok(typeof foreign !== "number" && foreign.code === "EBADF" && foreign.message.includes("another file system"));
+  const key = attach({ fs, backing: path, clusterKey: "cd".repeat(32) });
+  const forged = first.volume.handles.open(key.volume.rootHandle, files.open.readOnly);
+  assert.ok(typeof forged !== "number" && forged.code === "EBADF");
+  for (const attached of [first, second, other, key]) attached.volume.close();
+});
+
+test("what may not be served is refused in words that help", needsRoot, () => {
+  const link = join(top, "link");
+  symlinkSync(backing(), link);
+  const foreign = backing();
+  files.chownAt(files.AT_FDCWD, foreign, 1234, 0, 0);
+  const spoilt = backing();
+  mkdirSync(join(spoilt, ".sluice"));
+  writeFileSync(join(spoilt, ".sluice/fs.json"), '{"format":1,"fsid":"short"}');
+  const cases: [string, RegExp][] = [
+    [join(top, "none"), /none: no such directory/],
+    [link, /symbolic link/],
+    [backing(0o755), /mode is 0755; it must be 0700.*chmod 0700/],
+    [foreign, /owner is user 1234; it must be root/],
+    [spoilt, /fs\.json is damaged/],
+    ["/proc/self", /\/proc\/self: /],
+  ];
+  for (const [path, text] of cases) assert.throws(() => attach({ fs, backing: path, clusterKey }), text);
+});
+
+test("the file system's event list is changed as one and survives", needsRoot, () => {
+  const path = backing();
+  const { volume } = attach({ fs, backing: path, clusterKey });
+  changeDocument(volume, (old) => ({ ...old, eventList: 12 }));
+  volume.close();
+  const again = attach({ fs, backing: path, clusterKey });
+  assert.equal(again.document.eventList, 12);
+  again.volume.close();
+});
+
+test("spill files of removed objects go at the next attach", needsRoot, () => {
+  const path = backing();
+  attach({ fs, backing: path, clusterKey }).volume.close();
+  const own = (name: string) => {
+    writeFileSync(join(path, name), "");
+    const kernel = files.nameToHandle(files.AT_FDCWD, join(path, name));
+    assert.ok(typeof kernel !== "number");
+    return ownText(kernel);
+  };
+  const kept = `${own("kept")}.1`;
+  const orphan = `${own("removed")}.7`;
+  for (const name of [kept, orphan, "note"]) writeFileSync(join(path, ".sluice/meta", name), "");
+  rmSync(join(path, "removed"));
+  attach({ fs, backing: path, clusterKey }).volume.close();
+  assert.deepEqual(readdirSync(join(path, ".sluice/meta")).sort(), [kept, "note"].sort());
+});
+
+test("only .sluice itself is ours", () => {
+  assert.ok(isOwnName(Buffer.from(".sluice")));
+  for (const name of [".sluic", ".sluice2", "sluice", ""]) assert.ok(!isOwnName(Buffer.from(name)));
+});
+
+test("the probe tries, tells, and cleans up", needsRoot, async () => {
+  const path = backing();
+  const fd = files.openAt(files.AT_FDCWD, path, files.open.readOnly | files.open.directory);
+  const found = await probe(fd);
+  files.close(fd);
+  assert.deepEqual(readdirSync(path), []);
+  assert.deepEqual(refusals(found), [], describeProbe(found));
+  assert.ok(found.locksSurviveStop && found.punchHole && found.handles && found.nanosecondTimes);
+  assert.match(describeProbe(found), /punchHole +yes/);
+  assert.equal(refusals({ ...found, locksSurviveStop: false, attributeBytes: 1024 }).length, 2);
+});
