@@ -106,6 +106,12 @@ export class Conversation {
         return this.#rejoin(node);
       case "time":
         return this.#pass(Number(words[0]));
+      case "say": {
+        const message = this.#parse(line.slice(line.indexOf("{"))) as Extract<Input, { kind: "message-received" }>["message"];
+        return this.#tell(words[1] as NodeId, { kind: "message-received", from: node, message });
+      }
+      case "round":
+        return this.#tell(node, { kind: "round-wanted", fs: FS1, work: { kind: "drop-pages", handle: this.#handle(words[1] ?? "F1") }, operation: Number(words[2]) as OperationId });
       case "describe":
         this.#lines.push(`   ${this.#text(this.#station(node).machine.describe())}`);
         return;
@@ -119,13 +125,18 @@ export class Conversation {
       const incarnation = 1 as Incarnation;
       this.#stations.set(id, {
         id, slot, incarnation, machine: this.#machine(id, incarnation), isFrozen: false, isMember: true, drainsByHand: false,
-        mounted: [FS1], inbox: [], fences: new Map(),
+        mounted: [], inbox: [], fences: new Map(),
       });
     });
     for (const station of this.#stations.values()) {
       this.#tell(station.id, { kind: "fs-attached", fs: FS1, handle: fsHandle, rootHandle: objectHandle(0), eventList: eventSet(["create", "remove", "preunmount", "unmount"]), mountpoint: "/fs1" });
     }
     this.#newView();
+    for (const id of ids) {
+      this.#tell(id, { kind: "call-made", call: 999, client: 0, name: "fs.mount", args: { fs: FS1 } });
+      this.#settle();
+    }
+    this.#lines = [];
   }
   #machine(id: NodeId, incarnation: Incarnation): DataManagement {
     return new DataManagement({ cluster: "test", id, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0, incarnation, timeouts: defaultTimeouts });
@@ -175,7 +186,7 @@ export class Conversation {
     this.#settle();
     station.incarnation = (station.incarnation + 1) as Incarnation;
     station.isMember = true;
-    station.mounted = [FS1];
+    station.fences.clear();
     this.#newView();
   }
 
@@ -284,7 +295,8 @@ export class Conversation {
       case "destroy-session":
         this.#closing.set(call.session, { asker: station.id, request });
         this.#sessions.set(call.session, { ...this.#sessions.get(call.session)!, state: "closing" });
-        return this.#newRegistry();
+        this.#newRegistry();
+        return this.#tell(this.#sessions.get(call.session)!.node, { kind: "message-received", from: station.id, message: { kind: "closing-check", session: call.session } });
       case "set-dispositions":
         this.#dispositions = this.#dispositions.filter(({ fs, event }) => fs !== call.fs || !call.events.includes(event));
         this.#dispositions = [...this.#dispositions, ...call.events.map((event) => ({ fs: call.fs, event, owner: call.owner }))];

@@ -9,14 +9,22 @@
 import { assert } from "../base/assert.js";
 import type { EventSet } from "../dmapi/events.js";
 import type { FsName, NodeId } from "../dmapi/ids.js";
-import type { QueueEntry } from "../dmapi/status.js";
+import type { QueueEntry, StatusDocument } from "../dmapi/status.js";
 import { AttachedFileSystems } from "./attached-file-systems.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
 import { checkCall, isHandled } from "./dm-calls/arguments.js";
 import { type Call, CallDesk } from "./dm-calls/call-desk.js";
+import { MountCalls } from "./dm-calls/mount-calls.js";
+import { ObjectCalls } from "./dm-calls/object-calls.js";
+import { ObjectGate } from "./dm-calls/object-gate.js";
+import { RightCalls } from "./dm-calls/right-calls.js";
 import { SessionCalls } from "./dm-calls/session-calls.js";
+import type { RoundWork } from "./messages.js";
 import type { NodeOptions } from "./node-contract.js";
 import { RegistryIndex } from "./registry-index.js";
+import { RightsClient } from "./rights/rights-client.js";
+import { RightsServer } from "./rights/rights-server.js";
+import { Rounds } from "./rounds.js";
 import { SessionNode } from "./session-node/session-node.js";
 import { SourceNode } from "./source-node/source-node.js";
 import { Surroundings } from "./surroundings.js";
@@ -27,6 +35,10 @@ type CallMade = Extract<DataManagementInput, { kind: "call-made" }>;
 
 export interface DataManagementReport {
   readonly queues: readonly QueueEntry[];
+  /** What tokens and calls of this node hold, and which objects are fenced on it. */
+  readonly rights: StatusDocument["rights"];
+  /** Fences of the objects that have their home here. */
+  readonly served: StatusDocument["rights"]["fences"];
   readonly waiting: ReturnType<SourceNode["waiting"]>;
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -36,19 +48,38 @@ export class DataManagement {
   readonly #desk: CallDesk;
   readonly #source: SourceNode;
   readonly #host: SessionNode;
+  readonly #rights: RightsClient;
+  readonly #server: RightsServer;
+  readonly #rounds: Rounds;
   readonly #sessionCalls: SessionCalls;
+  readonly #rightCalls: RightCalls;
+  readonly #objectCalls: ObjectCalls;
+  readonly #mountCalls: MountCalls;
   readonly #attached = new AttachedFileSystems();
   /** Last told to the reactors, so that they hear of changes only. */
   readonly #ownedEvents = new Map<FsName, EventSet>();
-  /** Closing sessions whose emptiness the present manager was told. */
-  readonly #closingTold = new Set<string>();
 
   constructor(options: NodeOptions) {
-    this.#here = new Surroundings(options);
-    this.#desk = new CallDesk(this.#here);
-    this.#host = new SessionNode(this.#here, this.#desk, () => undefined);
-    this.#source = new SourceNode(this.#here, (session, pid) => this.#host.isServedBy(session, pid));
-    this.#sessionCalls = new SessionCalls(this.#here, this.#desk, this.#host, this.#source);
+    const here = new Surroundings(options);
+    const attached = this.#attached;
+    const isMounted = (fs: FsName | undefined) => fs !== undefined && attached.isMounted(fs);
+    const desk = new CallDesk(here);
+    const rights = new RightsClient(here, (handle) => isMounted(attached.ofHandle(handle)?.fs));
+    const host = new SessionNode(here, desk, (token) => rights.releaseAll(gate.holderOf(token)));
+    const source = new SourceNode(here, (session, pid) => host.isServedBy(session, pid));
+    const rounds = new Rounds(here, isMounted, (fs, work) => this.#roundHeard(fs, work));
+    const gate = new ObjectGate({ here, desk, host, rights, attached });
+    this.#here = here;
+    this.#desk = desk;
+    this.#host = host;
+    this.#source = source;
+    this.#rights = rights;
+    this.#rounds = rounds;
+    this.#server = new RightsServer(here);
+    this.#sessionCalls = new SessionCalls(here, desk, host, source);
+    this.#rightCalls = new RightCalls(desk, gate, rights);
+    this.#objectCalls = new ObjectCalls({ here, desk, gate, rounds });
+    this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, attached, required: options.mountEventsRequired ?? [] });
   }
 
   step(input: DataManagementInput): DataManagementEffect[] {
@@ -58,16 +89,30 @@ export class DataManagement {
     this.#desk.timePassed();
     this.#host.timePassed();
     this.#source.timePassed();
+    this.#rounds.timePassed();
     return this.#here.takeEffects();
   }
 
   /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
   get deadlineMs(): number {
-    return Math.min(this.#desk.deadlineMs, this.#host.deadlineMs, this.#source.deadlineMs);
+    return Math.min(this.#desk.deadlineMs, this.#host.deadlineMs, this.#source.deadlineMs, this.#rounds.deadlineMs);
+  }
+
+  /**
+   * Whether the view in force says of every file system mounted here that it is: until then rounds would not reach this
+   * node, so nothing may be admitted. True where nothing is mounted.
+   */
+  get areMountsKnown(): boolean {
+    const mine = this.#here.member(this.#here.me)?.mounted ?? [];
+    const mounted = this.#attached.names().filter((fs) => this.#attached.isMounted(fs));
+    return mounted.length === 0 || (this.#here.isInForce && mounted.every((fs) => mine.includes(fs)));
   }
 
   describe(): DataManagementReport {
-    return { queues: this.#host.queues(), waiting: this.#source.waiting(), counters: { ...this.#here.counters } };
+    return {
+      queues: this.#host.queues(), waiting: this.#source.waiting(), counters: { ...this.#here.counters },
+      rights: { held: this.#rights.holdings(), fences: this.#rights.fences() }, served: this.#server.fencesServed(),
+    };
   }
 
   #take(input: DataManagementInput): void {
@@ -78,6 +123,7 @@ export class DataManagement {
         return this.#abandon(input.call);
       case "client-gone":
         for (const call of this.#desk.callsOf(input.client)) this.#abandon(call);
+        this.#objectCalls.clientGone(input.client);
         return this.#host.clientGone(input.client);
       case "event-held":
         return this.#source.hold(input.held);
@@ -92,8 +138,7 @@ export class DataManagement {
       case "view-adopted":
         return this.#viewAdopted(input.view);
       case "view-in-force":
-        this.#here.isInForce = input.view.number === this.#here.view?.number;
-        return this.#tellClosing();
+        return this.#viewInForce(input.view);
       case "registry-applied":
         this.#here.registry = new RegistryIndex(input.registry);
         return this.#surroundingsChanged();
@@ -102,10 +147,15 @@ export class DataManagement {
       case "excluded":
         return this.#excluded();
       case "interest-wanted":
+        return this.#rights.interestWanted(input.handle);
       case "interest-dropped":
+        return this.#rights.interestDropped(input.handle);
       case "fence-drained":
+        return this.#rights.fenceDrained(input.handle, input.fenceNumber);
       case "round-drained":
+        return this.#rounds.drainedHere(input.round);
       case "round-wanted":
+        return this.#roundWanted(input);
       case "time-passed":
         return;
     }
@@ -118,7 +168,9 @@ export class DataManagement {
     if (!this.#here.isJoined) return this.#desk.refuse(call.call, "ENOTREADY", "this node is not in the view of the cluster; try again");
     const checked = checkCall(input.name, input.args);
     if ("wrong" in checked) return this.#desk.refuse(call.call, "EINVAL", `${input.name}: ${checked.wrong}`);
-    if (!this.#sessionCalls.begin(call, checked)) this.#desk.refuse(call.call, "ENOSYS", `${input.name} is not supported`);
+    const isBegun =
+      this.#sessionCalls.begin(call, checked) || this.#rightCalls.begin(call, checked) || this.#objectCalls.begin(call, checked) || this.#mountCalls.begin(call, checked);
+    if (!isBegun) this.#desk.refuse(call.call, "ENOSYS", `${input.name} is not supported`);
   }
 
   /** Also of a call whose answer has just left: what it carried must not be lost. */
@@ -139,8 +191,23 @@ export class DataManagement {
         return this.#source.received(from, message);
       case "closing-check":
         return this.#here.send(from, { kind: "closing-checked", session: message.session, isEmpty: this.#host.isEmpty(message.session) });
-      default:
-        return;
+      case "right-wanted":
+      case "right-released":
+      case "right-unwanted":
+      case "interest-wanted":
+      case "interest-dropped":
+      case "fence-drained":
+      case "rights-reported":
+        return this.#server.received(from, message);
+      case "right-granted":
+      case "right-refused":
+      case "interest-granted":
+      case "fence-raised":
+      case "fence-lowered":
+        return this.#rights.received(from, message);
+      case "round-begun":
+      case "round-drained":
+        return this.#rounds.received(from, message);
     }
   }
 
@@ -153,7 +220,25 @@ export class DataManagement {
     this.#here.isInForce = false;
     this.#here.incarnation = mine.incarnation;
     if (isNewLife) this.#source.incarnationBegun(mine.slot);
+    this.#server.viewAdopted();
+    this.#rights.viewAdopted();
     this.#surroundingsChanged();
+    if (isNewLife) this.#announceMounts(mine.mounted);
+  }
+
+  #viewInForce(view: View): void {
+    this.#here.isInForce = view.number === this.#here.view?.number;
+    if (!this.#here.isInForce) return;
+    this.#server.viewInForce();
+    this.#rounds.viewInForce();
+  }
+
+  /** Mounts outlive an exclusion: the view must know them again, or no round would reach this node. */
+  #announceMounts(known: readonly FsName[]): void {
+    for (const fs of this.#attached.names()) {
+      if (!this.#attached.isMounted(fs) || known.includes(fs)) continue;
+      this.#desk.ask(undefined, { kind: "announce-mount", fs, isMounted: true }, () => undefined);
+    }
   }
 
   /** View or registry: first what is hosted here, then where this node's events go, then who waited to see it. */
@@ -163,7 +248,6 @@ export class DataManagement {
     this.#host.surroundingsChanged(registry);
     this.#source.surroundingsChanged();
     this.#tellOwnedEvents();
-    this.#tellClosing();
     this.#desk.registryApplied();
   }
 
@@ -173,13 +257,29 @@ export class DataManagement {
     this.#here.isInForce = false;
     this.#host.excluded();
     this.#source.excluded();
+    this.#rights.excluded();
+    this.#server.excluded();
+    this.#rounds.excluded();
+    this.#mountCalls.excluded();
     this.#desk.excluded();
-    this.#closingTold.clear();
   }
 
   #fsAttached({ fs, handle, rootHandle, eventList, mountpoint }: Extract<DataManagementInput, { kind: "fs-attached" }>): void {
     this.#attached.attach({ fs, handle, rootHandle, eventList, ...(mountpoint === undefined ? {} : { mountpoint }) });
     this.#tellOwnedEvents();
+  }
+
+  /** A reactor needs the other members to have done something before an operation may end (safety H7). */
+  #roundWanted({ fs, work, operation }: Extract<DataManagementInput, { kind: "round-wanted" }>): void {
+    this.#rounds.begin(fs, work, "others", (failure) => {
+      if (operation === undefined) return;
+      const decision = failure === undefined ? ({ kind: "continue" } as const) : ({ kind: "abort", code: failure.code } as const);
+      this.#here.emit({ kind: "resume-operation", operation, decision });
+    });
+  }
+  #roundHeard(fs: FsName, work: RoundWork): void {
+    const attached = this.#attached.get(fs);
+    if (work.kind === "fs-event-list-changed" && attached !== undefined) attached.eventList = work.events;
   }
 
   #tellOwnedEvents(): void {
@@ -191,21 +291,5 @@ export class DataManagement {
       this.#ownedEvents.set(fs, events);
       this.#here.emit({ kind: "set-owned-events", fs, events });
     }
-  }
-
-  /** Safety H5: the host says whether a closing session is empty; each new manager is told again. */
-  #tellClosing(): void {
-    const { view, registry } = this.#here;
-    if (view === undefined || registry === undefined) return;
-    const stillClosing = new Set<string>();
-    for (const session of registry.sessions) {
-      if (session.state !== "closing" || !this.#here.isHostedHere(session)) continue;
-      const told = `${session.id}/${view.manager}/${view.number}`;
-      stillClosing.add(told);
-      if (this.#closingTold.has(told)) continue;
-      this.#here.send(view.manager, { kind: "closing-checked", session: session.id, isEmpty: this.#host.isEmpty(session.id) });
-    }
-    this.#closingTold.clear();
-    for (const told of stillClosing) this.#closingTold.add(told);
   }
 }

@@ -14,7 +14,7 @@ import type { Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js"
 import type { StatusDocument } from "../dmapi/status.js";
 import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } from "./cluster-calls.js";
 import { DataManagement } from "./data-management.js";
-import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
+import type { DataManagementInput } from "./data-management-contract.js";
 import { ManagerCalls } from "./manager-calls.js";
 import type { Message, RegistryMessage } from "./messages.js";
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
@@ -139,6 +139,7 @@ export class ClusterNode {
         return this.#adopt(effect.view, effect.before);
       case "in-force":
         this.#dataManagementStep({ kind: "view-in-force", view: effect.view, atMs: this.#nowMs });
+        this.#heedReadiness();
         if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "view-in-force", atMs: this.#nowMs }));
         return;
       case "exclude":
@@ -325,7 +326,7 @@ export class ClusterNode {
   }
 
   #heedReadiness(): void {
-    if (!this.#isReady || this.#isAdmitting) return;
+    if (!this.#isReady || this.#isAdmitting || !this.#dataManagement.areMountsKnown) return;
     this.#isAdmitting = true;
     this.#state = "member";
     this.#stale = undefined;

@@ -28,7 +28,7 @@ export class CallDesk {
   readonly #here: Surroundings;
   readonly #open = new Map<number, OpenCall>();
   readonly #jobs = new Map<number, (result: VolumeResult) => void>();
-  readonly #asked = new Map<RequestId, { call: Call; then: (done: Done) => void; otherwise: () => void }>();
+  readonly #asked = new Map<RequestId, { call: Call | undefined; then: (done: Done) => void; otherwise: () => void }>();
   /** Answered by the manager, but this node's copy of the registry has not come so far. */
   #unseen: { version: number; proceed: () => void }[] = [];
   #later: { atMs: number; proceed: () => void }[] = [];
@@ -73,8 +73,8 @@ export class CallDesk {
     then?.(result);
   }
 
-  /** `then` runs once the manager has done it and this node's registry shows it; a failure answers the call. */
-  ask(call: Call, managerCall: ManagerCall, then: (done: Done) => void, otherwise: () => void = () => undefined): void {
+  /** `then` runs once the manager has done it and this node's registry shows it; a failure answers the call, if there is one. */
+  ask(call: Call | undefined, managerCall: ManagerCall, then: (done: Done) => void, otherwise: () => void = () => undefined): void {
     const request = this.#here.nextName("m");
     this.#asked.set(request, { call, then, otherwise });
     this.#here.emit({ kind: "ask-manager", request, call: managerCall });
@@ -84,7 +84,7 @@ export class CallDesk {
     if (asked === undefined) return;
     this.#asked.delete(request);
     if (result.kind === "failed") {
-      this.refuse(asked.call.call, result.failure.code, result.failure.message);
+      if (asked.call !== undefined) this.refuse(asked.call.call, result.failure.code, result.failure.message);
       return asked.otherwise();
     }
     this.#unseen.push({ version: result.version, proceed: () => asked.then(result) });

@@ -170,7 +170,7 @@ export class SessionCalls {
       const data = outcome.kind === "answered" ? outcome.data : undefined;
       this.#desk.answer(call.call, data === undefined ? {} : { data });
     });
-    this.#desk.whenAbandoned(call.call, sent.withdraw);
+    this.#desk.whenAbandoned(call.call, () => void sent.withdraw());
   }
 
   #record(call: Call, session: SessionId): SessionRecord | undefined {

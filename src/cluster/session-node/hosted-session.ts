@@ -27,6 +27,8 @@ export interface Entry {
   readonly process: ProcessInfo | undefined;
   readonly notice: EventMessage["notice"];
   readonly arrivedAtMs: number;
+  /** A user event made here: nobody waits for its answer. */
+  readonly isOwn?: boolean;
   state: "undelivered" | "outstanding" | "cancelled" | "answered";
   /** The respond call that ends when the source took the answer. */
   respondCall?: number;

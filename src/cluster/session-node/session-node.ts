@@ -162,7 +162,7 @@ export class SessionNode {
     }
     this.#tokenEnded(token);
     this.#recent.add(token);
-    const isHeard = found.state !== "cancelled" && found.source !== this.#ownUserEvents;
+    const isHeard = found.state !== "cancelled" && found.isOwn !== true;
     if (!isHeard) {
       this.#entries.delete(token);
       return this.#desk.answer(call, {});
@@ -205,7 +205,7 @@ export class SessionNode {
   createUserEvent(call: number, session: SessionId, token: Token, data: Uint8Array): void {
     if (this.#hosted(call, session) === undefined) return;
     this.#entries.set(token, {
-      token, session, addressedTo: session, source: this.#ownUserEvents, sourceIncarnation: this.#here.incarnation,
+      token, session, addressedTo: session, source: this.#here.me, isOwn: true, sourceIncarnation: this.#here.incarnation,
       isSynchronous: true, sequence: 0, fs: "" as FsName, event: { type: "user", data }, process: undefined, notice: undefined,
       arrivedAtMs: this.#here.nowMs, state: "outstanding",
     });
@@ -251,15 +251,9 @@ export class SessionNode {
       outstanding: [...this.#entries.values()]
         .filter((entry) => entry.session === hosted.id && entry.state !== "undelivered")
         .map((entry) => ({
-          token: entry.token, event: entry.event.type, ageMs: this.#here.nowMs - entry.arrivedAtMs,
-          source: entry.source === this.#ownUserEvents ? this.#here.me : entry.source,
+          token: entry.token, event: entry.event.type, source: entry.source, ageMs: this.#here.nowMs - entry.arrivedAtMs,
         })),
     }));
-  }
-
-  /** Marks entries that nobody waits for: no node has this name. */
-  get #ownUserEvents(): NodeId {
-    return "" as NodeId;
   }
 
   #hosted(call: number, session: SessionId): HostedSession | undefined {
@@ -382,7 +376,7 @@ export class SessionNode {
   #sourcesChanged(): void {
     this.#early = this.#early.filter(({ from }) => this.#here.member(from) !== undefined);
     for (const entry of [...this.#entries.values()]) {
-      if (entry.source === this.#ownUserEvents || this.#here.isMember(entry.source, entry.sourceIncarnation)) continue;
+      if (entry.isOwn === true || this.#here.isMember(entry.source, entry.sourceIncarnation)) continue;
       if (entry.event.type !== "cancel") this.#cancel(entry);
     }
   }

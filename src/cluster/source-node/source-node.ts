@@ -56,8 +56,8 @@ export class SourceNode {
     });
   }
 
-  /** An event of the core itself: mounts, messages. `settled` is called once, unless it is withdrawn. */
-  raise(event: RaisedEvent, settled: (outcome: Settled) => void): { withdraw: () => void } {
+  /** An event of the core itself: mounts, messages. `settled` is called once, unless it is withdrawn before. */
+  raise(event: RaisedEvent, settled: (outcome: Settled) => void): { withdraw: () => boolean } {
     const held = this.#begin({ kind: "own", settled }, event);
     return { withdraw: () => this.#withdraw(held) };
   }
@@ -215,6 +215,7 @@ export class SourceNode {
     if (why === "failed" && held.endsWithSession === true) {
       return this.#settle(held, { kind: "failed", code: "EIO", message: `session ${session} has failed` });
     }
+    if (held.place.kind === "waits-session" && held.place.session === session && held.place.why === why) return;
     if (!held.isSynchronous && this.#asyncHeld() > ASYNC_HELD_MAX) return this.#giveUp(held);
     const { sessionFailureTimeoutMs, namespaceEventTimeoutMs } = this.#here.timeouts;
     const fromMs = this.#failedAtMs.get(session) ?? this.#here.nowMs;
@@ -306,10 +307,12 @@ export class SourceNode {
     this.#settle(held, { kind: "failed", code, message });
   }
 
-  #withdraw(held: Held): void {
-    if (!this.#forget(held)) return;
+  /** False when it has ended already. */
+  #withdraw(held: Held): boolean {
+    if (!this.#forget(held)) return false;
     this.#withdrawFromHost(held);
     this.#sendNotices(held);
+    return true;
   }
 
   #withdrawFromHost(held: Held): void {

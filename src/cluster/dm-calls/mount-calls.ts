@@ -1,0 +1,181 @@
+/**
+ * Mounting and unmounting on this node: announced to the cluster, asked of the sessions, then done.
+ *
+ *   mount:    announce (new view) -> mount event to every session that takes it -> mount(2) -> answered
+ *   unmount:  preunmount event -> unmount(2) -> unmount event with its result -> announce -> answered
+ *
+ * The file system is not reachable while the mount event waits. Each session gets a copy with its own token: the mount
+ * goes on when one continues and none aborts, or when nobody cares, unless an answer is required here.
+ *
+ * Source    XDSM C429 mount, preunmount, unmount; requirements 2.7, 3.7; safety M5.
+ */
+import type { ArgsOf } from "../../dmapi/calls.js";
+import { type DmFailure, errnoOf } from "../../dmapi/errors.js";
+import { type EventType, hasEvent, type MountEvent, type NamespaceEvent } from "../../dmapi/events.js";
+import type { FsName, SessionId } from "../../dmapi/ids.js";
+import type { AttachedFileSystems, AttachedFs } from "../attached-file-systems.js";
+import type { RightsClient } from "../rights/rights-client.js";
+import type { Rounds } from "../rounds.js";
+import type { Settled } from "../source-node/held-event.js";
+import type { SourceNode } from "../source-node/source-node.js";
+import type { Surroundings } from "../surroundings.js";
+import type { CheckedCall } from "./arguments.js";
+import type { Call, CallDesk } from "./call-desk.js";
+
+/** How often a mount that needs an answer looks whether a session takes it now. */
+const OWNER_LOOK_MS = 200;
+
+export class MountCalls {
+  readonly #here: Surroundings;
+  readonly #desk: CallDesk;
+  readonly #source: SourceNode;
+  readonly #rights: RightsClient;
+  readonly #rounds: Rounds;
+  readonly #attached: AttachedFileSystems;
+  readonly #required: ReadonlySet<FsName>;
+  /** Being mounted or unmounted by a call that has not ended. */
+  readonly #busy = new Set<FsName>();
+
+  constructor(parts: {
+    here: Surroundings; desk: CallDesk; source: SourceNode; rights: RightsClient; rounds: Rounds; attached: AttachedFileSystems; required: readonly FsName[];
+  }) {
+    this.#here = parts.here;
+    this.#desk = parts.desk;
+    this.#source = parts.source;
+    this.#rights = parts.rights;
+    this.#rounds = parts.rounds;
+    this.#attached = parts.attached;
+    this.#required = new Set(parts.required);
+  }
+
+  /** False when the call is none of these. */
+  begin(call: Call, { name, args }: CheckedCall): boolean {
+    if (name === "fs.mount") this.#mount(call, args);
+    else if (name === "fs.unmount") this.#unmount(call, args);
+    else return false;
+    return true;
+  }
+  excluded(): void {
+    this.#busy.clear();
+  }
+
+  #mount(call: Call, args: ArgsOf<"fs.mount">): void {
+    const fs = this.#attachedFor(call, args.fs);
+    if (fs === undefined) return;
+    if (this.#attached.isMounted(args.fs)) return this.#desk.refuse(call.call, "EBUSY", `${args.fs} is mounted here already`);
+    const mountpoint = args.mountpoint ?? fs.mountpoint;
+    if (mountpoint === undefined) return this.#desk.refuse(call.call, "EINVAL", `no mount point is known for ${args.fs}: name one`);
+    this.#busy.add(args.fs);
+    const giveUp = (failure: DmFailure) => {
+      this.#busy.delete(args.fs);
+      this.#desk.refuse(call.call, failure.code, failure.message);
+      this.#announce(call, args.fs, false, () => undefined);
+    };
+    this.#announce(call, args.fs, true, () => {
+      const event: MountEvent = { type: "mount", fsHandle: fs.handle, rootHandle: fs.rootHandle, mountpoint, source: args.fs, isReadOnly: false };
+      this.#askMountOwners(call, args.fs, event, this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs, (failure) => {
+        if (failure !== undefined) return giveUp(failure);
+        this.#desk.job({ kind: "mount", fs: args.fs, mountpoint }, (result) => {
+          if (result.kind === "failed") return giveUp(result.failure);
+          this.#busy.delete(args.fs);
+          this.#attached.setMounted(args.fs, true);
+          this.#rights.mounted(args.fs, (handle) => this.#attached.ofHandle(handle)?.fs);
+          this.#desk.answer(call.call, { mountpoint });
+        });
+      });
+    });
+  }
+
+  #askMountOwners(call: Call, fs: FsName, event: MountEvent, untilMs: number, done: (failure: DmFailure | undefined) => void): void {
+    const isRequired = this.#required.has(fs);
+    const sessions = this.#mountOwners();
+    let open = sessions.length;
+    let isTaken = false;
+    let failure: DmFailure | undefined;
+    const finish = () => {
+      if (failure !== undefined) return done(failure);
+      if (isTaken || !isRequired) return done(undefined);
+      if (this.#here.nowMs >= untilMs || !this.#desk.isOpen(call.call)) return done({ code: "EIO", message: `no session takes the mount of ${fs}, and one is required` });
+      this.#desk.after(OWNER_LOOK_MS, () => this.#askMountOwners(call, fs, event, untilMs, done));
+    };
+    if (open === 0) return finish();
+    const raised = sessions.map((session) =>
+      this.#source.raise({ fs, event, isSynchronous: true, target: { kind: "session", session }, endsWithSession: true }, (outcome) => {
+        if (outcome.kind === "answered" && outcome.response.kind === "abort") failure ??= { code: outcome.response.code, message: `session ${session} refused the mount` };
+        if (outcome.kind === "answered" && outcome.response.kind === "continue") isTaken = true;
+        open -= 1;
+        if (open === 0) finish();
+      }),
+    );
+    this.#desk.whenAbandoned(call.call, () => {
+      if (open === 0) return;
+      for (const { withdraw } of raised) withdraw();
+      done({ code: "EINTR", message: "given up by the caller" });
+    });
+  }
+
+  /** All sessions that take mounts; a group stands for each of its members. */
+  #mountOwners(): SessionId[] {
+    const registry = this.#here.registry;
+    const owners = registry?.owners("global", "mount") ?? [];
+    const ids = owners.flatMap((owner) => (owner.kind === "session" ? [owner.session] : (registry?.group(owner.group) ?? []).map((member) => member.id)));
+    return [...new Set(ids)].filter((id) => registry?.session(id)?.state === "active");
+  }
+
+  #unmount(call: Call, args: ArgsOf<"fs.unmount">): void {
+    const fs = this.#attachedFor(call, args.fs);
+    if (fs === undefined) return;
+    const isForced = args.force === true;
+    if (!this.#attached.isMounted(args.fs)) return this.#desk.refuse(call.call, "EINVAL", `${args.fs} is not mounted here`);
+    if (!isForced && this.#rights.holdsAnyOf(args.fs)) return this.#desk.refuse(call.call, "EBUSY", `tokens of this node hold rights on objects of ${args.fs}`);
+    this.#busy.add(args.fs);
+    const event: NamespaceEvent = { type: "preunmount", handle1: fs.handle, handle2: fs.rootHandle, mode: isForced ? 1 : 0 };
+    this.#raise(call, fs, event, isForced, (outcome) => {
+      const refusal = outcome.kind === "answered" && outcome.response.kind === "abort" ? outcome.response.code : undefined;
+      if (isForced) this.#rights.loseAllOf(args.fs);
+      else if (refusal !== undefined || this.#rights.holdsAnyOf(args.fs)) {
+        this.#busy.delete(args.fs);
+        return this.#desk.refuse(call.call, refusal ?? "EBUSY", refusal === undefined ? "rights on its objects are still held here" : "a session refused the unmount");
+      }
+      this.#desk.job({ kind: "unmount", fs: args.fs, isForced }, (result) => this.#unmounted(call, fs, isForced, result.kind === "failed" ? result.failure : undefined));
+    });
+  }
+
+  /** Its event tells the result and cannot change it. */
+  #unmounted(call: Call, fs: AttachedFs, isForced: boolean, failure: DmFailure | undefined): void {
+    this.#busy.delete(fs.fs);
+    const event: NamespaceEvent = { type: "unmount", handle1: fs.handle, mode: isForced ? 1 : 0, returnCode: failure === undefined ? 0 : errnoOf[failure.code] };
+    if (failure === undefined) {
+      this.#attached.setMounted(fs.fs, false);
+      this.#rounds.unmounted(fs.fs);
+      this.#rights.unmounted(fs.fs, (handle) => this.#attached.ofHandle(handle)?.fs);
+    }
+    this.#raise(call, fs, event, true, () => {
+      if (failure !== undefined) return this.#desk.refuse(call.call, failure.code, failure.message);
+      this.#announce(call, fs.fs, false, () => this.#desk.answer(call.call, {}));
+    });
+  }
+
+  /** With `isBounded` nobody's silence holds the unmount up for more than a directory operation's limit. */
+  #raise(call: Call, fs: AttachedFs, event: NamespaceEvent, isBounded: boolean, done: (outcome: Settled) => void): void {
+    if (!hasEvent(fs.eventList, event.type satisfies EventType)) return done({ kind: "answered", response: { kind: "continue" } });
+    const limit = isBounded ? { limit: { afterMs: this.#here.timeouts.namespaceEventTimeoutMs, code: "EIO" as const } } : {};
+    const raised = this.#source.raise({ fs: fs.fs, event, isSynchronous: true, target: { kind: "owner" }, endsWithSession: true, ...limit }, done);
+    if (isBounded) return;
+    this.#desk.whenAbandoned(call.call, () => {
+      if (raised.withdraw()) this.#busy.delete(fs.fs);
+    });
+  }
+
+  #announce(call: Call, fs: FsName, isMounted: boolean, then: () => void): void {
+    this.#desk.ask(call, { kind: "announce-mount", fs, isMounted }, then, () => this.#busy.delete(fs));
+  }
+
+  #attachedFor(call: Call, fs: FsName): AttachedFs | undefined {
+    const attached = this.#attached.get(fs);
+    if (attached === undefined) this.#desk.refuse(call.call, "EINVAL", `${fs} is not configured on this node`);
+    else if (!this.#busy.has(fs)) return attached;
+    else this.#desk.refuse(call.call, "EBUSY", `${fs} is being mounted or unmounted`);
+    return undefined;
+  }
+}
