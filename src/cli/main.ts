@@ -10,6 +10,7 @@ import { addClusterCommands } from "./cluster-commands.js";
 import { addDemoCommand } from "./demo-command.js";
 import { addDoctorCommand } from "./doctor-command.js";
 import { CommandFailure, exitCodes, messageOf } from "./failure.js";
+import { addMigrationCommands } from "./migration-commands.js";
 import { addNodeCommands } from "./node-commands.js";
 import { addSessionCommands } from "./session-commands.js";
 
@@ -21,6 +22,7 @@ program.showHelpAfterError("(sluice --help lists the commands)").enablePositiona
 addClusterCommands(program);
 addNodeCommands(program);
 addSessionCommands(program);
+addMigrationCommands(program);
 addDoctorCommand(program);
 addDemoCommand(program);
 
