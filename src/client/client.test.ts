@@ -1,47 +1,12 @@
 /** The SDK against a scripted daemon: real sockets, frames and descriptors; only the daemon's answers are written down. */
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { connect, DmError, type Handle } from "./index.js";
 import { nodesListening } from "./find-node.js";
-import { decodeToDaemon, encodeToApplication, type FrameToDaemon, FrameSplitter } from "../wire/application-frames.js";
-
-const directory = mkdtempSync(join(tmpdir(), "sluice-test-client-"));
-const servers: Server[] = [];
-after(() => {
-  for (const server of servers) server.close();
-  rmSync(directory, { recursive: true, force: true });
-});
-
-type Answer = { result: unknown } | { failure: { code: string; message: string } } | "silence" | "hang-up";
-type Script = (frame: FrameToDaemon, seen: FrameToDaemon[]) => Answer;
-let count = 0;
-
-async function scriptedDaemon(script: Script): Promise<{ socket: string; seen: FrameToDaemon[] }> {
-  const seen: FrameToDaemon[] = [];
-  const path = join(directory, `node${count++}.sock`);
-  const server = createServer((socket: Socket) => {
-    const splitter = new FrameSplitter();
-    socket.on("error", () => {});
-    socket.on("data", (chunk) => {
-      for (const body of splitter.push(chunk)) {
-        const frame = decodeToDaemon(body);
-        seen.push(frame);
-        const answer = script(frame, seen);
-        if (answer === "hang-up") socket.destroy();
-        else if (answer === "silence") continue;
-        else if ("result" in answer) socket.write(encodeToApplication({ kind: "result", id: frame.id, result: answer.result }));
-        else socket.write(encodeToApplication({ kind: "failure", id: frame.id, failure: answer.failure as { code: "EIO"; message: string } }));
-      }
-    });
-  });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  return { socket: path, seen };
-}
+import { directory, scriptedDaemon, servers } from "./scripted-daemon.test-suite.js";
 
 const handle = "ab".repeat(24) as Handle;
 const readMessage = { session: 3, fs: "fs1", source: "C", sequence: 1, token: 41, event: { type: "read", handle, offset: 0, length: 10 } };

@@ -95,35 +95,43 @@ export class ModelFile {
         this.intents.delete(request.args.object);
         return void this.ledger.add(request.args.object);
       case "take-right":
-        return void (this.holdsRight = true);
+        this.holdsRight = true;
+        return undefined;
       case "release-right":
-        return void (this.holdsRight = false);
+        this.holdsRight = false;
+        return undefined;
       case "flush":
         return undefined;
       case "take-guard":
         if (!this.holdsRight) throw new MoveFailure("EACCES", "no right");
-        return void (this.holdsGuard = true);
+        this.holdsGuard = true;
+        return undefined;
       case "release-guard":
-        return void (this.holdsGuard = false);
+        this.holdsGuard = false;
+        return undefined;
       case "change-record":
         return this.#change(request);
       case "punch":
         if (!this.holdsGuard || this.seen === "LOST") throw new MoveFailure("EIO", "a punch without guard or copy");
-        return void (this.backing = ".".repeat(this.backing.length));
+        this.backing = ".".repeat(this.backing.length);
+        return undefined;
       case "open-object":
         return this.#expectObject(request.args.object, request.args.checksum);
       case "copy-in":
         this.#expectWritable();
         this.#expectObject(request.args.object, request.args.checksum);
         this.mtimeNs = 999n;
-        return void (this.backing = this.objects.get(request.args.object)!);
+        this.backing = this.objects.get(request.args.object)!;
+        return undefined;
       case "empty-file":
         this.#expectWritable();
-        return void (this.backing = "");
+        this.backing = "";
+        return undefined;
       case "sync-file":
         return undefined;
       case "restore-times":
-        return void (this.mtimeNs = request.args.mtimeNs);
+        this.mtimeNs = request.args.mtimeNs;
+        return undefined;
     }
   }
   #change(request: MoveRequest & { call: "change-record" }): void {

@@ -1,0 +1,36 @@
+/** The literal names: all 67 of the standard are there, those not served say so. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as dmapi from "./dmapi.js";
+
+const names = `init_service create_session destroy_session getall_sessions query_session getall_tokens find_eventmsg get_events respond_event
+pending move_event send_msg create_userevent path_to_handle path_to_fshandle fd_to_handle handle_to_fshandle handle_to_path handle_cmp handle_free
+handle_hash handle_is_valid handle_to_fsid handle_to_igen handle_to_ino make_handle make_fshandle request_right release_right query_right upgrade_right
+downgrade_right obj_ref_hold obj_ref_rele obj_ref_query set_disp getall_disp set_eventlist get_eventlist set_return_on_destroy get_mountinfo set_region
+get_region get_allocinfo probe_hole punch_hole read_invis write_invis sync_by_handle get_fileattr set_fileattr init_attrloc get_dirattrs get_bulkattr
+get_bulkall get_dmattr getall_dmattr set_dmattr remove_dmattr set_inherit clear_inherit getall_inherit create_by_handle mkdir_by_handle symlink_by_handle
+get_config get_config_events`.split(/\s+/);
+
+test("every function of the standard has its name", () => {
+  assert.equal(names.length, 67);
+  const absent = names.filter((name) => typeof (dmapi as Record<string, unknown>)[`dm_${name}`] !== "function");
+  assert.deepEqual(absent, []);
+});
+
+test("what is not served fails with ENOSYS, what comes before dm_init_service with ENOTREADY", async () => {
+  await assert.rejects(dmapi.dm_pending(1, 2), { code: "ENOSYS" });
+  await assert.rejects(dmapi.dm_getall_sessions(), { code: "ENOTREADY" });
+  await assert.rejects(dmapi.dm_create_session(0, "x".repeat(256)), { code: "E2BIG" });
+});
+
+test("handles compare, hash and are judged by form", async () => {
+  const fs = "0011223344556677ffffffff0123456789abcdef" as Parameters<typeof dmapi.dm_handle_hash>[0];
+  assert.equal(dmapi.dm_handle_is_valid(fs), true);
+  assert.equal(dmapi.dm_handle_is_valid("zz" as typeof fs), false);
+  assert.equal(dmapi.dm_handle_is_valid(dmapi.DM_GLOBAL_HAN), true);
+  assert.equal(dmapi.dm_handle_cmp(fs, fs), 0);
+  assert.notEqual(dmapi.dm_handle_cmp(fs, dmapi.DM_GLOBAL_HAN), 0);
+  assert.equal(dmapi.dm_handle_to_fsid(fs), "0011223344556677");
+  assert.equal(await dmapi.dm_get_config(fs, "DM_CONFIG_MAX_MESSAGE_DATA"), 4096);
+  await assert.rejects(dmapi.dm_get_config(dmapi.DM_GLOBAL_HAN, "DM_CONFIG_PENDING"), { code: "EBADF" });
+});
