@@ -2,12 +2,15 @@
  * `sluice doctor`: what this machine can do, said before first use.
  *
  * Owns      checks of kernel, FUSE, settings and limits; each says what it found and what to do about it.
- * Not here  what a backing directory can do (volume/probe.ts), which doctor-command.ts adds.
+ * Not here  the trials of a backing directory (volume/probe.ts), which are only told here.
  * Source    fuse-facts: kernel ages, request time-outs; safety M6.
  */
-import { constants, accessSync, existsSync, readFileSync } from "node:fs";
+import { constants, accessSync, existsSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism, release, totalmem } from "node:os";
 import { spawnSync } from "node:child_process";
+import * as files from "../os/files.js";
+import { degradations, probe, refusals } from "../volume/probe.js";
+import { messageOf } from "./failure.js";
 import { formatBytes } from "./output.js";
 
 export interface Finding {
@@ -21,6 +24,36 @@ export interface Finding {
 
 export function examineMachine(): Finding[] {
   return [nodeVersion(), kernel(), identity(), fuseDevice(), passthrough(), ...requestTimeouts(), hungTasks(), abortSwitch(), descriptors(), mountProgram(), machine()];
+}
+
+/** Tries a backing directory: locks, handles, attributes, holes, times. Leaves nothing in it. */
+export async function examineBacking(directory: string): Promise<Finding[]> {
+  const fd = files.openAt(files.AT_FDCWD, directory, files.open.readOnly | files.open.directory);
+  if (fd < 0) return [finding(`backing ${directory}`, `cannot be opened as a directory (errno ${-fd})`, "failed", "name an existing directory")];
+  try {
+    const record = await probe(fd);
+    const about = (name: string) => `${directory}: ${name}`;
+    const { mode, uid } = statSync(directory);
+    const isPrivate = (mode & 0o077) === 0 && uid === 0;
+    const facts = [
+      finding(about("file system"), `${record.fileSystem}, ${record.isLocal ? "local" : "shared or unknown"}, handles ${yesNo(record.handles)}, attributes up to ${record.attributeBytes} bytes`, "ok", ""),
+      finding(about("locks"), `exclude each other: ${yesNo(record.locksExclude)}; survive a stopped holder: ${yesNo(record.locksSurviveStop)}`, "ok", ""),
+      finding(about("holes"), `punched: ${yesNo(record.punchHole)}, blocks true: ${yesNo(record.blocksAreTrue)}, found again: ${yesNo(record.seekHole)}`, "ok", ""),
+      finding(about("root"), `mode ${(mode & 0o7777).toString(8)}, owner ${uid}`, isPrivate ? "ok" : "failed", "others would read holes and write round us: chmod 0700, chown root"),
+    ];
+    return [
+      ...facts,
+      ...refusals(record).map((text) => finding(about("refused"), text, "failed", "choose another file system for the backing")),
+      ...degradations(record).map((text) => finding(about("less"), text, "degraded", "")),
+    ];
+  } catch (error) {
+    return [finding(`backing ${directory}`, messageOf(error), "failed", "it must be writable by root")];
+  } finally {
+    files.close(fd);
+  }
+}
+function yesNo(value: boolean): string {
+  return value ? "yes" : "no";
 }
 
 function nodeVersion(): Finding {

@@ -1,0 +1,6 @@
+/**
+ * T0 in mode exact.
+ */
+import { testCoherence } from "./coherence.test-suite.js";
+
+testCoherence("exact");

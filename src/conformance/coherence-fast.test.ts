@@ -1,0 +1,6 @@
+/**
+ * T0 in mode fast.
+ */
+import { testCoherence } from "./coherence.test-suite.js";
+
+testCoherence("fast");
