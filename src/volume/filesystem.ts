@@ -10,6 +10,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { isAbsolute, resolve } from "node:path";
 import { codeOf, DmError } from "../dmapi/errors.js";
 import type { FsName, Handle } from "../dmapi/ids.js";
 import { errno, errnoName } from "../os/errno.js";
@@ -64,7 +65,9 @@ export class Volume {
 }
 
 /** Blocks on the volume. @throws DmError naming the backing, what was found, and what is allowed. */
-export function attach(options: AttachOptions): { readonly volume: Volume; readonly document: FsDocument } {
+export function attach(asked: AttachOptions): { readonly volume: Volume; readonly document: FsDocument } {
+  if (!isAbsolute(asked.backing)) throw refusal(asked.backing, "not an absolute path", errno.EINVAL);
+  const options = { ...asked, backing: resolve(asked.backing) };
   refuseOwnMount(options.backing);
   const rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory | files.open.noFollow);
   if (rootFd < 0) throw refusal(options.backing, missing(rootFd), -rootFd);

@@ -67,6 +67,17 @@ export function describeProbe(record: ProbeRecord): string {
   return [...lines, ...remarks].join("\n");
 }
 
+/** The same for a directory by its path, for those who ask before it is served. */
+export async function probeDirectory(path: string): Promise<ProbeRecord> {
+  const fd = files.openAt(files.AT_FDCWD, path, files.open.readOnly | files.open.directory);
+  if (fd < 0) throw new Error(`${path} cannot be opened: ${errnoName(fd)}`);
+  try {
+    return await probe(fd);
+  } finally {
+    files.close(fd);
+  }
+}
+
 /** `ownFd`: the `.sluice` directory of the backing, or any directory on it. Blocks; takes some ten milliseconds. */
 export async function probe(ownFd: number): Promise<ProbeRecord> {
   const name = `probe.${randomBytes(6).toString("hex")}`;

@@ -210,10 +210,14 @@ export function coversRange(regions: readonly ManagedRegion[], flag: number, off
   return reached >= end;
 }
 
-/** Whether the second record holds users back where the first did not: then members must drain before anybody relies on it. */
+/**
+ * Whether the second record raises events where the first did not: then members must drain before anybody relies on it.
+ * The first record of an object always: from then on only nodes with a registered interest are fenced, so all must know of it.
+ */
 export function mustDrain(old: FileRecord | undefined, next: FileRecord): boolean {
-  if (next.residency === "partial" && (old?.residency ?? "resident") === "resident") return true;
-  const before = old?.regions ?? [];
+  if (old === undefined || (next.residency === "partial" && old.residency === "resident")) return true;
+  if (((next.eventList ?? 0) & ~(old.eventList ?? 0)) !== 0) return true;
+  const before = old.regions;
   return next.regions.some((region) =>
     [regionFlags.read, regionFlags.write, regionFlags.truncate].some((flag) => {
       const end = region.size === 0 ? Number.POSITIVE_INFINITY : region.offset + region.size;

@@ -115,10 +115,11 @@ function mergeEvents(call: string, old: EventSet, args: ArgsOf<"eventlist.set">,
   if ((asked & ~allowed) !== 0) fail("EINVAL", call, `not for this kind of object: ${eventsIn((asked & ~allowed) >>> 0).join(", ")}`);
   return ((old & ~mask) | asked) >>> 0;
 }
+/** An object that was given a list keeps one, also an empty one, which then overrides the file system's (XDSM 4.3, GPFS rule). */
 export function setEventList(object: OpenObject, args: ArgsOf<"eventlist.set">): Changed<ResultOf<"eventlist.set">> {
   const allowed = object.stat.isDirectory ? eventListEvents.directory : eventListEvents.file;
   object.takeForChange();
-  const changed = object.changeRecord((old) => ({ eventList: mergeEvents(object.call, old?.eventList ?? 0, args, allowed) || null }));
+  const changed = object.changeRecord((old) => ({ eventList: mergeEvents(object.call, old?.eventList ?? 0, args, allowed) }));
   return { result: {}, changed };
 }
 const flagEvents = [[regionFlags.read, "read"], [regionFlags.write, "write"], [regionFlags.truncate, "truncate"]] as const;

@@ -10,7 +10,9 @@ import * as files from "../os/files.js";
 import { ownText } from "./handles.js";
 import { createMark, readMark, removeMark } from "./mark.js";
 import { applyChange, coversRange, decodeValue, encodeBody, encodeValue, mustDrain, RECORD_INLINE_MAX } from "./record-codec.js";
-import { peekGeneration, readRecord, writeRecord, RECORD_ATTRIBUTE, type StoredRecord } from "./record.js";
+import { LockRequest, setLock } from "../os/locks.js";
+import { RECORD_BYTE } from "./guard.js";
+import { changeVirtual, peekGeneration, readRecord, writeRecord, RECORD_ATTRIBUTE, type StoredRecord } from "./record.js";
 
 const needsRoot = { skip: process.getuid?.() !== 0 };
 const top = mkdtempSync("/tmp/sluice-test-record-");
@@ -129,6 +131,8 @@ test("rules of a change", () => {
   const middle = [{ offset: 10, size: 10, flags: 1 }, { offset: 20, size: 5, flags: 3 }];
   assert.ok(coversRange(middle, 1, 10, 25) && !coversRange(middle, 1, 9, 11) && !coversRange(middle, 2, 10, 25) && !coversRange([], 1, 0, 1));
   assert.ok(mustDrain(undefined, migrated));
+  assert.ok(mustDrain({ ...migrated, eventList: 2 }, migrated), "an event list grew");
+  assert.ok(!mustDrain(migrated, { ...migrated, eventList: 0 }), "an event list shrank");
   const resident = changed(migrated, { residency: "resident" });
   assert.ok(!mustDrain(migrated, resident), "regions stayed");
   assert.ok(mustDrain({ ...resident, regions: middle }, resident), "regions grew");
@@ -144,6 +148,23 @@ test("a mark stands until somebody removes it; a newer one replaces it", needsRo
   assert.equal(readMark(fd), "1".repeat(32));
   assert.equal(removeMark(fd), 1);
   assert.equal(removeMark(fd), 0);
+  files.close(fd);
+});
+
+test("holders of the shared guard change what is shown in turns", needsRoot, () => {
+  const fd = opened("shown");
+  const own = ownOf(fd);
+  writeRecord({ fd }, own, metaFd, { kind: "none", generation: 0 }, migrated);
+  const stored = changeVirtual(fd, own, metaFd, (old) => {
+    const rival = opened("shown");
+    assert.equal(setLock(rival, new LockRequest().fill("write", RECORD_BYTE, 1n)), -errno.EAGAIN);
+    files.close(rival);
+    return { ...old, mtimeNs: 42n };
+  });
+  assert.ok(typeof stored !== "number" && stored.kind === "own");
+  assert.deepEqual(stored.record, { ...migrated, generation: 2, virtual: { ...captured, mtimeNs: 42n } });
+  const again = readRecord({ fd }, own, metaFd);
+  assert.ok(again.kind === "own" && again.record.virtual?.mtimeNs === 42n);
   files.close(fd);
 });
 

@@ -12,7 +12,9 @@ import { errno, errnoName } from "../os/errno.js";
 import * as files from "../os/files.js";
 import type { Path } from "../os/native.js";
 import { FileStat } from "../os/stat.js";
-import type { FileRecord } from "../dmapi/record.js";
+import { LockRequest, setLock } from "../os/locks.js";
+import type { FileRecord, VirtualStat } from "../dmapi/record.js";
+import { RECORD_BYTE } from "./guard.js";
 import { decodeBody, decodeValue, encodeBody, encodeSpillBody, encodeValue, fitsInline, generationOf, RECORD_INLINE_MAX, type SpillReference } from "./record-codec.js";
 
 export const RECORD_ATTRIBUTE = "trusted.sluice";
@@ -135,6 +137,35 @@ function writeSpill(metaFd: number, name: string, body: Buffer): number {
   if (result >= 0) result = files.fsync(metaFd);
   if (result < 0) files.unlinkAt(metaFd, name);
   return result;
+}
+
+const lock = new LockRequest();
+const never = new Int32Array(new SharedArrayBuffer(4));
+const TURN_WAIT_MS = 1000;
+/**
+ * Changes virtual size and times of a file that is not resident, for a node that holds the *shared* guard on `fd`: regions
+ * and residency cannot change meanwhile, and holders take turns on a byte of the file, threads of one node too.
+ * What stands afterwards; -EAGAIN when another holder does not end its turn; any other negative errno.
+ */
+export function changeVirtual(fd: number, own: string, metaFd: number, change: (old: VirtualStat) => VirtualStat): StoredRecord | number {
+  // A fresh open file: locks through the same one would not exclude the node's other threads.
+  const turnFd = files.openAt(files.AT_FDCWD, files.procPath(fd), files.open.readWrite);
+  if (turnFd < 0) return turnFd;
+  try {
+    for (let waited = 0; ; waited++) {
+      const taken = setLock(turnFd, lock.fill("write", RECORD_BYTE, 1n));
+      if (taken >= 0) break;
+      if (taken !== -errno.EAGAIN || waited >= TURN_WAIT_MS) return taken;
+      Atomics.wait(never, 0, 0, 1);
+    }
+    const stored = readRecord({ fd }, own, metaFd);
+    if (stored.kind !== "own" || stored.record.virtual === undefined) return stored;
+    const record = { ...stored.record, generation: stored.generation + 1, virtual: change(stored.record.virtual) };
+    const written = writeRecord({ fd }, own, metaFd, stored, record);
+    return written < 0 ? written : { kind: "own", generation: record.generation, record };
+  } finally {
+    files.close(turnFd);
+  }
 }
 
 const stat = new FileStat();

@@ -54,6 +54,15 @@ async function code(name: CallName, handle: Handle, args: object = {}, client = 
   return result.kind === "failed" ? result.failure.code : "ok";
 }
 
+/** As the cluster's machines do: tried again while somebody is in the way. */
+async function untilFree(...call: Parameters<typeof code>): Promise<DmCode | "ok"> {
+  for (let tries = 0; ; tries++) {
+    const found = await code(...call);
+    if (found !== "EBUSY" || tries === 200) return found;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+}
+
 test("an application's guard keeps others out until it closes or goes", needsRoot, async () => {
   const handle = file("guarded");
   const opened = await ok<{ ticket: string; guard: number }>("invisible.open", handle, { mode: "exclusive" });
@@ -75,10 +84,10 @@ test("an application's guard keeps others out until it closes or goes", needsRoo
   assert.equal(await code("invisible.close", handle, { guard: opened.guard }), "EBADF");
   assert.equal(await code("mark.create", handle, {}, 2), "EBUSY", "their copy of the descriptor holds it still");
   files.close(theirs);
-  assert.equal(await code("mark.create", handle, {}, 2), "ok");
-  await ok("invisible.open", handle, { mode: "exclusive" }, 3);
+  assert.equal(await untilFree("mark.create", handle, {}, 2), "ok");
+  assert.equal(await untilFree("invisible.open", handle, { mode: "exclusive" }, 3), "ok");
   service.dropClient(3);
-  assert.equal(await code("invisible.open", handle, { mode: "exclusive" }, 2), "ok");
+  assert.equal(await untilFree("invisible.open", handle, { mode: "exclusive" }, 2), "ok");
   service.dropClient(2);
   assert.equal(service.counters(fs)?.descriptors, 0);
 });

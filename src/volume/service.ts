@@ -108,7 +108,7 @@ export class VolumeService {
     this.#members = members;
   }
 
-  /** Always fulfilled. Waits for a guard up to `guardWaitMs`, or the call's own `waitMs`. */
+  /** Always fulfilled. Waits for a guard up to `guardWaitMs`; but `invisible.open` and `mark.create` not, which the caller tries again itself. */
   async perform(job: ServiceJob): Promise<ServiceResult> {
     const served = this.#served.get(job.fs);
     if (served === undefined) return failed("ENODEV", `file system ${job.fs} is not attached on this node`);
@@ -122,7 +122,8 @@ export class VolumeService {
     if (used !== undefined && "code" in used) return { kind: "failed", failure: used };
     try {
       const context = this.#context(served, used?.fd);
-      return settled(await this.#whileBusy(served, { kind: "perform", context, name: job.name, handle: job.handle, args: job.args }, undefined));
+      const work = { kind: "perform", context, name: job.name, handle: job.handle, args: job.args } as const;
+      return settled(await (job.name === "mark.create" ? served.pool.run(work) : this.#whileBusy(served, work)));
     } finally {
       used?.release();
     }
@@ -158,7 +159,7 @@ export class VolumeService {
     if (shared !== undefined) return { kind: "ok", result: shared };
     const opening = { client, isGone: false };
     this.#opening.add(opening);
-    const outcome = await this.#whileBusy(served, { kind: "open", context: this.#context(served), handle, args }, args.waitMs, opening);
+    const outcome = await served.pool.run({ kind: "open", context: this.#context(served), handle, args });
     this.#opening.delete(opening);
     if (outcome.kind === "failed") return settled(outcome);
     const { fd } = outcome.result as OpenedForApplication;
@@ -176,11 +177,11 @@ export class VolumeService {
   }
 
   /** A worker never waits for a guard; the job is tried again from here, so that no worker is lost to it. */
-  async #whileBusy(served: Served, job: Job, waitMs: number | undefined, opening?: { readonly isGone: boolean }): Promise<JobOutcome> {
-    const deadline = performance.now() + (waitMs ?? this.#options.guardWaitMs ?? GUARD_WAIT_MS);
+  async #whileBusy(served: Served, job: Job): Promise<JobOutcome> {
+    const deadline = performance.now() + (this.#options.guardWaitMs ?? GUARD_WAIT_MS);
     for (;;) {
       const outcome = await served.pool.run(job);
-      if (outcome.kind === "ok" || outcome.isBusy !== true || performance.now() >= deadline || opening?.isGone === true) return outcome;
+      if (outcome.kind === "ok" || outcome.isBusy !== true || performance.now() >= deadline) return outcome;
       await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
     }
   }

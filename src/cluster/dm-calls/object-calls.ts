@@ -116,6 +116,7 @@ export class ObjectCalls {
 
   #finish(call: Call, checked: Performed, lease: Lease, result: VolumeResult): void {
     if (result.kind === "failed" || result.round === undefined) {
+      if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => {});
       lease.end();
       return this.#settle(call, result);
     }
