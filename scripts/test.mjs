@@ -2,6 +2,8 @@
 // Ends in one plain line `N passed, N failed`; each lint, type and simulation step counts as one.
 //   --long        the long sizes, with an hour instead of three minutes
 //   --only TEXT   only test files whose path has TEXT in it
+//   --programs    only the tests that drive foreign programs, installed first with apt when root
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,10 +12,12 @@ import { TestRun, testFiles } from "./test-run.mjs";
 const top = join(dirname(fileURLToPath(import.meta.url)), "..");
 const isLong = process.argv.includes("--long");
 const onlyAt = process.argv.indexOf("--only");
-const only = onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
+const hasPrograms = process.argv.includes("--programs");
+const programTests = join("conformance", "programs.test");
+const only = hasPrograms ? programTests : onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
 const minute = 60_000;
 
-const run = new TestRun({ budgetMs: isLong ? 60 * minute : 172_000, top });
+const run = new TestRun({ budgetMs: isLong || hasPrograms ? 60 * minute : 172_000, top });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     run.interrupt();
@@ -21,6 +25,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
       run.checkNothingLeft();
       process.exit(130);
     }, 3_000);
+  });
+}
+
+if (hasPrograms && process.getuid() === 0) {
+  spawnSync("apt-get", ["update", "-qq"], { stdio: "inherit" });
+  spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "rsync", "git", "sqlite3", "fio", "zip", "unzip"], {
+    stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
 }
 
@@ -32,7 +43,7 @@ if (only === undefined) {
 }
 const isBuilt = await run.step("types", bin("tsc"), ["-p", top]);
 if (isBuilt) {
-  const all = testFiles(top).filter((file) => only === undefined || file.includes(only));
+  const all = testFiles(top).filter((file) => (only === undefined ? !file.includes(programTests) : file.includes(only)));
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
   const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
   const units = all.filter((file) => !isAcceptance(file));
@@ -43,7 +54,7 @@ if (isBuilt) {
     await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds], { limitMs: isLong ? 30 * minute : minute });
   }
   const acceptance = all.filter(isAcceptance);
-  await run.files("acceptance tests", acceptance, { concurrency: 2, limitMs: isLong ? 30 * minute : 110_000, env });
+  await run.files("acceptance tests", acceptance, { concurrency: 2, limitMs: isLong || hasPrograms ? 30 * minute : 110_000, env });
 }
 run.checkNothingLeft();
 process.exit(run.finish());

@@ -5,16 +5,13 @@
  * Source    requirement R15; safety C3.
  */
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { migrateStepNames } from "../migration/move/migrate-steps.js";
 import { recallStepNames } from "../migration/move/recall-steps.js";
-import { acceptance, type Bench, isLong, type Letter, type Program, shareBench } from "./bench.js";
+import { acceptance, isLong, type Letter, shareBench } from "./bench.js";
+import { command, sluice, startMigrator, stopMigrator } from "./migrator.js";
 import { eventually, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"], isFastFailover: false });
-const command = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bin", "sluice.mjs");
 
 acceptance("T15 allocated bytes fall, size and content stay; one recall for three readers at once", async () => {
   const files = isLong ? 400 : 12;
@@ -23,7 +20,7 @@ acceptance("T15 allocated bytes fall, size and content stay; one recall for thre
   const sumsBefore = await sums("C", "t15");
   const blocksBefore = await blocks("C", "t15");
   const migrator = await startMigrator(bench(), "B");
-  await sluice("A", "migrate", "-r", bench().path("A", "fs1", "t15"));
+  await sluice(bench(), "A", "migrate", "-r", bench().path("A", "fs1", "t15"));
   const blocksAfter = await blocks("C", "t15");
   assert(blocksAfter < blocksBefore / 10, `${blocksBefore} to ${blocksAfter} blocks`);
   assert.equal(await faces("C", "t15"), facesBefore, "size, mode, owner, times as before");
@@ -33,7 +30,7 @@ acceptance("T15 allocated bytes fall, size and content stay; one recall for thre
   for (const output of outputs) assert(output.equals(outputs[0]!) && output.length === 262_144 + 4_097);
   assert.equal((await recalled()) - recalledBefore, 1, "one recall");
   assert.equal(await sums("C", "t15"), sumsBefore, "every checksum as before, read by recall");
-  await stop(migrator);
+  await stopMigrator(migrator);
 });
 
 acceptance("T15 above the high mark the migrator frees space by itself", async () => {
@@ -42,10 +39,10 @@ acceptance("T15 above the high mark the migrator frees space by itself", async (
   const before = await sums("C", "marks");
   const migrator = await startMigrator(bench(), "B", {}, ["--high", "1", "--low", "0"]);
   await eventually("the files are migrated", async () => (await blocks("C", "marks")) < 600, 30_000);
-  await stop(migrator);
+  await stopMigrator(migrator);
   const serving = await startMigrator(bench(), "B");
   assert.equal(await sums("C", "marks"), before);
-  await stop(serving);
+  await stopMigrator(serving);
 });
 
 for (const step of migrateStepNames) {
@@ -62,8 +59,8 @@ async function killedAt(kind: "migrate" | "recall", step: string): Promise<void>
   const truth = await bench().run("sha256sum", [path("A")]).then((output) => output.toString().slice(0, 64));
   if (kind === "recall") {
     const mover = await startMigrator(bench(), "B");
-    await sluice("A", "migrate", path("A"));
-    await stop(mover);
+    await sluice(bench(), "A", "migrate", path("A"));
+    await stopMigrator(mover);
   }
   const doomed = await startMigrator(bench(), "B", { SLUICE_MIGRATOR_STOP_AT: `${kind}.${step}` });
   const reader = kind === "recall" ? bench().program("sha256sum", [path("C")]) : undefined;
@@ -75,39 +72,15 @@ async function killedAt(kind: "migrate" | "recall", step: string): Promise<void>
   if (asking !== undefined) {
     asking.child.kill("SIGKILL");
     await asking.end;
-    await sluice("A", "migrate", path("A"));
+    await sluice(bench(), "A", "migrate", path("A"));
     assert((await blocks("C", name)) < 100, "migrated in the end");
   }
   for (const letter of bench().letters) assert.equal((await bench().run("sha256sum", [path(letter)])).toString().slice(0, 64), truth, `read on ${letter}`);
-  await stop(successor);
+  await stopMigrator(successor);
 }
 
-/** The migration application as its own process; returns when it owns the data events. */
-export async function startMigrator(on: Bench, letter: Letter, environment: Readonly<Record<string, string>> = {}, more: readonly string[] = []): Promise<Program> {
-  const store = join(on.directory, "store");
-  mkdirSync(store, { recursive: true, mode: 0o700 });
-  const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const program = on.program("env", [...assignments, process.execPath, command, "migrator", "run", "--fs", "fs1", "--store", store, "--socket", on.cluster.socket(on.id(letter)), ...more]);
-  let output = "";
-  program.child.stdout?.on("data", (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  await eventually("the migrator serves", async () => {
-    if (program.isOver) assert.fail(`the migrator ended: ${output} ${(await program.end).errors}`);
-    return output.includes("serving fs1");
-  });
-  return program;
-}
-async function stop(migrator: Program): Promise<void> {
-  migrator.child.kill("SIGINT");
-  const end = await within(migrator.end, "the migrator's orderly end");
-  assert.equal(end.code, 0, end.errors);
-}
-function sluice(letter: Letter, ...args: string[]): Promise<Buffer> {
-  return bench().run(process.execPath, [command, ...args, "--socket", bench().cluster.socket(bench().id(letter))]);
-}
 async function recalled(): Promise<number> {
-  const status: unknown = JSON.parse((await sluice("A", "migrator", "status", "--fs", "fs1", "--json")).toString());
+  const status: unknown = JSON.parse((await sluice(bench(), "A", "migrator", "status", "--fs", "fs1", "--json")).toString());
   return (status as { recalled: number }).recalled;
 }
 async function blocks(letter: Letter, name: string): Promise<number> {
