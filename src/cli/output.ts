@@ -11,9 +11,10 @@ export function printJson(value: unknown): void {
 }
 
 export function toJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => {
-    if (typeof inner === "bigint") return inner.toString();
-    return inner instanceof Uint8Array ? Buffer.from(inner).toString("hex") : inner;
+  return JSON.stringify(value, function (this: Record<string, unknown>, key, inner: unknown) {
+    const raw = this[key]; // a Buffer has turned itself into something else before we are asked
+    if (typeof raw === "bigint") return raw.toString();
+    return raw instanceof Uint8Array ? Buffer.from(raw).toString("hex") : inner;
   });
 }
 
