@@ -12,10 +12,10 @@
  * | flush         | all nodes write back, drop pages, drain, give guards back         | the same                                 |
  * | take-guard    | exclusive, on the descriptor                                      | the same; the guard ends with us         |
  * | compare       | mark ours, size and mtime unmoved, still linked                   | the same                                 |
- * | change-record | state, object, region, virtual times in one; all nodes drained    | a whole file with a region: recall works |
+ * | change-record | older object to the ledger; state, object, region, times in one   | a whole file with a region: recall works |
  * | punch         | frees the data                                                    | partly or wholly punched: recall works   |
  * | note-punched  | the record says so                                                | only an intent to clear                  |
- * | settle        | guard and right released, intent cleared, older object to ledger  | -                                        |
+ * | settle        | guard and right released, intent cleared                          | -                                        |
  *
  * Premigrating ends after change-record, which then sets the state only. Releasing a premigrated file takes its object and
  * its mark instead of making new ones; a changed file is refused. Repeating any of it goes on where the last one ended.
@@ -82,8 +82,7 @@ function* copyAndMigrate(found: LookedAt, before: CopyNote | undefined, options:
       state: "premigrated", object, store: options.store, checksum: copy.checksum, size: copy.size, mtimeNs: mark.mtimeNs,
       copiedAtMs: options.nowMs, mark: mark.nonce, eventListBefore: found.record?.eventList ?? null, ...flagsOf(before),
     };
-    const outcome = yield* underRight(found, note, options);
-    if (namesCopy(before) && before.object !== object) yield* attempt("settle", "discard-object", { object: before.object, reason: "the file changed and was copied again" });
+    const outcome = yield* underRight(found, note, options, namesCopy(before) ? before.object : undefined);
     return { ...outcome, kind: "done", bytes: copy.size };
   } catch (error) {
     if (!(error instanceof MoveFailure)) throw error;
@@ -106,12 +105,14 @@ function* abandonCopy(object: string, nonce: string): Move<void> {
   if (found.mark === nonce) yield* attempt("settle", "remove-mark", { nonce });
 }
 
-function* underRight(found: LookedAt, note: CopiedNote, options: MigrateOptions): Move<MoveOutcome> {
+/** `older`: the object of older content that the record names until now; the ledger keeps it should the change fail. */
+function* underRight(found: LookedAt, note: CopiedNote, options: MigrateOptions, older?: string): Move<MoveOutcome> {
   yield* ask("take-right", "take-right", {});
   try {
     yield* ask("flush", "flush", {});
     yield* ask("take-guard", "take-guard", {});
     const expect = yield* compare(note);
+    if (older !== undefined) yield* ask("change-record", "discard-object", { object: older, reason: "the file changed and was copied again" });
     if (options.verb === "premigrate") {
       yield* ask("change-record", "change-record", { change: premigratedChange(found, note, options), ...expect });
     } else {

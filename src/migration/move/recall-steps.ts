@@ -11,8 +11,9 @@
  * | copy-in       | all bytes, checksum compared                                    | true bytes or none under the region   |
  * | sync-file     | on stable storage, before the times                             | the same                              |
  * | restore-times | as they were (safety H12)                                       | the same                              |
- * | change-record | resident, no region, in one change                              | a resident file, an object to discard |
- * | settle        | guard and right released, object to the ledger                  | -                                     |
+ * | note-discard  | the object goes to the ledger                                   | the ledger keeps what a record names  |
+ * | change-record | resident, no region, in one change                              | a resident file                       |
+ * | settle        | guard and right released                                        | -                                     |
  *
  * A region is never cleared while a byte under it is in doubt; a repeated recall overwrites whatever a cut-short one left.
  */
@@ -21,7 +22,8 @@ import { type CopiedNote, type CopyNote, encodeNote, type LookedAt, namesCopy, n
 import { ask, attempt, type Move, MoveFailure, type MoveOutcome } from "./steps.js";
 
 export const recallStepNames = [
-  "look", "open-object", "take-right", "take-guard", "look-again", "copy-in", "sync-file", "restore-times", "change-record", "settle",
+  "look", "open-object", "take-right", "take-guard", "look-again", "copy-in", "sync-file", "restore-times", "note-discard",
+  "change-record", "settle",
 ] as const;
 
 export interface RecallOptions {
@@ -56,13 +58,13 @@ function* underRight(note: CopiedNote, options: RecallOptions): Move<MoveOutcome
     if (copyNamed(now, options).object !== note.object) return "another-object";
     if (options.isEmptied === true) yield* ask("copy-in", "empty-file", {});
     else yield* copyIn(now, note);
+    const reason = options.isEmptied === true ? "the file was truncated to nothing" : "the file was recalled";
+    yield* ask("note-discard", "discard-object", { object: note.object, reason });
     yield* ask("change-record", "change-record", { change: residentChange(note) });
   } finally {
     yield* attempt("settle", "release-guard", {});
     yield* attempt("settle", "release-right", {});
   }
-  const reason = options.isEmptied === true ? "the file was truncated to nothing" : "the file was recalled";
-  yield* attempt("settle", "discard-object", { object: note.object, reason });
   return { kind: "done", state: "resident", bytes: options.isEmptied === true ? 0 : note.size };
 }
 

@@ -2,7 +2,9 @@
  * What a store of migrated files' bytes must do. Objects are whole files under names nobody can guess, each with a
  * manifest beside it that says whose bytes they are, so that catalog and namespace can be rebuilt from the store alone.
  *
- * Deleting is never immediate: `discard` writes into a ledger, `sweep` removes what has lain there long enough.
+ * Deleting is never immediate: `discard` writes into a ledger, `sweep` removes what has lain there long enough. A move
+ * discards before it changes the record, so that no crash leaves an object that nobody knows of; should the change fail,
+ * the object is still named by its file, and `sweep` keeps what its caller says is needed.
  *
  * Source    blueprint 8; safety C3 steps 2 and 3, H15.
  */
