@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { LocalCluster } from "../cli/cluster/local-cluster.js";
 import type { Wish } from "../cli/cluster/plan.js";
@@ -74,6 +75,13 @@ export interface Program {
   readonly child: ChildProcess;
   isOver: boolean;
   readonly end: Promise<ProgramEnd>;
+}
+
+export interface Conversation {
+  readonly child: ChildProcess;
+  readonly end: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  line(): Promise<string | undefined>;
+  ask(question: string): Promise<string | undefined>;
 }
 
 export class Bench {
@@ -254,6 +262,38 @@ export class Bench {
       }),
     };
     return program;
+  }
+  /** A program spoken to line by line. `line` and `ask` give undefined when it ended instead of answering. */
+  conversation(command: string, args: readonly string[]): Conversation {
+    const child = spawn(command, args, { cwd: "/", stdio: ["pipe", "pipe", "ignore"] });
+    this.#programs.add(child);
+    const lines: string[] = [];
+    const waiting: ((line: string | undefined) => void)[] = [];
+    child.stdin.on("error", () => {});
+    createInterface(child.stdout).on("line", (line) => {
+      const next = waiting.shift();
+      if (next === undefined) lines.push(line);
+      else next(line);
+    });
+    const end = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+      child.on("close", (code, signal) => {
+        this.#programs.delete(child);
+        for (const next of waiting.splice(0)) next(undefined);
+        resolve({ code, signal });
+      });
+    });
+    const line = () => {
+      const ready = lines.shift();
+      if (ready !== undefined || child.exitCode !== null || child.signalCode !== null) return Promise.resolve(ready);
+      return new Promise<string | undefined>((resolve) => waiting.push(resolve));
+    };
+    return {
+      child, end, line,
+      ask: (question) => {
+        child.stdin.write(`${question}\n`);
+        return line();
+      },
+    };
   }
   /** Runs a program to its end; fails the test when it does not end well. */
   async run(command: string, args: readonly string[], options: ProgramOptions = {}): Promise<Buffer> {
