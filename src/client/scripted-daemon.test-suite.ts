@@ -16,7 +16,7 @@ after(() => {
 });
 
 export type Answer = { result: unknown } | { failure: { code: string; message: string } } | "silence" | "hang-up";
-export type Script = (frame: FrameToDaemon, seen: FrameToDaemon[]) => Answer;
+export type Script = (frame: FrameToDaemon, seen: FrameToDaemon[]) => Answer | Promise<Answer>;
 let count = 0;
 
 export async function scriptedDaemon(script: Script): Promise<{ socket: string; seen: FrameToDaemon[] }> {
@@ -29,13 +29,16 @@ export async function scriptedDaemon(script: Script): Promise<{ socket: string; 
       for (const body of splitter.push(chunk)) {
         const frame = decodeToDaemon(body);
         seen.push(frame);
-        const answer = script(frame, seen);
-        if (answer === "hang-up") socket.destroy();
-        else if (answer === "silence") continue;
-        else if ("result" in answer) socket.write(encodeToApplication({ kind: "result", id: frame.id, result: answer.result }));
-        else socket.write(encodeToApplication({ kind: "failure", id: frame.id, failure: answer.failure as { code: "EIO"; message: string } }));
+        void answerTo(frame);
       }
     });
+    const answerTo = async (frame: FrameToDaemon) => {
+      const answer = await script(frame, seen);
+      if (answer === "hang-up") socket.destroy();
+      else if (answer === "silence") return;
+      else if ("result" in answer) socket.write(encodeToApplication({ kind: "result", id: frame.id, result: answer.result }));
+      else socket.write(encodeToApplication({ kind: "failure", id: frame.id, failure: answer.failure as { code: "EIO"; message: string } }));
+    };
   });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(path, resolve));
