@@ -70,6 +70,10 @@ export class ClusterNode {
   get incarnation(): Incarnation {
     return this.#membership.incarnation;
   }
+  /** The view this node goes by. */
+  get view(): View | undefined {
+    return this.#membership.view;
+  }
   /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
   get deadlineMs(): number {
     if (this.#state === "stopping") return Infinity;

@@ -1,0 +1,301 @@
+/**
+ * The file systems of this node between the machine and the reactors: which are attached and mounted, and whose message
+ * is whose. Numbers of operations are unique in one reactor only, so they are widened here by the reactor's own number.
+ *
+ * Owns      attached file systems, the running mount of each, the standing orders a new reactor has to hear first.
+ * Not here  FUSE (reactor/), bytes (volume/), when to mount (cluster/).
+ * Source    daemon/reactor-port.ts; safety H3, M5.
+ */
+import type { NodeEffect } from "../cluster/node-contract.js";
+import type { DmFailure } from "../dmapi/errors.js";
+import type { EventSet } from "../dmapi/events.js";
+import { parseHandle } from "../dmapi/handle.js";
+import type { FsName, Handle, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
+import type { WaiterEntry } from "../dmapi/status.js";
+import type { FileSystemConfig } from "./config.js";
+import type { Fact } from "./node-driver.js";
+import type { FromReactor, ToReactor } from "./reactor-port.js";
+
+/** A file system whose backing this node has open. */
+export interface AttachedFileSystem {
+  readonly fs: FsName;
+  readonly handle: Handle;
+  readonly rootHandle: Handle;
+  readonly eventList: EventSet;
+  readonly capabilities: Readonly<Record<string, string | number | boolean>>;
+}
+/** A mount that serves. */
+export interface RunningMount {
+  /** Undefined: users see nothing (in-process.ts). */
+  readonly mountpoint: string | undefined;
+  /** Number of the FUSE connection. */
+  readonly minor: number | undefined;
+  /** How far its reactor's tick is. */
+  tick(): number;
+  post(message: ToReactor): void;
+  /** Forced: out of the tree although users are inside. */
+  unmount(isForced: boolean): Promise<DmFailure | undefined>;
+}
+export type MountMaker = (wanted: { readonly config: FileSystemConfig; readonly attached: AttachedFileSystem; readonly mountpoint: string; readonly hear: (message: FromReactor) => void }) => Promise<RunningMount>;
+
+interface Served {
+  readonly config: FileSystemConfig;
+  readonly attached: AttachedFileSystem;
+  mount: RunningMount | undefined;
+  /** Of the reactor that runs now. */
+  reactor: number;
+  /** An unmount is under way. */
+  isEnding: boolean;
+  ownedEvents: EventSet;
+  eventList: EventSet;
+  /** Asked of the reactor and not yet acknowledged; when it ends, nothing runs any more and they are. */
+  readonly fences: Map<Handle, number>;
+  readonly rounds: Map<string, { readonly round: RequestId; readonly from: NodeId }>;
+}
+interface Report {
+  readonly waiters: readonly WaiterEntry[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/** Reactors told apart in an operation's number. */
+const REACTORS = 256;
+const REPORT_WITHIN_MS = 1_000;
+
+type ReactorEffect = Extract<
+  NodeEffect,
+  { kind: "resume-operation" | "describe-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-admission" | "forget-everything" }
+>;
+
+export class FileSystems {
+  readonly #make: MountMaker;
+  readonly #give: (fact: Fact) => void;
+  readonly #lost: (fs: FsName, why: string) => void;
+  readonly #byName = new Map<FsName, Served>();
+  readonly #byFsid = new Map<string, Served>();
+  readonly #byReactor = new Map<number, Served>();
+  readonly #operations = new Map<number, Set<OperationId>>();
+  readonly #reports = new Map<number, (report: Report) => void>();
+  #nextReport = 1;
+  #lastReactor = 0;
+  #admission: Extract<ToReactor, { kind: "admission" }> = { kind: "admission", isOpen: false, why: "this node has not joined the cluster" };
+
+  /** @param lost a mount ended that nobody here had asked to end. */
+  constructor(make: MountMaker, give: (fact: Fact) => void, lost: (fs: FsName, why: string) => void) {
+    this.#make = make;
+    this.#give = give;
+    this.#lost = lost;
+  }
+
+  attach(config: FileSystemConfig, attached: AttachedFileSystem): void {
+    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, eventList: attached.eventList, fences: new Map(), rounds: new Map() };
+    this.#byName.set(attached.fs, served);
+    this.#byFsid.set(parseHandle(attached.handle)!.fsid, served);
+    const { fs, handle, rootHandle, eventList } = attached;
+    this.#give({ kind: "fs-attached", fs, handle, rootHandle, eventList, ...(config.mountpoint !== undefined && { mountpoint: config.mountpoint }) });
+  }
+
+  async mount(fs: FsName, mountpoint: string): Promise<DmFailure | undefined> {
+    const served = this.#byName.get(fs);
+    if (served === undefined) return { code: "ENOENT", message: `file system ${fs} is not configured on this node` };
+    if (served.mount !== undefined) return { code: "EBUSY", message: `${fs} is mounted at ${served.mount.mountpoint}` };
+    const reactor = this.#freeReactor();
+    this.#byReactor.set(reactor, served);
+    this.#operations.set(reactor, new Set());
+    try {
+      const mount = await this.#make({ config: served.config, attached: served.attached, mountpoint, hear: (message) => this.#heard(reactor, served, message) });
+      if (!this.#byReactor.has(reactor)) return { code: "EIO", message: `the reactor of ${fs} ended at once` };
+      Object.assign(served, { mount, reactor });
+      mount.post(this.#admission);
+      mount.post({ kind: "owned-events", events: served.ownedEvents });
+      mount.post({ kind: "fs-event-list", events: served.eventList });
+      return undefined;
+    } catch (error) {
+      this.#forgetReactor(reactor);
+      return { code: "EIO", message: `mounting ${fs} at ${mountpoint}: ${(error as Error).message}` };
+    }
+  }
+
+  async unmount(fs: FsName, isForced: boolean): Promise<DmFailure | undefined> {
+    const served = this.#byName.get(fs);
+    if (served === undefined) return { code: "ENOENT", message: `file system ${fs} is not configured on this node` };
+    if (served.mount === undefined) return undefined; // it ended by itself; the machine now hears of it
+    const { mount, reactor } = served;
+    served.isEnding = true;
+    const failure = await mount.unmount(isForced);
+    served.isEnding = false;
+    if (failure === undefined && served.reactor === reactor) this.#ended(reactor, served);
+    return failure;
+  }
+
+  perform(effect: ReactorEffect): void {
+    switch (effect.kind) {
+      case "resume-operation":
+        return this.#toOperation(effect.operation, (operation) => ({ kind: "resume", operation, decision: effect.decision }), true);
+      case "describe-operation": {
+        const { kind: _, operation: _operation, cause, ...rest } = effect;
+        return this.#toOperation(effect.operation, (operation) => ({ kind: "describe", operation, cause: cause as WaiterEntry["cause"], ...rest }), false);
+      }
+      case "grant-interest":
+        this.#toHandle(effect.handle, { ...effect, kind: "interest-granted" });
+        return;
+      case "raise-fence":
+        return this.#raiseFence(effect);
+      case "lower-fence":
+        this.#toHandle(effect.handle, { ...effect, kind: "fence-lowered" });
+        return;
+      case "begin-round":
+        return this.#beginRound(effect);
+      case "set-owned-events": {
+        const served = this.#byName.get(effect.fs);
+        if (served === undefined) return;
+        served.ownedEvents = effect.events;
+        served.mount?.post({ kind: "owned-events", events: effect.events });
+        return;
+      }
+      case "set-admission":
+        this.#admission = { kind: "admission", isOpen: effect.isOpen, why: effect.why };
+        return this.#toAll(this.#admission);
+      case "forget-everything":
+        for (const operations of this.#operations.values()) operations.clear();
+        for (const { fences, rounds } of this.#byName.values()) {
+          fences.clear();
+          rounds.clear();
+        }
+        return this.#toAll({ kind: "forget" });
+    }
+  }
+
+  /** The volume layer changed the file system's own event list. */
+  setEventList(fs: FsName, events: EventSet): void {
+    const served = this.#byName.get(fs);
+    if (served === undefined) return;
+    served.eventList = events;
+    served.mount?.post({ kind: "fs-event-list", events });
+  }
+
+  list(): { readonly config: FileSystemConfig; readonly attached: AttachedFileSystem; readonly mountpoint: string | undefined }[] {
+    return [...this.#byName.values()].map(({ config, attached, mount }) => ({ config, attached, mountpoint: mount?.mountpoint }));
+  }
+  mounts(): { readonly fs: FsName; readonly mount: RunningMount }[] {
+    return [...this.#byName].flatMap(([fs, { mount }]) => (mount === undefined ? [] : [{ fs, mount }]));
+  }
+
+  /** What each reactor says of itself; one that does not answer in time is counted as silent. */
+  async report(node: NodeId): Promise<Report> {
+    const answers = await Promise.all(this.mounts().map(({ fs, mount }) => this.#reportOf(fs, mount)));
+    const counters: Record<string, number> = {};
+    for (const { counters: each } of answers) for (const [name, value] of Object.entries(each)) counters[name] = (counters[name] ?? 0) + value;
+    return { waiters: answers.flatMap(({ waiters }) => waiters).map((waiter) => ({ ...waiter, node })), counters };
+  }
+
+  #reportOf(fs: FsName, mount: RunningMount): Promise<Report> {
+    const id = this.#nextReport++;
+    return new Promise((resolve) => {
+      const done = (report: Report) => {
+        clearTimeout(timer);
+        this.#reports.delete(id);
+        resolve({ ...report, waiters: report.waiters.map((waiter) => ({ ...waiter, operation: this.#widened(this.#byName.get(fs)!.reactor, waiter.operation as OperationId) })) });
+      };
+      const timer = setTimeout(() => done({ waiters: [], counters: { reactorsSilent: 1 } }), REPORT_WITHIN_MS);
+      this.#reports.set(id, done);
+      mount.post({ kind: "report", id });
+    });
+  }
+
+  #heard(reactor: number, served: Served, message: FromReactor): void {
+    const { fs } = served.attached;
+    if (!this.#byReactor.has(reactor)) return; // the last words of one that has ended
+    switch (message.kind) {
+      case "ready":
+        return;
+      case "event-held": {
+        const operation = this.#widened(reactor, message.held.operation);
+        this.#operations.get(reactor)?.add(operation);
+        return this.#give({ kind: "event-held", held: { ...message.held, operation } });
+      }
+      case "operation-gone": {
+        const operation = this.#widened(reactor, message.operation);
+        this.#operations.get(reactor)?.delete(operation);
+        return this.#give({ kind: "operation-gone", operation });
+      }
+      case "round-wanted": {
+        const operation = this.#widened(reactor, message.operation);
+        this.#operations.get(reactor)?.add(operation);
+        return this.#give({ kind: "round-wanted", fs, work: message.work, operation });
+      }
+      case "round-drained":
+        served.rounds.delete(`${message.from} ${message.round}`);
+        return this.#give({ ...message, from: message.from as NodeId });
+      case "fence-drained":
+        if (served.fences.get(message.handle) === message.fenceNumber) served.fences.delete(message.handle);
+        return this.#give(message);
+      case "interest-wanted":
+      case "interest-dropped":
+        return this.#give(message);
+      case "reported":
+        return this.#reports.get(message.id)?.(message);
+      case "ended": {
+        const isLost = served.reactor === reactor && !served.isEnding;
+        this.#ended(reactor, served);
+        if (isLost) this.#lost(fs, message.why);
+        return;
+      }
+    }
+  }
+
+  /** Its users are gone with it; the machine must not wait for them, nor others for its acknowledgements. */
+  #ended(reactor: number, served: Served): void {
+    const operations = this.#operations.get(reactor) ?? [];
+    this.#forgetReactor(reactor);
+    if (served.reactor === reactor) Object.assign(served, { mount: undefined, reactor: -1 });
+    for (const operation of operations) this.#give({ kind: "operation-gone", operation });
+    for (const [handle, fenceNumber] of served.fences) this.#give({ kind: "fence-drained", handle, fenceNumber });
+    for (const { round, from } of served.rounds.values()) this.#give({ kind: "round-drained", round, from });
+    served.fences.clear();
+    served.rounds.clear();
+  }
+  #forgetReactor(reactor: number): void {
+    this.#byReactor.delete(reactor);
+    this.#operations.delete(reactor);
+  }
+
+  #freeReactor(): number {
+    do this.#lastReactor = (this.#lastReactor + 1) % REACTORS;
+    while (this.#byReactor.has(this.#lastReactor));
+    return this.#lastReactor;
+  }
+  #widened(reactor: number, operation: OperationId): OperationId {
+    return (operation * REACTORS + reactor) as OperationId;
+  }
+
+  #toOperation(wide: OperationId, make: (operation: OperationId) => ToReactor, isLast: boolean): void {
+    const reactor = wide % REACTORS;
+    if (isLast) this.#operations.get(reactor)?.delete(wide);
+    const served = this.#byReactor.get(reactor);
+    if (served?.reactor === reactor) served.mount?.post(make(Math.floor(wide / REACTORS) as OperationId));
+  }
+  #toHandle(handle: Handle, message: ToReactor): void {
+    this.#ofHandle(handle)?.mount?.post(message);
+  }
+  #ofHandle(handle: Handle): Served | undefined {
+    return this.#byFsid.get(parseHandle(handle)?.fsid ?? "");
+  }
+  #toAll(message: ToReactor): void {
+    for (const { mount } of this.#byName.values()) mount?.post(message);
+  }
+
+  /** Nothing runs where nothing is mounted, so there is nothing to wait for. */
+  #raiseFence({ handle, fence, fenceNumber }: Extract<NodeEffect, { kind: "raise-fence" }>): void {
+    const served = this.#ofHandle(handle);
+    if (served?.mount === undefined) return this.#give({ kind: "fence-drained", handle, fenceNumber });
+    served.fences.set(handle, fenceNumber);
+    served.mount.post({ kind: "fence-raised", handle, fence, fenceNumber });
+  }
+  #beginRound({ round, from, fs, work }: Extract<NodeEffect, { kind: "begin-round" }>): void {
+    if (work.kind === "fs-event-list-changed") this.setEventList(fs, work.events);
+    const served = this.#byName.get(fs);
+    if (served?.mount === undefined) return this.#give({ kind: "round-drained", round, from });
+    served.rounds.set(`${from} ${round}`, { round, from });
+    served.mount.post({ kind: "round", round, from, work });
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What a daemon sets and looks at on its machine before it serves: privileges, limits, kernel settings that would hurt
+ * users later, mounts that a dead daemon left.
+ *
+ * Source    safety M1, M5, M6.
+ */
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { raiseOpenFileLimit, setIoFlusher } from "../os/process.js";
+import { detach, hasFuseControl, mountedAt } from "./mount-table.js";
+
+/** Descriptors of a daemon: one per open file of its users and per cached inode. */
+const OPEN_FILES_WANTED = 1_048_576;
+
+/** Why this process cannot mount; undefined when it can. */
+export function whyNoMounts(): string | undefined {
+  if (process.getuid?.() !== 0) return "not root";
+  if (!existsSync("/dev/fuse")) return "there is no /dev/fuse";
+  try {
+    accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return `/dev/fuse: ${(error as Error).message}`;
+  }
+}
+
+/** Settings of this process that keep users from waiting for a daemon that the kernel starves or kills. */
+export function settleProcess(log: (line: string) => void): void {
+  const limit = raiseOpenFileLimit(OPEN_FILES_WANTED);
+  if (limit < 65_536) log(`open files are limited to ${limit}; a busy node wants ${OPEN_FILES_WANTED} (ulimit -n, LimitNOFILE)`);
+  if (process.getuid?.() !== 0) return;
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "-1000");
+  } catch (error) {
+    log(`oom_score_adj could not be lowered: ${(error as Error).message}; when memory is short the kernel may kill this daemon`);
+  }
+  if (setIoFlusher() < 0) log("PR_SET_IO_FLUSHER is not permitted: under memory pressure the kernel may make this daemon wait for itself");
+}
+
+/** What an operator should change; each one plain sentence. */
+export function kernelWarnings(read: (path: string) => string | undefined = readSetting): string[] {
+  const warnings: string[] = [];
+  for (const name of ["default_request_timeout", "max_request_timeout"]) {
+    const value = read(`/proc/sys/fs/fuse/${name}`);
+    if (value !== undefined && value !== "0") warnings.push(`fs.fuse.${name} is ${value}: an event held longer ends the whole mount; set it to 0 (sysctl fs.fuse.${name}=0)`);
+  }
+  if (read("/proc/sys/kernel/hung_task_panic") === "1") {
+    warnings.push("kernel.hung_task_panic is 1: a user who waits for a recall may panic this machine; set it to 0");
+  }
+  return warnings;
+}
+function readSetting(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return undefined; // a kernel that has no such setting
+  }
+}
+
+/** So that the watchdog can end a connection. */
+export function mountFuseControl(log: (line: string) => void): void {
+  if (hasFuseControl()) return;
+  const result = spawnSync("mount", ["-i", "-t", "fusectl", "none", "/sys/fs/fuse/connections"], { stdio: ["ignore", "ignore", "pipe"], cwd: "/" });
+  if (result.status !== 0 && !hasFuseControl()) log(`/sys/fs/fuse/connections cannot be mounted, so the watchdog cannot end a connection that stands still: ${result.stderr?.toString().trim()}`);
+}
+
+/** What our mounts are called in the mount table: whose they are, so that a successor knows what it may take away. */
+export function mountSource(cluster: string, node: string, fs: string): string {
+  return `${cluster}:${node}:${fs}`;
+}
+
+/**
+ * Makes a place ready: what an earlier life of this node left there is detached, a missing directory is made.
+ * Only to be called with this node's identity taken, since then no other daemon of it lives.
+ * @throws Error when somebody else's file system is mounted there, or it cannot be a directory.
+ */
+export function clearMountpoint(mountpoint: string, source: string, log: (line: string) => void): void {
+  for (let found = mountedAt(mountpoint); found?.type.startsWith("fuse"); found = mountedAt(mountpoint)) {
+    if (found.source !== source) throw new Error(`${mountpoint}: ${found.source} (${found.type}) is mounted there; unmount it, or choose another mount point`);
+    const failed = detach(found.mountpoint);
+    if (failed !== undefined) throw new Error(`${mountpoint}: the mount of an earlier life of this node cannot be detached: ${failed}`);
+    log(`${mountpoint}: the mount of an earlier life of this node was detached`);
+  }
+  try {
+    mkdirSync(mountpoint, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new Error(`${mountpoint}: ${(error as Error).message}`, { cause: error });
+  }
+}
