@@ -131,16 +131,20 @@ test("a descriptor goes to him who has the ticket, once", async () => {
   const where = directory();
   const path = join(where, "node.sock.fd");
   const lines: string[] = [];
-  const door = await DescriptorDoor.open(path, undefined, (line) => lines.push(line));
-  cleanups.push(() => door.close());
   const file = join(where, "file");
   writeFileSync(file, "true bytes");
   const fd = openSync(file, "r");
   let isDone = false;
-  const ticket = door.offer(fd, () => {
+  const ticket = "0123456789abcdef";
+  const tickets = new Set([ticket]);
+  const release = () => {
     isDone = true;
     closeSync(fd);
+  };
+  const door = await DescriptorDoor.open({
+    path, group: undefined, redeem: (text) => (tickets.delete(text) ? { fd, release } : undefined), log: (line) => lines.push(line),
   });
+  cleanups.push(() => door.close());
   const fetch = async (text: string) => {
     const socket = connectUnix(path);
     assert.ok(socket >= 0);
@@ -155,7 +159,7 @@ test("a descriptor goes to him who has the ticket, once", async () => {
   assert.equal(fstatSync(received.fds[0]!).size, 10);
   closeSync(received.fds[0]!);
   assert.ok(isDone);
-  for (const wrong of [ticket, "", "x".repeat(100)]) {
+  for (const wrong of [ticket, "", "x".repeat(300)]) {
     const refused = await fetch(wrong);
     assert.ok(typeof refused === "number" || refused.fds.length === 0);
   }

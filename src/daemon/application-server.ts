@@ -18,10 +18,18 @@ export interface Credentials {
   readonly uid: number;
   readonly gid: number;
 }
+export interface CallMade {
+  /** Ours; the answer goes by it. */
+  readonly call: number;
+  readonly client: number;
+  readonly name: string;
+  readonly args: unknown;
+  readonly pid: number;
+}
 export interface ApplicationHandlers {
   /** Why this process may not connect; undefined when it may. */
   refusal(who: Credentials): string | undefined;
-  call(made: { readonly call: number; readonly client: number; readonly name: string; readonly args: unknown; readonly pid: number }): void;
+  call(made: CallMade): void;
   abandoned(call: number): void;
   gone(client: number): void;
   log(line: string): void;

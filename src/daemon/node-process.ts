@@ -1,0 +1,343 @@
+/**
+ * One node: coordination, links, sockets, file systems and the machine put together. Inputs of all of them go through one
+ * driver; each effect of the machine is performed by the part it concerns.
+ *
+ * Owns      the parts and the order in which they start and stop.
+ * Not here  what the machine decides (cluster/), FUSE (reactor/), bytes (volume/), signals and exit codes (main.ts).
+ * Source    safety M5 (join, announce, then mount); style 5 (the driver).
+ */
+import { readFileSync } from "node:fs";
+import { ClusterNode } from "../cluster/node.js";
+import type { NodeEffect, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import { type Coordination, monotonicMs, oneMachine, startCoordination } from "../coordination/start.js";
+import type { ArgsOf, CallName } from "../dmapi/calls.js";
+import { type DmFailure, isRetryable } from "../dmapi/errors.js";
+import type { FsName } from "../dmapi/ids.js";
+import { HandleSeal } from "../volume/handle-seal.js";
+import { Links } from "../wire/links.js";
+import { ApplicationServer, type CallMade, refusalOf } from "./application-server.js";
+import { faultOf } from "./call-arguments.js";
+import { readOrMakeClusterKey } from "./cluster-key.js";
+import type { NodeConfig } from "./config.js";
+import { DescriptorDoor } from "./descriptor-door.js";
+import { FileSystems } from "./file-systems.js";
+import { MessageLog } from "./message-log.js";
+import { NodeDriver } from "./node-driver.js";
+import { isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
+import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
+
+export interface NodeProcessOptions {
+  readonly makeVolumes: (needs: VolumeNeeds) => NodeVolumes;
+  readonly log: (line: string) => void;
+  /** Something that this daemon cannot go on without has ended. */
+  readonly failed: (error: Error) => void;
+}
+export interface MountedPlace {
+  readonly fs: FsName;
+  readonly mountpoint: string;
+}
+
+const INSIDE_CALLS_FROM = 2 ** 40;
+const MOUNT_RETRY_MS = 200;
+const WAITING_LINE_MS = 10_000;
+
+export class NodeProcess {
+  readonly #config: NodeConfig;
+  readonly #options: NodeProcessOptions;
+  readonly #log: (line: string) => void;
+  readonly #messages: MessageLog;
+  readonly #inside = new Map<number, { readonly resolve: (result: unknown) => void; readonly reject: (failure: DmFailure) => void }>();
+  readonly #giveUps = new Map<number, () => void>();
+  /** Answers to events under way: with each the guards of its token go. */
+  readonly #responding = new Map<number, ArgsOf<"event.respond">>();
+  readonly #counters = { calls: 0, callsRefusedAtDoor: 0, framesSent: 0, framesReceived: 0 };
+  #nextInside = INSIDE_CALLS_FROM;
+  #seal!: HandleSeal;
+  #coordination!: Coordination;
+  #driver!: NodeDriver;
+  #machine!: ClusterNode;
+  #links!: Links;
+  #server!: ApplicationServer;
+  #door!: DescriptorDoor;
+  #volumes!: NodeVolumes;
+  #fileSystems!: FileSystems;
+  #parts!: NodeParts;
+  #stopping: Promise<void> | undefined;
+  #hasStopped = false;
+  #end!: () => void;
+  #endBadly!: (error: unknown) => void;
+  /** When it has stopped, whoever asked for it. */
+  readonly ended = new Promise<void>((resolve, reject) => {
+    this.#end = resolve;
+    this.#endBadly = reject;
+  });
+
+  /** Returns when this node answers applications; it need not be a member yet. @throws Error in plain words. */
+  static async start(config: NodeConfig, options: NodeProcessOptions): Promise<NodeProcess> {
+    const node = new NodeProcess(config, options);
+    try {
+      await node.#start();
+      return node;
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
+  }
+
+  private constructor(config: NodeConfig, options: NodeProcessOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#log = options.log;
+    this.#messages = new MessageLog(config.node, config.logFile, (why) => this.#log(`message log: ${why}; it goes on in memory only`));
+  }
+
+  /** Joins the cluster and mounts what is to be mounted; @throws Error naming the first mount that failed. */
+  async join(): Promise<MountedPlace[]> {
+    const waiting = setInterval(() => this.#log(`waits to become a member: ${this.#machine.describe().state}`), WAITING_LINE_MS);
+    await this.#driver.until(() => this.#hasStopped || this.#machine.describe().state === "member").finally(() => clearInterval(waiting));
+    if (this.#stopping !== undefined) return [];
+    for (const fs of this.#config.fileSystems) if (fs.autoMount && fs.mountpoint !== undefined) await this.#mountAtStart(fs.name);
+    return this.#fileSystems.list().flatMap(({ attached, mountpoint }) => (mountpoint === undefined ? [] : [{ fs: attached.fs, mountpoint }]));
+  }
+
+  /** Unmounts, leaves the cluster, ends every part. Safe to repeat. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop().then(this.#end, this.#endBadly);
+    return this.#stopping;
+  }
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+  /** The FUSE connections served and how far each reactor's tick is. */
+  watched(): { readonly minor: number; readonly tick: number }[] {
+    return this.#fileSystems?.mounts().flatMap(({ mount }) => (mount.minor === undefined ? [] : [{ minor: mount.minor, tick: mount.tick() }])) ?? [];
+  }
+
+  async #start(): Promise<void> {
+    const { coordination, node, cluster, address, eligible, preference, timeouts, socket, applicationGroup } = this.#config;
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const times = { ...oneMachine, ...onlyGiven({ renewMs: coordination.renewMs, holdMs: coordination.holdMs, deadMs: coordination.deadMs }) };
+    const ticks = new SharedArrayBuffer(4 * (1 + TICK_CELLS_MAX));
+    this.#coordination = await startCoordination({
+      directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference },
+    });
+    this.#coordination.onFailure((error) => this.#options.failed(new Error(`coordination: ${error.message}`, { cause: error })));
+    const key = readOrMakeClusterKey(coordination.directory);
+    this.#seal = new HandleSeal(key.toString("hex"));
+    const { incarnation } = this.#coordination;
+    const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
+    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, incarnation, timeouts, mountEventsRequired });
+    this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
+    this.#volumes = this.#options.makeVolumes({
+      config: this.#config, clusterKey: key.toString("hex"), ticks, log: this.#log, failed: this.#options.failed,
+    });
+    this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
+    this.#links = await this.#openLinks(key);
+    this.#parts = {
+      config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages,
+      counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
+      isStopping: () => this.isStopping, stop: () => void this.stop(),
+    };
+    for (const [at, fs] of this.#config.fileSystems.entries()) await this.#attach(at, fs);
+    this.#door = await DescriptorDoor.open({
+      path: `${socket}.fd`, group: applicationGroup, redeem: (ticket) => this.#volumes.redeem(ticket), log: this.#log,
+    });
+    this.#server = await ApplicationServer.open(socket, applicationGroup, {
+      refusal: (who) => refusalOf(who, applicationGroup),
+      call: (made) => this.#called(made),
+      abandoned: (call) => this.#abandoned(call),
+      gone: (client) => {
+        this.#driver.give({ kind: "client-gone", client });
+        this.#volumes.clientGone(client);
+      },
+      log: this.#log,
+    });
+    this.#coordination.onFact((fact) => this.#driver.give({ kind: "coordination", fact }));
+  }
+
+  async #attach(at: number, fs: NodeConfig["fileSystems"][number]): Promise<void> {
+    try {
+      this.#fileSystems.attach(fs, await this.#volumes.attach(fs));
+    } catch (error) {
+      throw new Error(`fileSystems[${at}].backing: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  async #openLinks(key: Buffer): Promise<Links> {
+    const { cluster, node, address, timeouts } = this.#config;
+    try {
+      return await Links.open({ cluster, node, incarnation: this.#coordination.incarnation, key, address, silenceMs: timeouts.linkSilenceMs }, {
+        up: (peer, incarnation) => this.#driver.give({ kind: "link-up", peer, incarnation }),
+        down: (peer) => this.#driver.give({ kind: "link-down", peer }),
+        frame: (frame) => {
+          this.#counters.framesReceived++;
+          this.#messages.received(frame);
+          this.#driver.give({ kind: "frame-received", frame });
+        },
+        log: this.#log,
+      });
+    } catch (error) {
+      throw new Error(`address: ${address}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  #perform(effect: NodeEffect): void {
+    switch (effect.kind) {
+      case "coordinate":
+        return this.#coordination.request(effect.request);
+      case "transmit":
+        this.#counters.framesSent++;
+        this.#messages.sent(effect.to, effect.frame);
+        return this.#links.transmit(effect.to, effect.frame);
+      case "link-wanted":
+        return this.#links.want(effect.peer, effect.address);
+      case "link-unwanted":
+        return this.#links.unwant(effect.peer);
+      case "answer-call":
+        return this.#answered(effect.call, effect.result);
+      case "refuse-call":
+        return this.#refused(effect.call, effect.failure);
+      case "volume-job":
+        void this.#runJob(effect.work).then((result) => this.#driver.give({ kind: "volume-done", job: effect.job, result }));
+        return;
+      case "forget-everything":
+        this.#log(`begins again as incarnation ${effect.incarnation}`);
+        this.#links.renew(effect.incarnation);
+        return this.#fileSystems.perform(effect);
+      case "manager-ran":
+        return this.#messages.managerRan(effect.from, effect.call, this.#machine.describe().view?.number ?? 0);
+      case "alarm":
+        return this.#log(`alarm: ${effect.text}`);
+      case "stopped":
+        this.#hasStopped = true;
+        return;
+      default:
+        return this.#fileSystems.perform(effect);
+    }
+  }
+
+  async #runJob(work: VolumeJob): Promise<VolumeResult> {
+    switch (work.kind) {
+      case "mount": {
+        const failure = await this.#fileSystems.mount(work.fs, work.mountpoint);
+        return failure === undefined ? { kind: "ok", result: { mountpoint: work.mountpoint } } : { kind: "failed", failure };
+      }
+      case "unmount": {
+        const failure = await this.#fileSystems.unmount(work.fs, work.isForced);
+        return failure === undefined ? { kind: "ok", result: {} } : { kind: "failed", failure };
+      }
+      default:
+        if (this.#machine.view !== undefined) this.#volumes.setView(this.#machine.view);
+        return this.#volumes.run(work);
+    }
+  }
+
+  // Calls: of applications, and of this daemon itself.
+
+  #called({ call, client, name, args, pid }: CallMade): void {
+    this.#counters.calls++;
+    const fault = faultOf(name, args, this.#seal);
+    if (fault !== undefined) {
+      this.#counters.callsRefusedAtDoor++;
+      this.#server.refuse(call, fault);
+    } else if (isOwnCall(name)) {
+      const giveUp = runOwnCall(this.#parts, name, args, (result) => {
+        this.#giveUps.delete(call);
+        this.#server.answer(call, result);
+      });
+      if (name === "node.log") this.#giveUps.set(call, giveUp);
+    } else {
+      if (name === "event.respond") this.#responding.set(call, args as ArgsOf<"event.respond">);
+      this.#driver.give({ kind: "call-made", call, client, name: name as CallName, args, pid });
+    }
+  }
+
+  #abandoned(call: number): void {
+    this.#responding.delete(call);
+    const giveUp = this.#giveUps.get(call);
+    this.#giveUps.delete(call);
+    if (giveUp === undefined) this.#driver.give({ kind: "call-abandoned", call });
+    else giveUp();
+  }
+
+  #answered(call: number, result: unknown): void {
+    const responded = this.#responding.get(call);
+    if (responded !== undefined) this.#volumes.tokenAnswered(responded.session, responded.token);
+    this.#responding.delete(call);
+    const inside = this.#inside.get(call);
+    this.#inside.delete(call);
+    if (inside !== undefined) inside.resolve(result);
+    else this.#server.answer(call, result);
+  }
+  #refused(call: number, failure: DmFailure): void {
+    this.#responding.delete(call);
+    const inside = this.#inside.get(call);
+    this.#inside.delete(call);
+    if (inside !== undefined) inside.reject(failure);
+    else this.#server.refuse(call, failure);
+  }
+
+  #callInside<N extends CallName>(name: N, args: ArgsOf<N>): Promise<unknown> {
+    const call = this.#nextInside++;
+    return new Promise((resolve, reject) => {
+      this.#inside.set(call, { resolve, reject });
+      this.#driver.give({ kind: "call-made", call, client: 0, name, args, pid: process.pid });
+    });
+  }
+
+  /** The view may change under a mount that begins; then it begins again. */
+  async #mountAtStart(fs: FsName): Promise<void> {
+    for (;;) {
+      const failure = await this.#callInside("fs.mount", { fs }).then(() => undefined, (refused: DmFailure) => refused);
+      if (failure === undefined || this.isStopping) return;
+      if (!isRetryable(failure.code) || this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) throw new Error(`fileSystems: ${fs}: ${failure.message}`);
+      this.#log(`mounting ${fs}: ${failure.message}; tried again`);
+      await new Promise((resolve) => setTimeout(resolve, MOUNT_RETRY_MS));
+    }
+  }
+
+  /** Somebody unmounted it, or its connection was aborted: the others must not wait for it. */
+  #mountLost(fs: FsName, why: string): void {
+    this.#log(`the mount of ${fs} ended: ${why}`);
+    if (this.isStopping) return;
+    this.#callInside("fs.unmount", { fs, force: true }).catch((refused: DmFailure) => this.#log(`taking ${fs} out of the view: ${refused.message}`));
+  }
+
+  async #stop(): Promise<void> {
+    const { stopMs } = this.#config.timeouts;
+    for (const { fs } of this.#fileSystems?.mounts() ?? []) await this.#unmountAtStop(fs, stopMs);
+    if (this.#driver !== undefined) {
+      this.#driver.give({ kind: "stop-wanted" });
+      await within(stopMs, this.#driver.until(() => this.#hasStopped));
+      this.#driver.stop();
+    }
+    for (const giveUp of this.#giveUps.values()) giveUp();
+    await this.#server?.close();
+    await this.#door?.close();
+    await this.#links?.close();
+    await this.#volumes?.close();
+    await this.#coordination?.stop();
+    await this.#messages.close();
+  }
+
+  /** In order first, so that applications hear of it; by force when they do not answer or users stay inside. */
+  async #unmountAtStop(fs: FsName, stopMs: number): Promise<void> {
+    const inOrder = this.#callInside("fs.unmount", { fs }).then(() => undefined, (refused: DmFailure) => refused.message);
+    const found = await within(stopMs / 2, inOrder, "it took too long");
+    if (found === undefined || !this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) return;
+    this.#log(`unmounting ${fs}: ${found}; it is detached`);
+    const failure = await this.#fileSystems.unmount(fs, true);
+    if (failure !== undefined) this.#log(`unmounting ${fs}: ${failure.message}`);
+  }
+}
+
+function onlyGiven<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+async function within<T, O>(ms: number, promise: Promise<T>, otherwise?: O): Promise<T | O> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<O>((resolve) => {
+    timer = setTimeout(() => resolve(otherwise as O), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
