@@ -260,6 +260,7 @@ export class DataManagement {
     this.#rights.excluded();
     this.#server.excluded();
     this.#rounds.excluded();
+    this.#rightCalls.excluded();
     this.#mountCalls.excluded();
     this.#desk.excluded();
   }

@@ -73,7 +73,7 @@ export type EventMessageBetweenNodes =
 export type RightsMessage =
   | { readonly kind: "right-wanted"; readonly request: RequestId; readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly wait: boolean; readonly isUpgrade: boolean; readonly isManaged: boolean }
   | { readonly kind: "right-granted"; readonly request: RequestId; readonly handle: Handle; readonly holder: string; readonly right: Right; readonly view: number }
-  | { readonly kind: "right-refused"; readonly request: RequestId; readonly failure: DmFailure }
+  | { readonly kind: "right-refused"; readonly request: RequestId; readonly failure: DmFailure; readonly view: number }
   /** `right` is what the holder keeps: "null", or "shared" after a downgrade. */
   | { readonly kind: "right-released"; readonly handle: Handle; readonly holder: string; readonly right: Right }
   | { readonly kind: "right-unwanted"; readonly request: RequestId; readonly handle: Handle }

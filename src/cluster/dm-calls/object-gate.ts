@@ -81,16 +81,17 @@ export class ObjectGate {
     return this.#isOutstanding(call, args) ? fs : undefined;
   }
 
-  /** Whether the object has a record decides who must be fenced for a right on it. */
-  readRecord(call: Call, of: { fs: FsName; handle: Handle }, then: (isManaged: boolean) => void): void {
+  /** Whether the object has a record decides who must be fenced for a right on it; undefined when the call has ended. */
+  readRecord(call: Call, of: { fs: FsName; handle: Handle }, then: (isManaged: boolean | undefined) => void): void {
     this.#desk.job({ kind: "read-record", ...of }, (result) => {
       if (result.kind === "failed") this.#refuse(call, result.failure.code, result.failure.message);
-      else if (this.#desk.isOpen(call.call)) then(result.record !== null && result.record !== undefined);
+      then(result.kind === "ok" && this.#desk.isOpen(call.call) ? result.record !== null && result.record !== undefined : undefined);
     });
   }
 
   #enterWithOwnRight(call: Call, of: { fs: FsName; handle: Handle; right: Right }, enter: (lease: Lease) => void): void {
     this.readRecord(call, of, (isManaged) => {
+      if (isManaged === undefined) return;
       const holder = `${this.#here.me}.${this.#here.incarnation}.c${call.call}`;
       const wish = { ...of, holder, wait: true, isUpgrade: false, isManaged };
       const wanted = this.#rights.request(wish, (failure) => {

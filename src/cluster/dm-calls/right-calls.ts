@@ -15,6 +15,8 @@ export class RightCalls {
   readonly #desk: CallDesk;
   readonly #gate: ObjectGate;
   readonly #rights: RightsClient;
+  /** Calls that change what a token holds on an object come one after the other; here those behind the first. */
+  readonly #behind = new Map<string, (() => void)[]>();
 
   constructor(desk: CallDesk, gate: ObjectGate, rights: RightsClient) {
     this.#desk = desk;
@@ -39,6 +41,11 @@ export class RightCalls {
     const holder = this.#gate.holderOf(args.token);
     const held = this.#rights.held(holder, args.handle);
     const done = () => this.#desk.answer(call.call, {});
+    const key = `${holder}/${args.handle}`;
+    if (this.#behind.has(key) && (held !== "null" || name === "right.request") && name !== "right.query") {
+      this.#behind.get(key)?.push(() => this.#desk.isOpen(call.call) && this.begin(call, { name, args } as CheckedCall));
+      return true;
+    }
     const refuse = (code: "EACCES" | "ENOENT" | "EPERM", message: string) => this.#desk.refuse(call.call, code, message);
     switch (name) {
       case "right.request":
@@ -86,13 +93,35 @@ export class RightCalls {
     this.#want(call, args, { fs, right: args.right, wait: args.wait, isUpgrade: false });
   }
 
-  #want(call: Call, { handle, token }: ArgsOf<"right.upgrade">, wish: { fs: FsName; right: Right; wait: boolean; isUpgrade: boolean }): void {
-    this.#gate.readRecord(call, { fs: wish.fs, handle }, (isManaged) => {
-      const wanted = this.#rights.request({ ...wish, handle, holder: this.#gate.holderOf(token), isManaged }, (failure) => {
+  #want(call: Call, { session, handle, token }: ArgsOf<"right.upgrade">, wish: { fs: FsName; right: Right; wait: boolean; isUpgrade: boolean }): void {
+    const holder = this.#gate.holderOf(token);
+    const key = `${holder}/${handle}`;
+    this.#behind.set(key, []);
+    const end = () => {
+      const behind = this.#behind.get(key) ?? [];
+      this.#behind.delete(key);
+      for (const begin of behind) begin();
+    };
+    const want = (isManaged: boolean) => {
+      const wanted = this.#rights.request({ ...wish, handle, holder, isManaged }, (failure) => {
         if (failure === undefined) this.#desk.answer(call.call, {});
         else this.#desk.refuse(call.call, failure.code, failure.message);
+        end();
       });
-      this.#desk.whenAbandoned(call.call, wanted.cancel);
+      this.#desk.whenAbandoned(call.call, () => {
+        wanted.cancel();
+        end();
+      });
+    };
+    this.#gate.readRecord(call, { fs: wish.fs, handle }, (isManaged) => {
+      // The token may have been answered meanwhile: what it got then would be held for ever.
+      if (isManaged !== undefined && this.#gate.passToken(call, { session, handle, token }) !== undefined) want(isManaged);
+      else end();
     });
+  }
+
+  /** The node was excluded: nothing is held or wanted any more. */
+  excluded(): void {
+    this.#behind.clear();
   }
 }

@@ -64,11 +64,12 @@ export class RightsClient {
     return { cancel: () => this.#cancel(request) };
   }
 
-  /** The holder keeps `keeps`; nothing may be waited for. */
+  /** The holder keeps `keeps`, and does not wait for more. */
   release(holder: string, handle: Handle, keeps: Right = "null"): void {
     const holdings = this.#holdings.get(holder);
     const holding = holdings?.get(handle);
     if (holdings === undefined || holding === undefined) return;
+    this.#cancelAll((wish) => wish.holder === holder && wish.handle === handle, { code: "EAGAIN", message: "the right was released meanwhile" });
     if (keeps === "null") holdings.delete(handle);
     else holding.right = keeps;
     if (holdings.size === 0) this.#holdings.delete(holder);
@@ -77,12 +78,8 @@ export class RightsClient {
 
   /** A token was answered: its rights go, and what it still waits for fails. */
   releaseAll(holder: string): void {
+    this.#cancelAll((wish) => wish.holder === holder, { code: "EINVAL", message: "the token has been answered meanwhile" });
     for (const handle of [...(this.#holdings.get(holder)?.keys() ?? [])]) this.release(holder, handle);
-    for (const [request, want] of [...this.#wants]) {
-      if (want.wish.holder !== holder) continue;
-      this.#cancel(request);
-      want.settled({ code: "EINVAL", message: "the token has been answered meanwhile" });
-    }
   }
 
   holdsAnyOf(fs: FsName): boolean {
@@ -115,6 +112,7 @@ export class RightsClient {
       case "right-granted":
         return this.#granted(message);
       case "right-refused": {
+        if (message.view !== this.#here.view?.number) return; // the new server was asked again
         const want = this.#wants.get(message.request);
         this.#wants.delete(message.request);
         return want?.settled(message.failure);
@@ -123,7 +121,9 @@ export class RightsClient {
         if (message.view !== this.#here.view?.number || !this.#interests.has(message.handle)) return;
         this.#interests.set(message.handle, "granted");
         if (message.fence === "null") this.#fences.delete(message.handle);
-        else this.#fences.set(message.handle, { fence: message.fence, number: message.fenceNumber, holderNode: from, isDrained: true });
+        else if (this.#fences.get(message.handle)?.number !== message.fenceNumber) {
+          this.#fences.set(message.handle, { fence: message.fence, number: message.fenceNumber, holderNode: from, isDrained: true });
+        }
         return this.#here.emit({ kind: "grant-interest", handle: message.handle, fence: message.fence, fenceNumber: message.fenceNumber });
       case "fence-raised":
         return this.#fenceRaised(message);
@@ -190,6 +190,15 @@ export class RightsClient {
     if (server !== undefined) this.#here.send(server, message);
   }
 
+  #cancelAll(isMeant: (wish: RightWish) => boolean, failure: DmFailure): void {
+    for (const [request, want] of [...this.#wants]) {
+      if (!isMeant(want.wish)) continue;
+      this.#cancel(request);
+      want.settled(failure);
+    }
+  }
+
+  /** The server takes back what it has granted for it meanwhile. */
   #cancel(request: RequestId): void {
     const want = this.#wants.get(request);
     if (want === undefined) return;
@@ -201,10 +210,7 @@ export class RightsClient {
     if (message.view !== this.#here.view?.number) return; // the new server was asked again
     const want = this.#wants.get(message.request);
     const { handle, holder, right } = message;
-    if (want === undefined) {
-      // Given up as the grant came: it is given back, down to what is held besides.
-      return this.#toServer(handle, { kind: "right-released", handle, holder, right: this.held(holder, handle) });
-    }
+    if (want === undefined) return; // given up as the grant came; the server hears so after it
     this.#wants.delete(message.request);
     const holdings = this.#holdings.get(holder) ?? new Map<Handle, Holding>();
     holdings.set(handle, { fs: want.wish.fs, isManaged: want.wish.isManaged, right });

@@ -14,7 +14,7 @@
  * Source    XDSM C429 "Rights", xdsm 5; safety H3, M9.
  */
 import type { DmCode } from "../../dmapi/errors.js";
-import type { FsName, Handle, NodeId } from "../../dmapi/ids.js";
+import type { FsName, Handle, NodeId, RequestId } from "../../dmapi/ids.js";
 import { areCompatible, isAtLeast, type Right } from "../../dmapi/rights.js";
 import type { RightsMessage } from "../messages.js";
 import type { Surroundings } from "../surroundings.js";
@@ -33,6 +33,8 @@ interface Holder {
   readonly fs: FsName;
   readonly isManaged: boolean;
   right: Right;
+  /** The request that gave it, and what was held before: who gives up as the grant leaves never had it. */
+  grant?: { readonly request: RequestId; readonly before: Right };
 }
 /** What a node was last told of an object, and whether it has drained since. */
 interface Fenced {
@@ -89,11 +91,10 @@ export class RightsServer {
   received(from: NodeId, message: ToServer): void {
     if (message.kind === "rights-reported") return this.#takeReport(from, message);
     if (rightsServerOf(message.handle, this.#here) !== this.#here.me) return; // meant for another view: asked again there
-    if (!this.#isOpen) {
-      this.#early.push({ from, message });
-      return;
-    }
-    this.#take(from, message);
+    // What was said before the report is in the report, or is said again after it.
+    if (!this.#reported.has(from)) return;
+    if (this.#isOpen) this.#take(from, message);
+    else this.#early.push({ from, message });
   }
 
   fencesServed(): { handle: Handle; fence: Right; holderNode: NodeId }[] {
@@ -150,8 +151,7 @@ export class RightsServer {
         this.#released(object, message.holder, message.right);
         break;
       case "right-unwanted":
-        object.queue = object.queue.filter(({ want }) => want.request !== message.request);
-        this.#advance(object);
+        this.#unwanted(object, message.request);
         break;
       case "interest-wanted":
         this.#interestWanted(object, from);
@@ -175,7 +175,9 @@ export class RightsServer {
 
   #wanted(object: Served, node: NodeId, want: Wanted): void {
     if (object.queue.some((queued) => queued.want.request === want.request)) return;
-    const held = object.holders.get(want.holder)?.right ?? "null";
+    const holder = object.holders.get(want.holder);
+    const held = holder?.right ?? "null";
+    if (holder?.grant?.request === want.request) return; // granted already, and on its way
     if (isAtLeast(held, want.right)) return this.#grant(object, node, want);
     const others = this.#others(object, want.holder);
     const isStrengthening = held !== "null";
@@ -197,19 +199,24 @@ export class RightsServer {
     if (holder === undefined) return;
     if (keeps === "null") object.holders.delete(name);
     else holder.right = keeps;
+    delete holder.grant;
     this.#lower(object, this.#strongest(object));
     this.#advance(object);
   }
 
+  #unwanted(object: Served, request: RequestId): void {
+    object.queue = object.queue.filter(({ want }) => want.request !== request);
+    const granted = [...object.holders].find(([, holder]) => holder.grant?.request === request);
+    if (granted === undefined) return this.#advance(object);
+    this.#released(object, granted[0], granted[1].grant?.before ?? "null");
+  }
+
   #interestWanted(object: Served, from: NodeId): void {
     object.interests.add(from);
-    let told = object.fenced.get(from);
-    if (told === undefined || told.fence !== object.fence) {
-      // It has admitted nothing on this object yet, so there is nothing to drain.
-      told = { fence: object.fence, number: this.#nextNumber(), isDrained: told?.isDrained ?? true };
-      if (object.fence === "null") object.fenced.delete(from);
-      else object.fenced.set(from, told);
-    }
+    // One that was fenced before, without an interest, may have to drain for the present fence; else nothing runs there.
+    if (object.fenced.has(from)) this.#tell(object, from, object.fence);
+    else if (object.fence !== "null") object.fenced.set(from, { fence: object.fence, number: this.#nextNumber(), isDrained: true });
+    const told = object.fenced.get(from) ?? { fence: "null", number: this.#nextNumber() };
     this.#here.send(from, {
       kind: "interest-granted", handle: object.handle, view: this.#here.view?.number ?? 0, fence: told.fence, fenceNumber: told.number,
     });
@@ -236,12 +243,12 @@ export class RightsServer {
   #grant(object: Served, node: NodeId, want: Wanted): void {
     const held = object.holders.get(want.holder);
     const right = held !== undefined && isAtLeast(held.right, want.right) ? held.right : want.right;
-    object.holders.set(want.holder, { node, fs: want.fs, isManaged: want.isManaged && (held?.isManaged ?? true), right });
+    object.holders.set(want.holder, { node, fs: want.fs, isManaged: want.isManaged && (held?.isManaged ?? true), right, grant: { request: want.request, before: held?.right ?? "null" } });
     this.#here.count("rightsGranted");
     this.#here.send(node, { kind: "right-granted", request: want.request, handle: want.handle, holder: want.holder, right, view: this.#here.view?.number ?? 0 });
   }
   #refuse(node: NodeId, want: Wanted, code: DmCode, message: string): void {
-    this.#here.send(node, { kind: "right-refused", request: want.request, failure: { code, message } });
+    this.#here.send(node, { kind: "right-refused", request: want.request, failure: { code, message }, view: this.#here.view?.number ?? 0 });
   }
 
   /** Who may operate on the object at all: for one without a record, everybody who mounts the file system. */

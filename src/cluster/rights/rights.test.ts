@@ -1,0 +1,287 @@
+/**
+ * Rights under random histories: messages between two nodes wait as long as they like, views are adopted at different
+ * times, nodes die and come back. Watched from outside, over all living members:
+ *
+ *   - no two tokens hold what excludes each other;
+ *   - under an exclusive right no reactor has an operation admitted on the object, under a shared one none that changes;
+ *   - when all messages have arrived and all rights were released in turn, nobody waits.
+ *
+ * Source    safety H3; XDSM C429 "Rights".
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Random } from "../../base/random.js";
+import type { FsName, Handle, Incarnation, NodeId, SessionId, Token } from "../../dmapi/ids.js";
+import { areCompatible, type Right } from "../../dmapi/rights.js";
+import { fsHandle, objectHandle } from "../conversation.js";
+import { DataManagement } from "../data-management.js";
+import type { DataManagementEffect, DataManagementInput } from "../data-management-contract.js";
+import { defaultTimeouts } from "../node-contract.js";
+import type { SessionRecord } from "../registry-document.js";
+import type { View } from "../view-document.js";
+
+type Input = DataManagementInput extends infer I ? (I extends unknown ? Omit<I, "atMs"> : never) : never;
+type Message = Extract<DataManagementEffect, { kind: "send" }>["message"];
+interface Operation {
+  readonly handle: Handle;
+  readonly isChange: boolean;
+}
+interface Node {
+  readonly id: NodeId;
+  readonly incarnation: number;
+  readonly machine: DataManagement;
+  readonly session: SessionId;
+  readonly tokens: Token[];
+  view: number;
+  pending: Set<number>;
+  interests: Map<Handle, "wanted" | "granted">;
+  fences: Map<Handle, { fence: Right; number: number; isDrained: boolean }>;
+  operations: Operation[];
+}
+
+const FS = "fs1" as FsName;
+const objects = [1, 2, 3].map(objectHandle);
+const ids = ["A", "B", "C", "D"] as NodeId[];
+
+class World {
+  readonly random: Random;
+  readonly nodes = new Map<NodeId, Node>();
+  /** Views by number; a node adopts them in order. */
+  readonly views: View[] = [];
+  readonly registries: SessionRecord[][] = [];
+  readonly inForceTold = new Set<string>();
+  readonly links = new Map<string, Message[]>();
+  calls = 0;
+  lives = 0;
+  granted = 0;
+
+  constructor(seed: number) {
+    this.random = new Random(seed);
+    for (const id of ids) this.#bear(id);
+    this.changeView();
+  }
+
+  #bear(id: NodeId): void {
+    this.lives += 1;
+    const machine = new DataManagement({
+      cluster: "test", id, bootId: "b", address: id, isEligible: true, preference: 0, incarnation: this.lives as Incarnation, timeouts: defaultTimeouts,
+    });
+    const node: Node = {
+      id, incarnation: this.lives, machine, session: this.lives as SessionId, tokens: [], view: 0, pending: new Set(), interests: new Map(), fences: new Map(), operations: [],
+    };
+    this.nodes.set(id, node);
+    this.step(node, { kind: "fs-attached", fs: FS, handle: fsHandle, rootHandle: objectHandle(0), eventList: 0 });
+  }
+  bear(id: NodeId): void {
+    this.#bear(id);
+    this.changeView();
+  }
+  kill(id: NodeId): void {
+    this.nodes.delete(id);
+    for (const key of [...this.links.keys()]) if (key.startsWith(`${id}>`) || key.endsWith(`>${id}`)) this.links.delete(key);
+    this.changeView();
+  }
+  changeView(): void {
+    const members = [...this.nodes.values()];
+    const number = this.views.length + 1;
+    this.views.push({
+      cluster: "test", number, manager: members[0]!.id, sessionIdLimit: 1000,
+      members: members.map(({ id, incarnation }, slot) => ({ id, incarnation: incarnation as Incarnation, slot: ids.indexOf(id) * 8 + slot, bootId: "b", address: id, isEligible: true, preference: 0, mounted: [FS] })),
+    });
+    this.registries.push(members.map((node) => ({ id: node.session, node: node.id, incarnation: node.incarnation as Incarnation, hostGeneration: 1, info: "", state: "active" })));
+  }
+
+  /** The next view, for a node that is a member of it; rights count only once all have adopted it. */
+  adopt(node: Node): void {
+    const view = this.views.find((one) => one.number > node.view && one.members.some((member) => member.id === node.id && member.incarnation === node.incarnation));
+    if (view === undefined) return;
+    const isFirst = node.view === 0;
+    node.view = view.number;
+    this.step(node, { kind: "view-adopted", view });
+    const sessions = this.registries[view.number - 1]!;
+    this.step(node, { kind: "registry-applied", registry: { view: view.number, version: view.number, sessions, destroyed: [], dispositions: [], answered: [], highestSessionId: 1000 } });
+    if (!isFirst) return;
+    this.call(node, "fs.mount", { fs: FS, mountpoint: "/m" });
+    for (const _ of [1, 2]) this.call(node, "userevent.create", { session: node.session, data: new Uint8Array() });
+  }
+  tellInForce(): void {
+    const view = this.views[this.views.length - 1]!;
+    const members = view.members.map((member) => this.nodes.get(member.id)!);
+    if (members.some((node) => node.view !== view.number)) return;
+    for (const node of members) {
+      const told = `${node.incarnation}/${view.number}`;
+      if (this.inForceTold.has(told) || this.random.chance(0.5)) continue;
+      this.inForceTold.add(told);
+      this.step(node, { kind: "view-in-force", view });
+    }
+  }
+
+  call(node: Node, name: "fs.mount" | "userevent.create" | "right.request" | "right.release" | "right.upgrade" | "right.downgrade", args: unknown): number {
+    this.calls += 1;
+    node.pending.add(this.calls);
+    this.step(node, { kind: "call-made", call: this.calls, client: 1, name, args });
+    return this.calls;
+  }
+
+  step(node: Node, input: Input): void {
+    for (const effect of node.machine.step({ ...input, atMs: 0 } as DataManagementInput)) this.perform(node, effect);
+  }
+  perform(node: Node, effect: DataManagementEffect): void {
+    switch (effect.kind) {
+      case "send": {
+        const key = `${node.id}>${effect.to}`;
+        if (!this.nodes.has(effect.to)) return;
+        this.links.set(key, [...(this.links.get(key) ?? []), effect.message]);
+        return;
+      }
+      case "ask-manager":
+        return this.step(node, { kind: "manager-answered", request: effect.request, result: { kind: "done", version: 0 } });
+      case "volume-job":
+        return this.step(node, { kind: "volume-done", job: effect.job, result: { kind: "ok", result: {}, record: { generation: 1, residency: "partial", regions: [], attributes: {} } } });
+      case "answer-call": {
+        node.pending.delete(effect.call);
+        const result = effect.result as { token?: Token };
+        if (result.token !== undefined) node.tokens.push(result.token);
+        return;
+      }
+      case "refuse-call":
+        node.pending.delete(effect.call);
+        return;
+      case "grant-interest":
+        node.interests.set(effect.handle, "granted");
+        if (node.fences.get(effect.handle)?.number !== effect.fenceNumber) node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: true });
+        return;
+      case "raise-fence":
+        node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: false });
+        return;
+      case "lower-fence": {
+        const fenced = node.fences.get(effect.handle);
+        if (fenced !== undefined && fenced.number <= effect.fenceNumber) node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: true });
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** One random thing that can happen; `isHealing`: only what brings everything to rest. */
+  happen(isHealing: boolean): void {
+    const node = this.random.pick([...this.nodes.values()]);
+    const handle = this.random.pick(objects);
+    const token = node.tokens.length === 0 ? undefined : this.random.pick(node.tokens);
+    const kind = this.random.below(isHealing ? 4 : 12);
+    if (kind === 0) this.adopt(node);
+    else if (kind === 1) this.tellInForce();
+    else if (kind === 2) this.deliver();
+    else if (kind === 3) this.finishOrDrain(node);
+    else if (kind <= 6) this.deliver();
+    else if (kind === 7) this.begin(node, { handle, isChange: this.random.chance(0.5) });
+    else if (token === undefined) this.adopt(node);
+    else if (kind === 8) this.call(node, "right.request", { session: node.session, handle, token, right: this.random.pick(["shared", "exclusive"]), wait: this.random.chance(0.7) });
+    else if (kind === 9) this.call(node, "right.release", { session: node.session, handle, token });
+    else if (kind === 10) this.call(node, this.random.pick(["right.upgrade", "right.downgrade"]), { session: node.session, handle, token });
+    else if (node.pending.size > 0 && this.random.chance(0.3)) this.abandon(node, [...node.pending][0]!);
+  }
+  abandon(node: Node, call: number): void {
+    node.pending.delete(call);
+    this.step(node, { kind: "call-abandoned", call });
+  }
+
+  /** Frames bear the sender's view as they leave: one that does not fit waits until both have the same. */
+  deliver(): void {
+    const ready = [...this.links].filter(([key, messages]) => {
+      const [from, to] = key.split(">") as [NodeId, NodeId];
+      return messages.length > 0 && this.nodes.get(from)?.view === this.nodes.get(to)?.view;
+    });
+    if (ready.length === 0) return;
+    const [key, messages] = this.random.pick(ready);
+    const [from, to] = key.split(">") as [NodeId, NodeId];
+    this.links.set(key, messages.slice(1));
+    this.step(this.nodes.get(to)!, { kind: "message-received", from, message: messages[0] as Extract<Input, { kind: "message-received" }>["message"] });
+  }
+
+  begin(node: Node, operation: Operation): void {
+    const { handle, isChange } = operation;
+    if (node.interests.get(handle) === undefined) {
+      node.interests.set(handle, "wanted");
+      return this.step(node, { kind: "interest-wanted", handle });
+    }
+    const fence = node.fences.get(handle)?.fence ?? "null";
+    if (node.interests.get(handle) === "granted" && (fence === "null" || (fence === "shared" && !isChange))) node.operations.push(operation);
+  }
+  finishOrDrain(node: Node): void {
+    node.operations.shift();
+    for (const [handle, fenced] of node.fences) {
+      const isBusy = node.operations.some((operation) => operation.handle === handle && (fenced.fence === "exclusive" || operation.isChange));
+      if (fenced.isDrained || fenced.fence === "null" || isBusy) continue;
+      fenced.isDrained = true;
+      this.step(node, { kind: "fence-drained", handle, fenceNumber: fenced.number });
+      return;
+    }
+    const idle = [...node.interests].find(([handle, state]) => state === "granted" && node.operations.every((operation) => operation.handle !== handle) && node.fences.get(handle)?.fence === "null");
+    if (idle === undefined || !this.random.chance(0.1)) return;
+    node.interests.delete(idle[0]);
+    node.fences.delete(idle[0]);
+    this.step(node, { kind: "interest-dropped", handle: idle[0] });
+  }
+
+  check(): void {
+    const held = [...this.nodes.values()].flatMap((node) => node.machine.describe().rights.held);
+    this.granted += held.length;
+    for (const one of held) {
+      for (const other of held) {
+        if (one.holder !== other.holder && one.handle === other.handle) assert.ok(areCompatible(one.right, other.right), `${one.holder} and ${other.holder} hold ${one.right} and ${other.right}`);
+      }
+      for (const node of this.nodes.values()) {
+        const intruder = node.operations.find((operation) => operation.handle === one.handle && (one.right === "exclusive" || (one.right === "shared" && operation.isChange)));
+        assert.ok(intruder === undefined, `an operation runs on ${node.id} while ${one.holder} holds ${one.right}`);
+      }
+    }
+  }
+
+  heal(): void {
+    for (let rounds = 0; rounds < 400; rounds++) {
+      for (let at = 0; at < 60; at++) this.happen(true);
+      this.check();
+      const open = [...this.nodes.values()].filter((node) => node.pending.size > 0);
+      if (open.length === 0) return;
+      for (const node of this.nodes.values()) {
+        for (const { holder, handle } of node.machine.describe().rights.held) {
+          const token = node.tokens.find((one) => holder.endsWith(`.t${one}`));
+          if (token !== undefined) this.call(node, "right.release", { session: node.session, handle, token });
+        }
+      }
+    }
+    const waiting = [...this.nodes.values()].map((node) => `${node.id}: ${[...node.pending].join(" ")} ${JSON.stringify(node.machine.describe())} ${JSON.stringify([...node.fences])} ${node.view}`);
+    assert.fail(`nobody waits in the end, but ${waiting.join("; ")}`);
+  }
+}
+
+function run(seed: number): number {
+  const world = new World(seed);
+  const changes = new Set([world.random.below(600), world.random.below(600), world.random.below(600)]);
+  for (let at = 0; at < 600; at++) {
+    world.happen(false);
+    world.check();
+    if (!changes.has(at)) continue;
+    const missing = ids.filter((id) => !world.nodes.has(id));
+    if (missing.length > 0 && world.random.chance(0.5)) world.bear(missing[0]!);
+    else if (world.nodes.size > 1) world.kill(world.random.pick([...world.nodes.keys()]));
+  }
+  world.heal();
+  return world.granted;
+}
+
+test("rights exclude each other and operations, and nobody waits for ever (safety H3)", () => {
+  let granted = 0;
+  const first = Number(process.env["SLUICE_SEED"] ?? 1);
+  const seeds = Number(process.env["SLUICE_SEEDS"] ?? 60);
+  for (let seed = first; seed < first + seeds; seed++) {
+    try {
+      granted += run(seed);
+    } catch (cause) {
+      throw new Error(`SLUICE_SEED=${seed} SLUICE_SEEDS=1 shows it again: ${String(cause)}`, { cause });
+    }
+  }
+  assert.ok(granted > seeds * 50, `rights were held often enough to say something (${granted})`);
+});
