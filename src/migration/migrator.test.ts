@@ -11,7 +11,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, 
 import { dirname, join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
-import { acceptance, type Bench, type Letter, shareBench } from "../conformance/bench.js";
+import { acceptance, type Bench, isLong, type Letter, shareBench } from "../conformance/bench.js";
 import { eventually, within } from "../conformance/waiting.js";
 import { migrateStepNames } from "./move/migrate-steps.js";
 import { recallStepNames } from "./move/recall-steps.js";
@@ -182,7 +182,10 @@ acceptance("an object that is damaged or gone: the reader gets EIO, never zeros,
   await stopMigrator(running);
 });
 
-for (const step of migrateStepNames) {
+/** The critical ones; the others in long runs. Every step, with the request given up too: conformance/migration.test.ts. */
+const isCritical = (step: string) => isLong || ["copy-out", "change-record", "punch", "settle", "copy-in", "note-discard"].includes(step);
+
+for (const step of migrateStepNames.filter(isCritical)) {
   acceptance(`the migrator is killed before ${step} of a migration: the file is right, a restart finishes`, async () => {
     const { name, path, content } = freshFile();
     const doomed = await startMigrator(`migrate.${step}`);
@@ -198,7 +201,7 @@ for (const step of migrateStepNames) {
   });
 }
 
-for (const step of recallStepNames) {
+for (const step of recallStepNames.filter(isCritical)) {
   acceptance(`the migrator is killed before ${step} of a recall: the reader waits and gets the bytes`, async () => {
     const { name, path, content } = freshFile();
     const first = await startMigrator();

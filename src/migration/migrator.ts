@@ -9,6 +9,7 @@
  * Not here  how files move (file-mover.ts, move/), answers (migrator-events.ts, request-server.ts).
  * Source    blueprint 8; requirements R3, R15, R17, R18.
  */
+import { createHash } from "node:crypto";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Connection } from "../client/connection.js";
@@ -145,7 +146,7 @@ export class Migrator {
       const forbidden = all.flatMap((each) => [each.backing, ...(each.mountpoint === undefined ? [] : [each.mountpoint])]);
       const store = await openDirectoryStore({ directory: this.#options.store, forbidden });
       const { node } = await connection.status();
-      await claimPlace(`${socketName(connection)} ${name}`);
+      await claimPlace(connection.socket, name);
       const session = await this.#takeSession(connection, store, node);
       await session.setDisposition(name, DISPOSITIONS, group === undefined ? {} : { group });
       const fsEventList = eventSet(await session.object(fs.handle).eventList());
@@ -298,18 +299,16 @@ async function isNamedByFile(session: Session, handle: string | null, object: st
 
 let claimed: string | undefined;
 /** One migrator of a file system per node: a name the kernel frees when this process ends, however it ends. */
-async function claimPlace(name: string): Promise<void> {
+async function claimPlace(socket: string, fs: string): Promise<void> {
+  const name = createHash("sha256").update(`${socket}\0${fs}`).digest("hex").slice(0, 32);
   if (claimed === name) return;
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
-    server.once("error", () => reject(new DmError("EBUSY", "migrator", `another migrator is at work here (${name})`)));
-    server.listen(`\0sluice-migrator ${name}`.slice(0, 107), resolve);
+    server.once("error", () => reject(new DmError("EBUSY", "migrator", `another migrator of ${fs} is at work on this node`)));
+    server.listen(`\0sluice-migrator-${name}`, resolve);
   });
   server.unref();
   claimed = name;
-}
-function socketName(connection: Connection): string {
-  return connection.socket.slice(-60);
 }
 function round(percent: number): number {
   return Math.round(percent * 10) / 10;
