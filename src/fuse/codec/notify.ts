@@ -1,0 +1,35 @@
+/**
+ * Notifications to the kernel, as whole messages for one write(2) on the device.
+ *
+ * Data ranges wait for held reads and for write-back of dirty pages: only a notifier thread may send them (safety C6).
+ * Attributes only (`offset` -1) never waits.
+ *
+ * Source    linux/fuse.h fuse_notify_inval_inode_out, fuse_notify_inval_entry_out; a notification has unique 0.
+ */
+import { notifyCodes, OUT_HEADER_SIZE } from "./constants.js";
+
+function message(code: number, bodyLength: number): Buffer {
+  const bytes = Buffer.alloc(OUT_HEADER_SIZE + bodyLength);
+  bytes.writeUInt32LE(bytes.length, 0);
+  bytes.writeInt32LE(code, 4);
+  return bytes;
+}
+
+/** Pages of [offset, offset + length) and attributes; length 0 means to the end, offset -1 attributes only. */
+export function invalidateInode(nodeid: number, offset: number, length: number): Buffer {
+  const bytes = message(notifyCodes.invalInode, 24);
+  bytes.writeBigUInt64LE(BigInt(nodeid), 16);
+  bytes.writeBigInt64LE(BigInt(offset), 24);
+  bytes.writeBigInt64LE(BigInt(length), 32);
+  return bytes;
+}
+
+/** The name is looked up again at its next use; nothing is detached or shown as deleted (needs HAS_EXPIRE_ONLY). */
+export function expireEntry(parent: number, name: string): Buffer {
+  const bytes = message(notifyCodes.invalEntry, 16 + name.length + 1);
+  bytes.writeBigUInt64LE(BigInt(parent), 16);
+  bytes.writeUInt32LE(name.length, 24);
+  bytes.writeUInt32LE(1, 28);
+  bytes.write(name, 32, "latin1");
+  return bytes;
+}
