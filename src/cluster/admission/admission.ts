@@ -1,0 +1,582 @@
+/**
+ * Admission: whether a user's operation may touch the backing now, waits, or fails.
+ *
+ * An operation passes, in this order: admission open, records known, interest registered, no fence, no event due, guard
+ * held; on all its objects at once or on none, holding nothing while it waits. Whatever it waited for, it is filtered
+ * again from the beginning when that changes. Look-ups and the like never come here (safety C5).
+ *
+ * Owns      records as cached, fences, interests, which events are answered, what runs and what must drain.
+ * Not here  tokens and sessions (source-node), doing any of it (the reactor).
+ * Source    safety C1, C3-C6, H3; XDSM 3.5, 4.3, 4.4, 6.2, 6.5.
+ */
+import { assert } from "../../base/assert.js";
+import type { DmCode } from "../../dmapi/errors.js";
+import { hasEvent, isSynchronous, type EventSet, type EventType } from "../../dmapi/events.js";
+import type { Handle, OperationId } from "../../dmapi/ids.js";
+import type { FileRecord } from "../../dmapi/record.js";
+import { matchesRange, matchesTruncate, regionFlags } from "../../dmapi/regions.js";
+import type { RoundWork } from "../messages.js";
+import type { Decision } from "../node-contract.js";
+import { ManagedObject, type Drain } from "./managed-object.js";
+import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, PostEvent, PreEvent } from "./operation.js";
+
+/**
+ * Life of an operation:
+ *   filtered -> admitted -> post -> (gone)     operation-ran moves to post, the last post event ends it
+ *   filtered -> (gone)                         refused, or its user is gone
+ *   admitted -> filtered                       overtaken by a newer record, or out of space
+ */
+interface Operation {
+  readonly request: AdmissionRequest;
+  phase: "filtered" | "admitted" | "post";
+  /** How often each pre event has been raised. */
+  readonly raised: number[];
+  /** The pre event that waits for its answer, or the post event being told. */
+  next: number;
+  isWaitingForAnswer: boolean;
+  heldOn: ManagedObject | undefined;
+  isOutOfSpace: boolean;
+  readonly raisedTypes: Set<EventType>;
+  post: readonly PostEvent[];
+  cause: HoldCause | undefined;
+}
+
+export interface AdmissionOptions {
+  /** How often a data event that is due again after CONTINUE is raised again; then EIO. Negative: always. */
+  readonly dataEventRetry: number;
+  readonly fsEventList: EventSet;
+}
+
+export class Admission {
+  readonly #dataEventRetry: number;
+  readonly #objects = new Map<Handle, ManagedObject>();
+  readonly #operations = new Map<OperationId, Operation>();
+  #fsEventList: EventSet;
+  #owned: EventSet = 0;
+  #isOpen = false;
+  #closedWhy = "starting";
+  #effects: AdmissionEffect[] = [];
+
+  constructor(options: AdmissionOptions) {
+    this.#dataEventRetry = options.dataEventRetry;
+    this.#fsEventList = options.fsEventList;
+  }
+
+  /** What the reactor may ask between steps, to answer attributes and choose open modes. */
+  recordOf(handle: Handle): FileRecord | null | undefined {
+    return this.#objects.get(handle)?.record;
+  }
+  hasGuard(handle: Handle): boolean {
+    return this.#objects.get(handle)?.guard === "shared";
+  }
+  get counts(): { objects: number; operations: number } {
+    return { objects: this.#objects.size, operations: this.#operations.size };
+  }
+
+  step(input: AdmissionInput): AdmissionEffect[] {
+    this.#effects = [];
+    switch (input.kind) {
+      case "operation-arrived": this.#arrive(input.operation); break;
+      case "operation-ran": this.#ran(input.operation, input.events); break;
+      case "operation-overtaken": this.#overtaken(input.operation); break;
+      case "space-ran-out": this.#spaceRanOut(input.operation); break;
+      case "operation-gone": this.#gone(input.operation); break;
+      case "event-answered": this.#answered(input.operation, input.decision); break;
+      case "record-loaded": this.#recordLoaded(this.#object(input.handle), input.record); break;
+      case "record-failed": this.#recordFailed(this.#object(input.handle), input.code); break;
+      case "guard-taken": this.#guardTaken(this.#object(input.handle), input.record); break;
+      case "guard-failed": this.#guardFailed(this.#object(input.handle), input.code); break;
+      case "guard-unneeded": this.#guardUnneeded(input.handle); break;
+      case "interest-granted": this.#interestGranted(input); break;
+      case "fence-raised": this.#fenceRaised(input); break;
+      case "fence-lowered": this.#fenceLowered(input); break;
+      case "round-begun": this.#roundBegun(input); break;
+      case "pages-flushed":
+      case "data-synced": this.#roundAdvanced(input); break;
+      case "owned-events": this.#owned = input.events; this.#filterThose("no-owner"); break;
+      case "fs-event-list": this.#fsEventList = input.events; break;
+      case "admission": this.#admission(input.isOpen, input.why); break;
+      case "object-forgotten": this.#objectForgotten(input.handle); break;
+      case "everything-forgotten": this.#everythingForgotten(); break;
+    }
+    return this.#effects;
+  }
+
+  // Operations.
+
+  #arrive(request: AdmissionRequest): void {
+    assert(!this.#operations.has(request.id), "an operation arrives once");
+    const operation: Operation = {
+      request, phase: "filtered", raised: request.events.map(() => 0), next: 0, isWaitingForAnswer: false, heldOn: undefined, isOutOfSpace: false,
+      raisedTypes: new Set(), post: [], cause: undefined,
+    };
+    this.#operations.set(request.id, operation);
+    for (const use of request.uses) this.#object(use.handle).isForgotten = false;
+    this.#filter(operation);
+  }
+
+  /** From the beginning; ends in admit, refuse, or a hold. */
+  #filter(operation: Operation): void {
+    assert(operation.phase === "filtered" && !operation.isWaitingForAnswer, "only what waits for no answer is filtered");
+    const { uses, isWriteback } = operation.request;
+    if (!this.#isOpen && !isWriteback) return this.#hold(operation, "closed", this.#closedWhy);
+    if (!this.#recordsKnown(operation, uses.map((use) => use.handle))) return;
+    if (!isWriteback) {
+      for (const use of uses) {
+        const object = this.#object(use.handle);
+        if (object.record !== null && object.interest !== "granted") return this.#wantInterest(operation, object);
+        if (object.isFencedFor(use.access)) return this.#hold(operation, "fence", `right ${object.fence}`, object);
+      }
+    }
+    if (!this.#eventsPassed(operation) || !this.#guardsHeld(operation)) return;
+    operation.phase = "admitted";
+    operation.cause = undefined;
+    for (const use of uses) this.#object(use.handle).running.set(operation.request.id, { access: use.access, hasGuard: use.needsGuard });
+    this.#effects.push({ kind: "admit", operation: operation.request.id });
+  }
+
+  #recordsKnown(operation: Operation, handles: readonly Handle[]): boolean {
+    for (const handle of handles) {
+      const object = this.#object(handle);
+      if (object.record !== undefined && !object.mustLoadAgain) continue;
+      this.#load(object);
+      this.#hold(operation, "record", "reading the record", object);
+      return false;
+    }
+    return true;
+  }
+
+  #wantInterest(operation: Operation, object: ManagedObject): void {
+    if (object.interest === "none") {
+      object.interest = "wanted";
+      this.#effects.push({ kind: "want-interest", handle: object.handle });
+    }
+    this.#hold(operation, "interest", "asking the rights server of the object", object);
+  }
+
+  /** Raises what is due and not answered yet; false when the operation now waits or failed. */
+  #eventsPassed(operation: Operation): boolean {
+    for (const [index, event] of operation.request.events.entries()) {
+      const raised = operation.raised[index]!;
+      if (event.kind === "listed" && (raised > 0 || !this.#recordsKnown(operation, event.lists))) {
+        if (raised > 0) continue;
+        return false;
+      }
+      const type = this.#dueType(event, operation.request.isWriteback);
+      if (type === undefined || (raised > 0 && !this.#mustRepeat(event))) continue;
+      const isOwned = hasEvent(this.#owned, type);
+      if ((event.kind === "listed" && !isOwned) || (raised > this.#dataEventRetry && this.#dataEventRetry >= 0)) {
+        this.#refuse(operation, "EIO");
+        return false;
+      }
+      operation.raised[index] = raised + 1;
+      operation.next = index;
+      this.#raise(operation, event.kind === "data" && event.type !== type ? { ...event, type: type as "read" } : event, type, isOwned);
+      return false;
+    }
+    return true;
+  }
+
+  /** The event's type when it is due. */
+  #dueType(event: PreEvent, isWriteback: boolean): EventType | undefined {
+    if (event.kind === "listed") return this.#isListed(event.type, event.lists) ? event.type : undefined;
+    const record = this.#object(event.handle).record;
+    if (record === null || record === undefined) return undefined;
+    const { regions } = record;
+    if (event.kind === "open-for-write") {
+      const hasWriteRegion = regions.some((region) => (region.flags & regionFlags.write) !== 0);
+      return record.residency === "partial" && hasWriteRegion ? "write" : undefined;
+    }
+    if (event.type === "truncate") return matchesTruncate(regions, event.offset) ? "truncate" : undefined;
+    if (isWriteback) {
+      if (record.residency === "resident") return undefined;
+      if (matchesRange(regions, regionFlags.write, event.offset, event.length)) return "write";
+      return matchesRange(regions, regionFlags.read, event.offset, event.length) ? "read" : undefined;
+    }
+    return matchesRange(regions, regionFlags[event.type], event.offset, event.length) ? event.type : undefined;
+  }
+
+  /** Still due after CONTINUE: bytes that are not there cannot be given; an observer's region may stay (XDSM 6.5). */
+  #mustRepeat(event: PreEvent): boolean {
+    if (event.kind !== "data" || this.#object(event.handle).record?.residency !== "partial") return false;
+    return event.type !== "truncate" || event.offset > 0;
+  }
+
+  #isListed(type: EventType, lists: readonly Handle[]): boolean {
+    if (lists.length === 0) return hasEvent(this.#fsEventList, type);
+    return lists.some((handle) => hasEvent(this.#object(handle).record?.eventList ?? this.#fsEventList, type));
+  }
+
+  #raise(operation: Operation, event: PreEvent | { kind: "post"; type: EventType } | { kind: "nospace" }, type: EventType, isOwned: boolean): void {
+    operation.raisedTypes.add(type);
+    operation.isWaitingForAnswer = true;
+    this.#effects.push({ kind: "raise", operation: operation.request.id, event });
+    this.#hold(operation, isOwned ? "event" : "no-owner", isOwned ? type : `nobody takes ${type} events`);
+  }
+
+  #guardsHeld(operation: Operation): boolean {
+    const { uses, isWriteback } = operation.request;
+    for (const use of uses) {
+      if (!use.needsGuard) continue;
+      const object = this.#object(use.handle);
+      const mayUse = !object.isGuardWantedBack || (isWriteback && object.isFlushingPages);
+      if (object.guard === "shared" && mayUse) continue;
+      if (object.guard === "none" && mayUse) {
+        object.guard = "wanted";
+        this.#effects.push({ kind: "take-guard", handle: object.handle });
+      }
+      this.#hold(operation, "guard", mayUse ? "taking the guard" : "the guard is being given back", object);
+      return false;
+    }
+    return true;
+  }
+
+  #hold(operation: Operation, cause: HoldCause, detail: string, object?: ManagedObject): void {
+    const { id } = operation.request;
+    object?.waiting.add(id);
+    operation.heldOn = object;
+    operation.cause = cause;
+    this.#effects.push({ kind: "hold", operation: id, cause, detail, ...(object === undefined ? {} : { handle: object.handle }) });
+  }
+
+  #refuse(operation: Operation, code: DmCode): void {
+    this.#operations.delete(operation.request.id);
+    this.#effects.push({ kind: "refuse", operation: operation.request.id, code });
+  }
+
+  #ran(id: OperationId, events: readonly PostEvent[]): void {
+    const operation = this.#operations.get(id);
+    assert(operation?.phase === "admitted", "only an admitted operation runs");
+    operation.phase = "post";
+    operation.post = events;
+    operation.next = 0;
+    this.#leave(operation);
+    this.#tellPost(operation);
+  }
+
+  #tellPost(operation: Operation): void {
+    for (; operation.next < operation.post.length; operation.next++) {
+      const event = operation.post[operation.next]!;
+      if (event.onlyAfter !== undefined && !operation.raisedTypes.has(event.onlyAfter)) continue;
+      if (!this.#recordsKnown(operation, event.lists)) return;
+      if (!this.#isListed(event.type, event.lists)) continue;
+      if (!hasEvent(this.#owned, event.type)) {
+        this.#effects.push({ kind: "drop-event", type: event.type });
+        continue;
+      }
+      return this.#raise(operation, { kind: "post", type: event.type }, event.type, true);
+    }
+    this.#operations.delete(operation.request.id);
+    this.#effects.push({ kind: "finish", operation: operation.request.id });
+  }
+
+  /** It runs no more: whoever waited for it may go on. */
+  #leave(operation: Operation): void {
+    for (const use of operation.request.uses) {
+      const object = this.#object(use.handle);
+      object.running.delete(operation.request.id);
+      this.#advanceDrains(object, operation.request.id);
+      if (object.isForgotten) this.#objectForgotten(object.handle);
+    }
+  }
+
+  #overtaken(id: OperationId): void {
+    const operation = this.#operations.get(id);
+    assert(operation?.phase === "admitted", "only an admitted operation is overtaken");
+    operation.phase = "filtered";
+    this.#leave(operation);
+    operation.request.events.forEach((event, index) => {
+      if (event.kind !== "listed") operation.raised[index] = 0;
+    });
+    for (const use of operation.request.uses) this.#object(use.handle).mustLoadAgain = true;
+    this.#filter(operation);
+  }
+
+  #spaceRanOut(id: OperationId): void {
+    const operation = this.#operations.get(id);
+    assert(operation?.phase === "admitted", "only an admitted operation runs out of space");
+    operation.phase = "filtered";
+    this.#leave(operation);
+    if (!hasEvent(this.#fsEventList, "nospace") || !hasEvent(this.#owned, "nospace")) return this.#refuse(operation, "ENOSPC");
+    operation.isOutOfSpace = true;
+    this.#raise(operation, { kind: "nospace" }, "nospace", true);
+  }
+
+  #gone(id: OperationId): void {
+    const operation = this.#operations.get(id);
+    if (operation === undefined || operation.phase === "admitted") return;
+    this.#operations.delete(id);
+    operation.heldOn?.waiting.delete(id);
+  }
+
+  /** An answer to what is no more asked is dropped: it came late. */
+  #answered(id: OperationId, decision: Decision): void {
+    const operation = this.#operations.get(id);
+    if (operation === undefined || !operation.isWaitingForAnswer) return;
+    operation.isWaitingForAnswer = false;
+    if (operation.phase === "post") {
+      operation.next++;
+      return this.#tellPost(operation);
+    }
+    if (decision.kind === "abort") return this.#refuse(operation, decision.code);
+    const event = operation.request.events[operation.next];
+    if (operation.isOutOfSpace) operation.isOutOfSpace = false;
+    else if (event !== undefined && event.kind !== "listed") {
+      this.#object(event.handle).mustLoadAgain = true; // the re-check goes by the authoritative record
+    }
+    this.#filter(operation);
+  }
+
+  #filterWaiting(object: ManagedObject): void {
+    if (object.waiting.size === 0) return;
+    const waiting = [...object.waiting];
+    object.waiting.clear();
+    for (const id of waiting) this.#filterAgain(id);
+  }
+  #filterThose(cause: HoldCause): void {
+    for (const [id, operation] of [...this.#operations]) if (operation.cause === cause) this.#filterAgain(id);
+  }
+  #filterAgain(id: OperationId): void {
+    const operation = this.#operations.get(id);
+    if (operation === undefined || operation.isWaitingForAnswer) return;
+    if (operation.phase === "filtered") this.#filter(operation);
+    else if (operation.phase === "post") this.#tellPost(operation);
+  }
+
+  // Records and the guard.
+
+  #object(handle: Handle): ManagedObject {
+    let object = this.#objects.get(handle);
+    if (object === undefined) {
+      object = new ManagedObject(handle);
+      this.#objects.set(handle, object);
+    }
+    return object;
+  }
+
+  #load(object: ManagedObject): void {
+    if (object.isLoading) return;
+    object.isLoading = true;
+    object.mustLoadAgain = false;
+    this.#effects.push({ kind: "load-record", handle: object.handle });
+  }
+
+  #recordLoaded(object: ManagedObject, record: FileRecord | null): void {
+    object.isLoading = false;
+    this.#setRecord(object, record);
+    if (object.mustLoadAgain) return this.#load(object);
+    this.#advanceDrains(object);
+    this.#filterWaiting(object);
+  }
+
+  /** A cache entry never goes back in generation (safety C4). */
+  #setRecord(object: ManagedObject, record: FileRecord | null): void {
+    if (object.record === undefined || (record?.generation ?? 0) >= object.generation) object.record = record;
+  }
+
+  #recordFailed(object: ManagedObject, code: DmCode): void {
+    object.isLoading = false;
+    object.mustLoadAgain = false;
+    const waiting = [...object.waiting];
+    object.waiting.clear();
+    for (const id of waiting) {
+      const operation = this.#operations.get(id);
+      if (operation?.phase === "filtered" && !operation.isWaitingForAnswer) this.#refuse(operation, code);
+      else if (operation?.phase === "post") this.#finishWithoutPost(operation);
+    }
+    for (const drain of object.drains) if (drain.step === "load") drain.step = "drain"; // an object that is gone has nothing to load
+    this.#advanceDrains(object);
+  }
+  #finishWithoutPost(operation: Operation): void {
+    operation.next = operation.post.length;
+    this.#tellPost(operation);
+  }
+
+  #guardTaken(object: ManagedObject, record: FileRecord | null): void {
+    if (object.guard !== "wanted") return; // taken back meanwhile
+    object.guard = "shared";
+    object.mustLoadAgain = false;
+    this.#setRecord(object, record);
+    this.#advanceDrains(object);
+    this.#filterWaiting(object);
+  }
+
+  #guardFailed(object: ManagedObject, code: DmCode): void {
+    object.guard = "none";
+    const waiting = [...object.waiting];
+    for (const id of waiting) {
+      const operation = this.#operations.get(id);
+      if (operation?.cause !== "guard" || operation.phase !== "filtered") continue;
+      object.waiting.delete(id);
+      this.#refuse(operation, code);
+    }
+    this.#filterWaiting(object);
+  }
+
+  #guardUnneeded(handle: Handle): void {
+    const object = this.#objects.get(handle);
+    if (object === undefined || object.guard !== "shared") return;
+    this.#beginDrain(object, { step: "drain", afterPages: "done", hasSync: false, pending: new Set(), givesGuardBack: true });
+  }
+
+  // Fences, interests, rounds: what waits for operations to end.
+
+  #interestGranted(input: { handle: Handle; fence: AdmissionFence["fence"]; fenceNumber: number }): void {
+    const object = this.#object(input.handle);
+    if (object.interest === "wanted") object.interest = "granted";
+    if (input.fenceNumber >= object.fenceNumber) {
+      object.fence = input.fence;
+      object.fenceNumber = input.fenceNumber;
+    }
+    this.#filterWaiting(object);
+  }
+
+  #fenceRaised(input: AdmissionFence): void {
+    const object = this.#object(input.handle);
+    if (input.fenceNumber < object.fenceNumber) return;
+    object.fence = input.fence;
+    object.fenceNumber = input.fenceNumber;
+    this.#beginDrain(object, {
+      step: "drain", afterPages: "done", hasSync: false, pending: object.runningNow(input.fence), givesGuardBack: input.fence === "exclusive",
+      done: { kind: "fence-drained", handle: object.handle, fenceNumber: input.fenceNumber },
+    });
+  }
+
+  #fenceLowered(input: AdmissionFence): void {
+    const object = this.#object(input.handle);
+    if (input.fenceNumber < object.fenceNumber) return;
+    object.fence = input.fence;
+    object.fenceNumber = input.fenceNumber;
+    this.#filterWaiting(object);
+    if (input.fence === "null" && object.isIdle && object.record === undefined && object.interest === "none") this.#objects.delete(input.handle);
+  }
+
+  #roundBegun(input: { round: Drain["round"] & {}; from: string; work: RoundWork }): void {
+    const { round, from, work } = input;
+    const done: AdmissionEffect = { kind: "round-drained", round, from };
+    if (work.kind === "fs-event-list-changed") {
+      this.#fsEventList = work.events;
+      this.#effects.push(done);
+      return;
+    }
+    if (work.kind === "record-changed") {
+      const object = this.#objects.get(work.handle);
+      if (object === undefined) {
+        this.#effects.push(done);
+        return;
+      }
+      const mustLoad = object.record !== undefined && object.generation < work.generation;
+      if (mustLoad) object.mustLoadAgain = true;
+      const drain: Drain = {
+        step: mustLoad || object.isLoading ? "load" : "drain", afterPages: "drain", hasSync: false, pending: object.runningNow(), givesGuardBack: true, round, from, done,
+      };
+      object.drains.add(drain);
+      if (mustLoad) this.#load(object);
+      this.#advanceDrains(object);
+      return;
+    }
+    const object = this.#object(work.handle);
+    const isFlush = work.kind === "flush";
+    object.drains.add({
+      step: "pages", afterPages: isFlush ? "drain" : "done", hasSync: isFlush, pending: new Set(), givesGuardBack: isFlush, round, from, done,
+    });
+    this.#effects.push({ kind: "flush-pages", handle: object.handle, round, from });
+    this.#filterWaiting(object); // reads that a fence holds are served while pages are written back
+  }
+
+  #roundAdvanced(input: { kind: "pages-flushed" | "data-synced"; handle: Handle; round: Drain["round"] & {}; from: string }): void {
+    const object = this.#objects.get(input.handle);
+    if (object === undefined) return;
+    for (const drain of object.drains) {
+      if (drain.round !== input.round || drain.from !== input.from) continue;
+      if (input.kind === "data-synced" && drain.step === "sync") this.#finishDrain(object, drain);
+      else if (input.kind === "pages-flushed" && drain.step === "pages") {
+        drain.step = "drain";
+        if (drain.afterPages === "done") this.#finishDrain(object, drain);
+        else for (const id of object.runningNow()) drain.pending.add(id);
+      }
+    }
+    this.#advanceDrains(object);
+  }
+
+  #beginDrain(object: ManagedObject, drain: Drain): void {
+    object.drains.add(drain);
+    this.#advanceDrains(object);
+  }
+
+  #advanceDrains(object: ManagedObject, ended?: OperationId): void {
+    if (object.drains.size === 0) return;
+    for (const drain of [...object.drains]) {
+      if (ended !== undefined) drain.pending.delete(ended);
+      if (drain.step === "load" && !object.isLoading && !object.mustLoadAgain) drain.step = "drain";
+      if (drain.step !== "drain" || drain.pending.size > 0) continue;
+      if (drain.givesGuardBack && object.hasGuardedRunning) continue;
+      if (drain.hasSync) {
+        drain.step = "sync";
+        this.#effects.push({ kind: "sync-data", handle: object.handle, round: drain.round!, from: drain.from! });
+      } else this.#finishDrain(object, drain);
+    }
+  }
+
+  #finishDrain(object: ManagedObject, drain: Drain): void {
+    if (drain.givesGuardBack && object.guard !== "none") {
+      assert(!object.hasGuardedRunning, "the guard outlives every write under it");
+      object.guard = "none";
+      this.#effects.push({ kind: "drop-guard", handle: object.handle });
+    }
+    object.drains.delete(drain);
+    if (drain.done !== undefined) this.#effects.push(drain.done);
+    this.#filterWaiting(object);
+  }
+
+  #admission(isOpen: boolean, why: string): void {
+    this.#isOpen = isOpen;
+    this.#closedWhy = why;
+    if (isOpen) this.#filterThose("closed");
+  }
+
+  #objectForgotten(handle: Handle): void {
+    const object = this.#objects.get(handle);
+    if (object === undefined) return;
+    object.isForgotten = true;
+    if (!object.isIdle) return;
+    if (object.guard === "shared") this.#effects.push({ kind: "drop-guard", handle });
+    if (object.interest !== "none") this.#effects.push({ kind: "drop-interest", handle });
+    if (object.fence === "null") this.#objects.delete(handle);
+    else {
+      // A fence outlives the inode: whoever looks the object up again must still meet it.
+      object.guard = "none";
+      object.interest = "none";
+      object.record = undefined;
+    }
+  }
+
+  #everythingForgotten(): void {
+    for (const object of this.#objects.values()) {
+      object.record = undefined;
+      object.mustLoadAgain = object.isLoading;
+      object.interest = "none";
+      object.fence = "null";
+      object.fenceNumber = 0;
+      object.drains.clear();
+      object.waiting.clear();
+      if (object.guard !== "none") {
+        object.drains.add({ step: "drain", afterPages: "done", hasSync: false, pending: new Set(), givesGuardBack: true });
+        this.#advanceDrains(object);
+      }
+    }
+    for (const operation of [...this.#operations.values()]) {
+      if (operation.phase === "admitted") continue;
+      operation.isWaitingForAnswer = false;
+      operation.isOutOfSpace = false;
+      operation.raised.fill(0);
+      this.#filterAgain(operation.request.id);
+    }
+  }
+}
+
+interface AdmissionFence {
+  readonly handle: Handle;
+  readonly fence: ManagedObject["fence"];
+  readonly fenceNumber: number;
+}
