@@ -51,6 +51,8 @@ export interface ReactorOptions {
   readonly clusterKey: string;
   readonly fsid: string;
   readonly node: string;
+  /** The member's slot in the view: names it to those whom its guard refuses. */
+  readonly slot?: number;
   /** Descriptor of /dev/fuse, already mounted; eventfd that wakes the poll. */
   readonly fuseFd: number;
   readonly wakeFd: number;

@@ -62,3 +62,12 @@ export const UMOUNT_NOFOLLOW = 8;
 export function unmount(target: Path, flags = 0): number {
   return nativeUmount2(target, flags);
 }
+
+const CLONE_FS = 0x200;
+const nativeUnshare = bind("int unshare(int flags)");
+const nativeUmask = bind("uint32_t umask(uint32_t mask)");
+/** This thread alone gets a file mode mask of its own, of zero: what it creates gets the very mode it asks for. */
+export function separateFileMode(): number {
+  const separated = nativeUnshare(CLONE_FS);
+  return separated < 0 ? separated : nativeUmask(0);
+}

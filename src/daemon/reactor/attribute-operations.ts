@@ -1,0 +1,211 @@
+/**
+ * Operations on attributes: stat, chmod, chown, truncate, times, extended attributes, the file system's numbers.
+ *
+ * While a file is not resident, users see the record's size and times, and what they set goes to backing and record
+ * (safety H12). Our own attributes are hidden from everybody; some virtual ones tell a path's handle and state.
+ *
+ * Source    safety H7, H10, H12, H15; XDSM 3.5 (attribute event).
+ */
+import type { PreEvent } from "../../cluster/admission/operation.js";
+import { attributeBits } from "../../fuse/codec/constants.js";
+import type { RequestOf } from "../../fuse/codec/request.js";
+import { errno } from "../../os/errno.js";
+import * as files from "../../os/files.js";
+import { fileTypes } from "../../os/stat.js";
+import type { ReactorCore } from "./core.js";
+import { showChange } from "./file-operations.js";
+import type { Inode } from "./inode-table.js";
+import type { Steps, Task } from "./task.js";
+
+export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"getattr">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  return yield* replyAttributes(core, inode, request.header.unique);
+}
+function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Steps {
+  const fd = yield* core.pathFd(inode);
+  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  core.recordSeen(inode, looked.stored);
+  core.send(core.reply.begin(unique).attributeReply(Buffer.from(looked.statx), looked.stored?.record?.virtual).finish());
+  return undefined;
+}
+export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  const fd = yield* core.pathFd(inode);
+  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  core.send(core.reply.begin(request.header.unique).statxReply(Buffer.from(looked.statx), looked.stored?.record?.virtual).finish());
+  return undefined;
+}
+
+export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"setattr">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  task.inode = inode;
+  const handle = core.handleOf(inode);
+  const has = (bit: number) => (request.valid & bit) !== 0;
+  const isRegular = inode.type === fileTypes.regular;
+  const setsBackMtime = has(attributeBits.mtime) && !has(attributeBits.mtimeNow);
+  if (isRegular && setsBackMtime && core.options.mode === "fast") {
+    const told = yield* dropPagesElsewhere(core, task, inode);
+    if (told < 0) return told;
+  }
+  core.tell(task, { type: "attribute", handle });
+  const events: PreEvent[] = has(attributeBits.size) ? [{ kind: "data", type: "truncate", handle, offset: request.size, length: 0 }] : [];
+  const refused = yield* core.admit(task, [core.useOf(inode, "change", isRegular)], events);
+  if (refused < 0) return refused;
+  const result = yield* change(core, inode, request);
+  yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
+  core.guardDone(inode);
+  if (result < 0) return result;
+  return yield* replyAttributes(core, inode, request.header.unique);
+}
+
+/** Pages elsewhere are believed by size and mtime: who sets the mtime back must have them dropped first (safety H7). */
+function* dropPagesElsewhere(core: ReactorCore, task: Task, inode: Inode): Steps<number> {
+  core.dropPages(inode, 0, 0);
+  const work = { kind: "drop-pages", handle: core.handleOf(inode) } as const;
+  return yield* core.awaitMain(task, "the other members drop their pages", (operation) => core.post({ kind: "round-wanted", work, operation }));
+}
+
+function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">): Steps<number> {
+  const { valid } = request;
+  const has = (bit: number) => (valid & bit) !== 0;
+  const fd = yield* core.pathFd(inode);
+  if (fd < 0) return fd;
+  if (has(attributeBits.size)) {
+    if (inode.type !== fileTypes.regular) return -errno.EINVAL;
+    const result = yield* core.call("truncate", core.guards.fdOf(inode), request.size, has(attributeBits.killSuidgid));
+    if (result < 0) return result;
+    yield* showChange(core, inode, { size: request.size });
+  }
+  if (has(attributeBits.uid | attributeBits.gid)) {
+    const uid = has(attributeBits.uid) ? request.uid : 0xffffffff;
+    const gid = has(attributeBits.gid) ? request.gid : 0xffffffff;
+    const result = yield* core.call("changeOwner", fd, uid, gid);
+    if (result < 0) return result;
+  }
+  if (has(attributeBits.mode)) {
+    const result = yield* core.call("changeMode", fd, request.mode);
+    if (result < 0) return result;
+  }
+  if (has(attributeBits.atime | attributeBits.mtime)) {
+    const atime = timeOf(has(attributeBits.atime), has(attributeBits.atimeNow), request.atimeNs);
+    const mtime = timeOf(has(attributeBits.mtime), has(attributeBits.mtimeNow), request.mtimeNs);
+    const result = yield* core.call("changeTimes", fd, atime, mtime);
+    if (result < 0) return result;
+    yield* showTimes(core, inode, atime, mtime);
+  } else if (has(attributeBits.mode | attributeBits.uid | attributeBits.gid)) yield* showTimes(core, inode, "omit", "omit");
+  return 0;
+}
+function timeOf(isSet: boolean, isNow: boolean, ns: bigint): files.TimeChange {
+  return !isSet ? "omit" : isNow ? "now" : ns;
+}
+/** Of a file that is not resident: its record shows the times, so it has to follow. */
+function* showTimes(core: ReactorCore, inode: Inode, atime: files.TimeChange, mtime: files.TimeChange): Steps<void> {
+  const record = core.admission.recordOf(core.handleOf(inode));
+  const guardFd = core.guards.fdOf(inode);
+  if (record?.residency !== "partial" || record.virtual === undefined || guardFd < 0) return;
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const shown = (time: files.TimeChange) => (time === "now" ? now : time === "omit" ? undefined : time);
+  const atimeNs = shown(atime);
+  const mtimeNs = shown(mtime);
+  const updated = yield* core.call("updateVirtual", guardFd, inode.own, core.metaFd, {
+    ctimeNs: now, ...(atimeNs === undefined ? {} : { atimeNs }), ...(mtimeNs === undefined ? {} : { mtimeNs }),
+  });
+  if (typeof updated !== "number") core.recordKnown(inode, updated);
+}
+
+// Extended attributes.
+
+const OWN_PREFIX = "trusted.sluice";
+const HANDLE_ATTRIBUTE = "system.sluice.handle";
+const FS_ATTRIBUTE = "system.sluice.fs";
+const STATE_ATTRIBUTE = "user.sluice.state";
+const isVirtual = (name: string) => name === HANDLE_ATTRIBUTE || name === FS_ATTRIBUTE || name === STATE_ATTRIBUTE;
+
+export function* getxattr(core: ReactorCore, task: Task, request: RequestOf<"getxattr">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  if (request.name.startsWith(OWN_PREFIX)) return -errno.ENODATA;
+  const fd = yield* core.pathFd(inode);
+  if (fd < 0) return fd;
+  const value = isVirtual(request.name) ? yield* virtualValue(core, inode, fd, request) : yield* core.call("getAttribute", fd, request.name, request.size);
+  return replyValue(core, request.header.unique, request.size, value);
+}
+function* virtualValue(core: ReactorCore, inode: Inode, fd: number, request: RequestOf<"getxattr">): Steps<Uint8Array | number> {
+  if (request.name === STATE_ATTRIBUTE) {
+    if (inode.type !== fileTypes.regular) return -errno.ENODATA;
+    const stored = yield* core.call("loadRecord", fd, inode.own, core.metaFd);
+    return typeof stored === "number" ? stored : Buffer.from(stored.record?.residency ?? "resident");
+  }
+  if (request.header.uid !== 0) return -errno.EPERM;
+  return Buffer.from(request.name === FS_ATTRIBUTE ? core.handles.fsHandle : core.handleOf(inode));
+}
+/** `value` a number: a failure, or the length asked for with size 0. */
+function replyValue(core: ReactorCore, unique: bigint, size: number, value: Uint8Array | number): number | undefined {
+  if (typeof value === "number" && value < 0) return value;
+  const length = typeof value === "number" ? value : value.length;
+  const reply = core.reply.begin(unique);
+  if (size === 0 || typeof value === "number") core.send(reply.u32(length).u32(0).finish());
+  else if (length > size) return -errno.ERANGE;
+  else core.send(reply.data(value).finish());
+  return undefined;
+}
+
+export function* listxattr(core: ReactorCore, task: Task, request: RequestOf<"listxattr">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  const fd = yield* core.pathFd(inode);
+  const names = fd < 0 ? fd : yield* core.call("listAttributes", fd, OWN_PREFIX);
+  return replyValue(core, request.header.unique, request.size, names);
+}
+export function* setxattr(core: ReactorCore, task: Task, request: RequestOf<"setxattr">): Steps {
+  return yield* changeAttribute(core, task, request);
+}
+export function* removexattr(core: ReactorCore, task: Task, request: RequestOf<"removexattr">): Steps {
+  return yield* changeAttribute(core, task, request);
+}
+function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"setxattr"> | RequestOf<"removexattr">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  task.inode = inode;
+  if (request.name.startsWith(OWN_PREFIX) || isVirtual(request.name)) return -errno.EPERM;
+  const handle = core.handleOf(inode);
+  core.tell(task, { type: "attribute", handle });
+  const refused = yield* core.admit(task, [core.useOf(inode, "change")], []);
+  if (refused < 0) return refused;
+  const fd = yield* core.pathFd(inode);
+  let result = fd;
+  if (fd >= 0 && request.kind === "removexattr") result = yield* core.call("removeAttribute", fd, request.name);
+  else if (fd >= 0) {
+    const now = task.request as RequestOf<"setxattr">;
+    result = yield* core.call("setAttribute", fd, now.name, now.value, now.flags, (now.extraFlags & 1) !== 0);
+  }
+  const isAcl = request.name.startsWith("system.posix_acl");
+  yield* core.ran(task, result >= 0 && isAcl ? [{ type: "attribute", lists: [handle] }] : []);
+  return Math.min(result, 0);
+}
+
+// The file system.
+
+export function* statfs(core: ReactorCore, _task: Task, request: RequestOf<"statfs">): Steps {
+  const found = yield* core.call("statfs", core.rootFd);
+  if (typeof found === "number") return found;
+  const from = Buffer.from(found.bytes);
+  const reply = core.reply.begin(request.header.unique);
+  reply.data(from.subarray(16, 56)); // blocks, free, available, files, files free
+  reply.u32(Number(from.readBigInt64LE(8))).u32(Number(from.readBigInt64LE(64))).u32(Number(from.readBigInt64LE(72))).u32(0);
+  for (let i = 0; i < 6; i++) reply.u32(0);
+  core.send(reply.finish());
+  return undefined;
+}
+export function* syncfs(core: ReactorCore): Steps {
+  const fd = files.dup(core.rootFd);
+  if (fd < 0) return fd;
+  const result = yield* core.callAside("syncAll", fd);
+  core.closeLater(fd);
+  return result;
+}

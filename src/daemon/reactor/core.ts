@@ -1,0 +1,545 @@
+/**
+ * What the operations of a mount stand on: running tasks, asking admission, calling the backing, answering the kernel.
+ *
+ * Owns      tasks, the admission machine and the performing of its effects, records as loaded, guards.
+ * Not here  the operations themselves (the *-operations.ts files), the loop (thread.ts).
+ * Source    safety C1, C4, C6, H1-H3.
+ */
+import { Admission } from "../../cluster/admission/admission.js";
+import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";
+import type { Access } from "../../dmapi/rights.js";
+import { errnoOf } from "../../dmapi/errors.js";
+import { isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
+import type { Handle, OperationId } from "../../dmapi/ids.js";
+import { invalidateInode } from "../../fuse/codec/notify.js";
+import { ReplyBuffer } from "../../fuse/codec/reply.js";
+import { errno } from "../../os/errno.js";
+import * as device from "../../os/device.js";
+import * as files from "../../os/files.js";
+import { Handles } from "../../volume/handles.js";
+import type { FromReactor, ReactorOptions } from "../reactor-port.js";
+import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
+import { GuardKeeper } from "./guard-keeper.js";
+import { type Inode, InodeTable, type Reader } from "./inode-table.js";
+import { OpenFiles } from "./open-files.js";
+import { SideThreads } from "./side-threads.js";
+import { Task, type Steps } from "./task.js";
+import { processOf } from "./user-process.js";
+import { Timers } from "./timers.js";
+
+/** Descriptors kept for objects that nobody uses just now. */
+const IDLE_DESCRIPTORS_MAX = 8192;
+const OWN_DIRECTORY = ".sluice";
+
+export interface CorePorts {
+  readonly post: (message: FromReactor) => void;
+  readonly io: SideThreads;
+  readonly notifiers: SideThreads;
+}
+
+export class ReactorCore {
+  readonly options: ReactorOptions;
+  readonly handles: Handles;
+  readonly inodes: InodeTable;
+  readonly opens = new OpenFiles();
+  readonly timers = new Timers();
+  readonly admission: Admission;
+  readonly guards: GuardKeeper;
+  readonly reply = new ReplyBuffer();
+  readonly isLocal: boolean;
+  readonly rootFd: number;
+  readonly metaFd: number;
+  readonly post: CorePorts["post"];
+  readonly counters: Record<string, number> = {};
+  /** Tasks that admission knows, by their operation. */
+  readonly tasks = new Map<OperationId, Task>();
+  /** Tasks that wait for main to say their operation may go on, other than for an event. */
+  readonly #awaitingMain = new Map<OperationId, Task>();
+  /** Requests that are being worked on and wait for something, by their unique number. */
+  readonly suspended = new Map<bigint, Task>();
+  readonly #io: SideThreads;
+  readonly #notifiers: SideThreads;
+  readonly #ready: { task: Task; value: unknown }[] = [];
+  readonly #inputs: AdmissionInput[] = [];
+  #isStepping = false;
+  #nextOperation = 1;
+  /** The task whose steps run now. */
+  #current: Task | undefined;
+
+  constructor(options: ReactorOptions, ports: CorePorts) {
+    this.options = options;
+    this.post = ports.post;
+    this.#io = ports.io;
+    this.#notifiers = ports.notifiers;
+    this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
+    if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
+    this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
+    this.isLocal = isLocalBacking(this.rootFd);
+    this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
+    this.admission = new Admission({ dataEventRetry: options.dataEventRetry, fsEventList: options.eventList });
+    this.guards = new GuardKeeper(this);
+    this.inodes = new InodeTable({
+      descriptorsMax: IDLE_DESCRIPTORS_MAX,
+      close: (fd) => this.closeLater(fd),
+      onGone: (inode) => {
+        if (inode.handle !== undefined) this.step({ kind: "object-forgotten", handle: inode.handle });
+        this.guards.close(inode);
+        this.retireReader(inode);
+      },
+      seal: (inode) => this.handles.ofKernel({ type: inode.handleType, bytes: Buffer.from(inode.handleBytes) }),
+    });
+    this.#internRoot();
+  }
+
+  #internRoot(): void {
+    const found = backingCalls.find(this.rootFd, ".", this.metaFd);
+    if (typeof found === "number") throw new Error(`the backing ${this.options.backing} gives no handles (errno ${-found})`);
+    this.inodes.pin(this.intern(found, undefined, "", true));
+  }
+
+  count(name: string, by = 1): void {
+    this.counters[name] = (this.counters[name] ?? 0) + by;
+  }
+  newOperation(): OperationId {
+    return this.#nextOperation++ as OperationId;
+  }
+
+  // Tasks.
+
+  /** Runs a task until it waits or ends. */
+  start(task: Task, steps: Steps): void {
+    task.steps = steps;
+    this.#advance(task, undefined);
+  }
+  /** Resumes it, after what runs now. */
+  wake(task: Task, value: unknown): void {
+    this.#ready.push({ task, value });
+  }
+  runReady(): void {
+    for (let next = this.#ready.shift(); next !== undefined; next = this.#ready.shift()) this.#advance(next.task, next.value);
+  }
+  get hasReady(): boolean {
+    return this.#ready.length > 0;
+  }
+
+  #advance(task: Task, value: unknown): void {
+    const before = this.#current;
+    this.#current = task;
+    task.isSuspended = false;
+    const step = task.steps!.next(value);
+    this.#current = before;
+    if (step.done !== true) {
+      task.keepData();
+      task.isSuspended = true;
+      if (task.request !== undefined) this.suspended.set(task.request.header.unique, task);
+      return;
+    }
+    this.#ended(task, step.value);
+  }
+  #ended(task: Task, result: number | undefined): void {
+    if (task.operation !== undefined) this.tasks.delete(task.operation);
+    if (task.request !== undefined) this.suspended.delete(task.request.header.unique);
+    for (const inode of task.pinned) this.inodes.unpin(inode);
+    task.pinned.length = 0;
+    if (result !== undefined && result <= 0 && task.request !== undefined) this.send(this.reply.error(task.request.header.unique, -result));
+  }
+
+  /** Keeps the inode and its descriptor until the task ends. */
+  use(task: Task, nodeid: number): Inode | undefined {
+    const inode = this.inodes.get(nodeid);
+    if (inode !== undefined) this.useInode(task, inode);
+    return inode;
+  }
+  useInode(task: Task, inode: Inode): Inode {
+    this.inodes.pin(inode);
+    task.pinned.push(inode);
+    return inode;
+  }
+
+  // The kernel.
+
+  /** False when nobody waits for this reply any more: what it would have given must be undone (safety H6). */
+  send(message: Buffer): boolean {
+    const written = device.write(this.options.fuseFd, message, 0, message.length);
+    if (written >= 0) return true;
+    this.count(written === -errno.ENOENT ? "replies unwanted" : "replies failed");
+    return false;
+  }
+  /** Attributes only: never waits. */
+  expireAttributes(inode: Inode): void {
+    const message = invalidateInode(inode.nodeid, -1, 0);
+    device.write(this.options.fuseFd, message, 0, message.length);
+  }
+  /** Drops pages of a range (length 0: to the end) some time soon. */
+  dropPages(inode: Inode, offset: number, length: number, done: () => void = () => {}): void {
+    if (inode.lookups === 0) return done();
+    this.#notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, offset, length) }, done);
+  }
+  *pagesDropped(inode: Inode): Steps<void> {
+    if (inode.lookups === 0 || inode.heldFills > 0) return this.dropPages(inode, 0, 0);
+    const task = this.#current!;
+    this.dropPages(inode, 0, 0, () => this.wake(task, undefined));
+    yield;
+  }
+
+  // The backing.
+
+  /** One backing call: here when the backing is local, else in an I/O worker. */
+  *call<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
+    if (!this.isLocal) return yield* this.callAside(name, ...args);
+    return (backingCalls[name] as (...args: readonly unknown[]) => ReturnType<BackingCalls[N]>)(...args);
+  }
+  /** One that may take long even on a local backing. */
+  *callAside<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
+    const task = this.#current!;
+    this.#io.ask({ kind: "call", name, args: args.map(compact) }, (result) => this.wake(task, result));
+    return (yield) as ReturnType<BackingCalls[N]>;
+  }
+  closeLater(fd: number): void {
+    if (this.isLocal) files.close(fd);
+    else this.#io.ask({ kind: "call", name: "close", args: [fd] }, () => {});
+  }
+  *sleep(delayMs: number): Steps<void> {
+    const task = this.#current!;
+    this.timers.after(delayMs, () => this.wake(task, undefined));
+    yield;
+  }
+  /** Waits until somebody else's wake; an interrupt resumes it with -EINTR. */
+  *suspend(): Steps<unknown> {
+    return yield;
+  }
+  get currentTask(): Task {
+    return this.#current!;
+  }
+
+  /** An O_PATH descriptor of a pinned inode. */
+  *pathFd(inode: Inode): Steps<number> {
+    while (inode.isOpening) yield* this.sleep(1);
+    if (inode.pathFd >= 0) return inode.pathFd;
+    inode.isOpening = true;
+    const fd = yield* this.call("openHandle", this.rootFd, inode.handleType, inode.handleBytes);
+    inode.isOpening = false;
+    if (fd < 0) return fd === -errno.ESTALE ? -errno.ESTALE : fd;
+    this.inodes.setDescriptor(inode, fd);
+    return fd;
+  }
+  /** For reading, opened under the generation that admission goes by (safety C4); to be given back. */
+  *borrowReader(inode: Inode): Steps<Reader | number> {
+    let reader = inode.reader;
+    if (reader === undefined || reader.generation !== inode.generation) {
+      const pathFd = yield* this.pathFd(inode);
+      if (pathFd < 0) return pathFd;
+      const generation = inode.generation;
+      const fd = yield* this.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
+      if (fd < 0) return fd;
+      this.retireReader(inode);
+      reader = { fd, generation, users: 0, isRetired: false };
+      inode.reader = reader;
+    }
+    reader.users++;
+    return reader;
+  }
+  returnReader(reader: Reader): void {
+    reader.users--;
+    if (reader.users === 0 && reader.isRetired) this.closeLater(reader.fd);
+  }
+  retireReader(inode: Inode): void {
+    const { reader } = inode;
+    if (reader === undefined) return;
+    inode.reader = undefined;
+    reader.isRetired = true;
+    if (reader.users === 0) this.closeLater(reader.fd);
+  }
+  isHidden(directory: Inode, name: string): boolean {
+    return directory.nodeid === 1 && name === OWN_DIRECTORY;
+  }
+
+  // Admission.
+
+  handleOf(inode: Inode): Handle {
+    return this.inodes.handleOf(inode);
+  }
+  useOf(inode: Inode, access: Access, needsGuard = false): ObjectUse {
+    return { handle: this.handleOf(inode), access, needsGuard };
+  }
+
+  /** The guard was needed only for a moment, unless somebody has the file open for writing. */
+  guardDone(inode: Inode): void {
+    if (inode.writableOpens === 0) this.step({ kind: "guard-unneeded", handle: this.handleOf(inode) });
+  }
+
+  /** Waits until the operation may run: 0, or the negative errno with which it was refused or interrupted. */
+  *admit(task: Task, uses: readonly ObjectUse[], events: readonly PreEvent[], isWriteback = false): Steps<number> {
+    task.operation = this.newOperation();
+    this.tasks.set(task.operation, task);
+    return yield* this.#verdict(task, { kind: "operation-arrived", operation: { id: task.operation, uses, events, isWriteback } });
+  }
+  /** The record moved on: filtered again, as `admit`. */
+  *admitAgain(task: Task): Steps<number> {
+    this.count("reads overtaken by a newer record");
+    return yield* this.#verdict(task, { kind: "operation-overtaken", operation: task.operation! });
+  }
+  /** Out of space: as `admit`, once somebody has made room. */
+  *admitWithSpace(task: Task): Steps<number> {
+    return yield* this.#verdict(task, { kind: "space-ran-out", operation: task.operation! });
+  }
+  /** The operation has run; waits until its post events are told. */
+  *ran(task: Task, events: readonly PostEvent[] = []): Steps<void> {
+    task.isDone = true;
+    yield* this.#verdict(task, { kind: "operation-ran", operation: task.operation!, events });
+  }
+  *#verdict(task: Task, input: AdmissionInput): Steps<number> {
+    task.verdict = undefined;
+    this.step(input);
+    if (task.verdict === undefined) {
+      task.isInterruptible = true;
+      const verdict = (yield) as number;
+      task.isInterruptible = false;
+      task.verdict = verdict;
+    }
+    task.hold = undefined;
+    return task.verdict;
+  }
+
+  step(input: AdmissionInput): void {
+    this.#inputs.push(input);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+      for (const effect of this.admission.step(next)) this.#perform(effect);
+    }
+    this.#isStepping = false;
+  }
+
+  #perform(effect: AdmissionEffect): void {
+    switch (effect.kind) {
+      case "admit": return this.#decide(effect.operation, 0);
+      case "finish": return this.#decide(effect.operation, 0);
+      case "refuse": return this.#decide(effect.operation, -errnoOf[effect.code]);
+      case "hold": return this.#noteHold(effect);
+      case "raise": return this.#raise(effect);
+      case "load-record": return this.#loadRecord(effect.handle);
+      case "take-guard": return this.guards.take(effect.handle);
+      case "drop-guard": return this.guards.drop(effect.handle);
+      case "want-interest": return this.post({ kind: "interest-wanted", handle: effect.handle });
+      case "drop-interest": return this.post({ kind: "interest-dropped", handle: effect.handle });
+      case "flush-pages": return this.#flushPages(effect);
+      case "sync-data": return this.#syncData(effect);
+      case "fence-drained": return this.post({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
+      case "round-drained": return this.post({ kind: "round-drained", round: effect.round, from: effect.from });
+      case "drop-event": return this.count(`events without an owner: ${effect.type}`);
+    }
+  }
+
+  #decide(operation: OperationId, verdict: number): void {
+    const task = this.tasks.get(operation);
+    if (task === undefined) return;
+    task.verdict = verdict;
+    if (task.isSuspended) {
+      task.isSuspended = false;
+      this.wake(task, verdict);
+    }
+  }
+  #noteHold(effect: Extract<AdmissionEffect, { kind: "hold" }>): void {
+    const task = this.tasks.get(effect.operation);
+    if (task === undefined) return;
+    task.hold ??= { sinceMs: this.timers.nowMs, cause: effect.cause, detail: effect.detail, handle: effect.handle };
+    Object.assign(task.hold, { cause: effect.cause, detail: effect.detail, handle: effect.handle, described: undefined });
+  }
+
+  #raise(effect: Extract<AdmissionEffect, { kind: "raise" }>): void {
+    const task = this.tasks.get(effect.operation);
+    if (task === undefined) return;
+    const event = this.#eventOf(task, effect.event);
+    task.hasRaised = true;
+    const process = this.processOf(task);
+    const path = task.inode === undefined ? undefined : this.pathOf(task.inode);
+    this.count(`events raised: ${event.type}`);
+    this.post({
+      kind: "event-held",
+      held: {
+        operation: effect.operation, fs: this.options.fs, event, isSynchronous: effect.event.kind === "post" ? false : isSynchronous(event.type), call: task.call,
+        ...(process === undefined ? {} : { process }), ...(path === undefined ? {} : { path }),
+      },
+    });
+  }
+  #eventOf(task: Task, event: Extract<AdmissionEffect, { kind: "raise" }>["event"]): DmEvent {
+    switch (event.kind) {
+      case "data": return { type: event.type, handle: event.handle, offset: event.offset, length: event.length };
+      case "open-for-write": return { type: "write", handle: event.handle, offset: 0, length: 0 };
+      case "nospace": return { type: "nospace", handle1: this.handles.fsHandle, ...(task.inode === undefined ? {} : { handle2: this.handleOf(task.inode) }) };
+      case "listed":
+      case "post": {
+        const told = task.events.get(event.type);
+        if (told === undefined) throw new Error(`${task.call} raises ${event.type} and does not say what`);
+        return told;
+      }
+    }
+  }
+  processOf(task: Task): Task["process"] {
+    const header = task.request?.header;
+    if (header !== undefined && header.pid !== 0) task.process ??= processOf(header.pid, header.uid, header.gid);
+    return task.process;
+  }
+
+  /** What a task tells main when such an event is due. */
+  tell(task: Task, event: DmEvent): EventType {
+    task.events.set(event.type, event);
+    return event.type;
+  }
+  /** An event after the fact that no reply waits for: of a close, or of an object that is gone. */
+  tellLater(inode: Inode, events: readonly DmEvent[], call: string): void {
+    const task = new Task(undefined, call);
+    task.inode = inode;
+    const own = this.handleOf(inode);
+    for (const event of events) this.tell(task, event);
+    this.useInode(task, inode);
+    this.start(task, this.#tellAll(task, own));
+  }
+  *#tellAll(task: Task, handle: Handle): Steps {
+    const refused = yield* this.admit(task, [], []);
+    if (refused < 0) return undefined;
+    yield* this.ran(task, [...task.events.keys()].map((type) => ({ type, lists: [handle] })));
+    return undefined;
+  }
+
+  // Records, pages and data, as admission wants them.
+
+  #loadRecord(handle: Handle): void {
+    const inode = this.inodes.byHandle(handle);
+    if (inode === undefined) return this.step({ kind: "record-failed", handle, code: "ESTALE" });
+    const task = new Task(undefined, "record");
+    this.useInode(task, inode);
+    this.start(task, this.#load(inode, handle));
+  }
+  *#load(inode: Inode, handle: Handle): Steps {
+    const fd = yield* this.pathFd(inode);
+    const stored = fd < 0 ? fd : yield* this.call("loadRecord", fd, inode.own, this.metaFd);
+    if (typeof stored === "number") {
+      this.count("records that could not be read");
+      this.step({ kind: "record-failed", handle, code: stored === -errno.ESTALE ? "ESTALE" : "EIO" });
+    } else this.recordKnown(inode, stored);
+    return undefined;
+  }
+  /** A record read from the volume, which admission is to go by. */
+  recordKnown(inode: Inode, stored: Stored): void {
+    if (stored.generation >= inode.generation) inode.generation = stored.generation;
+    this.step({ kind: "record-loaded", handle: this.handleOf(inode), record: stored.record });
+  }
+  /** One that came along with something else: taken over where admission has an older one. */
+  recordSeen(inode: Inode, stored: Stored | undefined): void {
+    if (stored === undefined || inode.handle === undefined || inode.generation < 0 || stored.generation <= inode.generation) return;
+    if (this.admission.recordOf(inode.handle) !== undefined) this.recordKnown(inode, stored);
+  }
+  /** The object of something found, counted as looked up when `isLookedUp`. */
+  intern(found: Found, parent: Inode | undefined, name: string, isLookedUp: boolean): Inode {
+    const inode = this.inodes.intern(found, (found.statx[28]! | (found.statx[29]! << 8)) & 0o170000);
+    if (isLookedUp) inode.lookups++;
+    if (parent !== undefined) {
+      inode.parent = parent.nodeid;
+      inode.name = name;
+    }
+    this.recordSeen(inode, found.stored);
+    return inode;
+  }
+
+  /** Ranges with a held read are locked in the kernel: then the dropping is queued and not waited for (safety C6). */
+  #flushPages(effect: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
+    const done = () => this.step({ kind: "pages-flushed", handle: effect.handle, round: effect.round, from: effect.from });
+    const inode = this.inodes.byHandle(effect.handle);
+    if (inode === undefined) return done();
+    if (inode.heldFills === 0) return this.dropPages(inode, 0, 0, done);
+    this.dropPages(inode, 0, 0);
+    done();
+  }
+  #syncData(effect: Extract<AdmissionEffect, { kind: "sync-data" }>): void {
+    const task = new Task(undefined, "flush");
+    const inode = this.inodes.byHandle(effect.handle);
+    if (inode !== undefined) this.useInode(task, inode);
+    this.start(task, this.#sync(inode, effect));
+  }
+  *#sync(inode: Inode | undefined, effect: Extract<AdmissionEffect, { kind: "sync-data" }>): Steps {
+    const fd = inode === undefined ? -1 : files.dup(this.guards.fdOf(inode));
+    if (fd >= 0) {
+      yield* this.callAside("sync", fd, true);
+      this.closeLater(fd);
+    }
+    this.step({ kind: "data-synced", handle: effect.handle, round: effect.round, from: effect.from });
+    return undefined;
+  }
+
+  // The main thread's word on an operation.
+
+  /** Asks main for something and waits until it resumes the operation; 0 or a negative errno. */
+  *awaitMain(task: Task, detail: string, ask: (operation: OperationId) => void): Steps<number> {
+    const operation = this.newOperation();
+    task.operation = operation;
+    task.hold = { sinceMs: this.timers.nowMs, cause: "members", detail, handle: undefined };
+    task.hasRaised = true;
+    task.isInterruptible = true;
+    this.tasks.set(operation, task);
+    this.#awaitingMain.set(operation, task);
+    ask(operation);
+    const result = (yield) as number;
+    this.#awaitingMain.delete(operation);
+    this.tasks.delete(operation);
+    task.isInterruptible = false;
+    task.hasRaised = false;
+    task.hold = undefined;
+    task.operation = undefined;
+    return result;
+  }
+  resume(operation: OperationId, decision: { kind: "continue" } | { kind: "abort"; code: keyof typeof errnoOf }): void {
+    const task = this.#awaitingMain.get(operation);
+    if (task === undefined) return this.step({ kind: "event-answered", operation, decision });
+    if (task.isSuspended) {
+      task.isSuspended = false;
+      this.wake(task, decision.kind === "continue" ? 0 : -errnoOf[decision.code]);
+    }
+  }
+  /** Ends a wait: its user is gone or was interrupted. An operation that already ran is answered as it ran. */
+  interrupt(task: Task): void {
+    if (!task.isSuspended || !task.isInterruptible) return;
+    task.isSuspended = false;
+    if (task.operation !== undefined) {
+      if (!this.#awaitingMain.has(task.operation)) this.step({ kind: "operation-gone", operation: task.operation });
+      if (task.hasRaised) this.post({ kind: "operation-gone", operation: task.operation });
+    }
+    this.count("operations interrupted");
+    this.wake(task, task.isDone ? 0 : -errno.EINTR);
+  }
+
+  /** For a signal whose handler may try the same read again: its event stays open for a while and the retry joins it (safety H2). */
+  interruptButKeepEvent(task: Task): void {
+    this.interrupt(task);
+  }
+  describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number }): void {
+    const hold = this.tasks.get(message.operation)?.hold;
+    if (hold === undefined) return;
+    Object.assign(hold, { described: { cause: message.cause, detail: message.detail }, token: message.token, session: message.session });
+  }
+  /** A new incarnation begins: nothing cached is believed any more (safety C7). */
+  forgetEverything(): void {
+    for (const inode of this.inodes) {
+      inode.generation = -1;
+      this.dropPages(inode, 0, 0);
+    }
+    this.step({ kind: "everything-forgotten" });
+  }
+
+  /** Where an object was last seen, from the root of the mount; for people. */
+  pathOf(inode: Inode): string {
+    const names: string[] = [];
+    let at: Inode | undefined = inode;
+    while (at !== undefined && at.nodeid !== 1 && names.length < 128) {
+      names.unshift(Buffer.from(at.name, "latin1").toString("utf8"));
+      at = this.inodes.get(at.parent);
+    }
+    return `/${names.join("/")}`;
+  }
+}
+
+/** A view of a larger buffer would travel to another thread with the whole of it. */
+function compact(value: unknown): unknown {
+  return value instanceof Uint8Array && value.byteLength !== value.buffer.byteLength ? new Uint8Array(value) : value;
+}

@@ -1,0 +1,407 @@
+/**
+ * Operations on open files: open, create, read, write, release and the rest that touches data.
+ *
+ * Writes, truncations and allocations run under the node's shared guard, on its one descriptor of the file; reads look at
+ * the record's generation again after the data and before the reply.
+ *
+ * Source    safety C1, C3, C4, C5, H7, H9; XDSM 3.5, 6.
+ */
+import { regionFlags } from "../../dmapi/regions.js";
+import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, releaseFlags, writeFlags } from "../../fuse/codec/constants.js";
+import type { RequestOf } from "../../fuse/codec/request.js";
+import { errno } from "../../os/errno.js";
+import * as files from "../../os/files.js";
+import { fileTypes } from "../../os/stat.js";
+import { peekGeneration } from "../../volume/record.js";
+import type { Found } from "./backing-calls.js";
+import type { ReactorCore } from "./core.js";
+import type { Inode } from "./inode-table.js";
+import { dropOwnerLocks } from "./lock-operations.js";
+import { creationOf, creationTold } from "./namespace-operations.js";
+import type { OpenFile } from "./open-files.js";
+import type { Steps, Task } from "./task.js";
+
+const { append, create: createFlag, exclusive, truncate } = files.open;
+const DT_ACCESS_WRITE = 3;
+
+// Opening.
+
+export function* open(core: ReactorCore, task: Task, request: RequestOf<"open">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  task.inode = inode;
+  return yield* openKnown(core, task, inode, request, (file) => core.reply.begin(request.header.unique).opened(file.fh, openFlagsOf(core, file)).finish());
+}
+
+type Opening = { readonly header: { readonly unique: bigint }; readonly flags: number; readonly openFlags: number };
+
+/** Opens what exists; an O_TRUNC in the flags truncates under the guard. */
+function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Opening, reply: (file: OpenFile) => Buffer): Steps {
+  if (inode.type !== fileTypes.regular) return -errno.ENXIO; // devices, pipes and sockets are opened by the kernel itself
+  const handle = core.handleOf(inode);
+  const isForWriting = (request.flags & DT_ACCESS_WRITE) !== 0;
+  const truncates = (request.flags & truncate) !== 0;
+  core.tell(task, { type: "attribute", handle });
+  const refused = truncates
+    ? yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "truncate", handle, offset: 0, length: 0 }])
+    : yield* core.admit(task, [core.useOf(inode, "look")], isForWriting ? [{ kind: "open-for-write", handle }] : []);
+  if (refused < 0) return refused;
+  let failed = yield* core.pathFd(inode);
+  if (failed >= 0 && truncates) {
+    failed = yield* core.call("truncate", core.guards.fdOf(inode), 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0);
+    if (failed >= 0) yield* showChange(core, inode, { size: 0 });
+  }
+  // Pinned before the operation ends: the object stays reachable while it is open, named or not.
+  if (failed >= 0) core.inodes.pin(inode);
+  yield* core.ran(task, truncates && failed >= 0 ? [{ type: "attribute", lists: [handle] }] : []);
+  if (failed < 0) return failed;
+  const file = core.opens.add(inode, request.flags, isDirectOpen(core, inode, request.flags));
+  if (truncates) core.guardDone(inode);
+  if (!core.send(reply(file))) closeFile(core, file);
+  return undefined;
+}
+
+/** An inode whose ranges matter to somebody is read and written exactly; appends are computed by us (safety H9). */
+function isDirectOpen(core: ReactorCore, inode: Inode, flags: number): boolean {
+  if (core.options.mode === "exact" || (flags & append) !== 0) return true;
+  const record = core.admission.recordOf(core.handleOf(inode));
+  return record !== null && record !== undefined && (record.regions.length > 0 || record.residency === "partial");
+}
+/**
+ * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true (safety H7); with pages
+ * locked by a held read it would wait for that one, so then they stay.
+ */
+function openFlagsOf(core: ReactorCore, file: OpenFile): number {
+  const keeps = file.inode.heldFills > 0 ? openReplyFlags.keepCache : 0;
+  if (keeps !== 0) core.dropPages(file.inode, 0, 0);
+  return (file.isDirect ? openReplyFlags.directIo : 0) | keeps;
+}
+
+export function* create(core: ReactorCore, task: Task, request: RequestOf<"create">): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  if (directory === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.EPERM;
+  task.inode = directory;
+  const told = creationTold(core, task, directory, request.name, (request.mode & 0o7777) | fileTypes.regular);
+  const refused = yield* core.admit(task, [core.useOf(directory, "change")], told.before);
+  if (refused < 0) return refused;
+  let made: { fd: number; found: Found } | number;
+  for (;;) {
+    const directoryFd = yield* core.pathFd(directory);
+    made = directoryFd < 0 ? directoryFd : yield* core.call("createFile", directoryFd, request.name, creationOf(request), core.metaFd);
+    if (made !== -errno.ENOSPC) break;
+    const again = yield* core.admitWithSpace(task);
+    if (again < 0) return again;
+  }
+  if (made === -errno.EEXIST && (request.flags & exclusive) === 0) return yield* openMeanwhileCreated(core, task, directory, request);
+  if (typeof made === "number") {
+    yield* core.ran(task, told.after(undefined, -made));
+    return made;
+  }
+  const { fd, found } = made;
+  const inode = core.intern(found, directory, request.name, true);
+  core.useInode(task, inode);
+  core.guards.created(inode, fd);
+  core.inodes.pin(inode);
+  yield* core.ran(task, told.after(inode, 0));
+  const file = core.opens.add(inode, request.flags & ~(createFlag | exclusive | truncate), isDirectOpen(core, inode, request.flags));
+  if (!file.isWritable) core.guards.closeCreated(inode);
+  if (!core.send(createdReply(core, request.header.unique, found, file))) undoCreated(core, file);
+  return undefined;
+}
+function createdReply(core: ReactorCore, unique: bigint, found: Found, file: OpenFile): Buffer {
+  return core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual).opened(file.fh, openFlagsOf(core, file)).finish();
+}
+function undoCreated(core: ReactorCore, file: OpenFile): void {
+  closeFile(core, file);
+  core.inodes.forget(file.inode.nodeid, 1);
+}
+
+/** Another node or user made the name meanwhile: this is an ordinary open then. */
+function* openMeanwhileCreated(core: ReactorCore, task: Task, directory: Inode, request: RequestOf<"create">): Steps {
+  const directoryFd = yield* core.pathFd(directory);
+  const found = directoryFd < 0 ? directoryFd : yield* core.call("find", directoryFd, request.name, core.metaFd);
+  yield* core.ran(task);
+  task.isDone = false;
+  core.tasks.delete(task.operation!);
+  if (typeof found === "number") return found;
+  const inode = core.intern(found, directory, request.name, true);
+  core.useInode(task, inode);
+  task.inode = inode;
+  const failed = yield* openKnown(core, task, inode, request, (file) => createdReply(core, request.header.unique, found, file));
+  if (failed !== undefined) core.inodes.forget(inode.nodeid, 1);
+  return failed;
+}
+
+export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpfile">): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  if (directory === undefined) return -errno.ESTALE;
+  task.inode = directory;
+  const directoryFd = yield* core.pathFd(directory);
+  const reader = directoryFd < 0 ? directoryFd : yield* core.call("reopen", directoryFd, files.open.readOnly | files.open.directory);
+  if (reader < 0) return reader;
+  const made = yield* core.call("createUnnamed", reader, creationOf(request), core.metaFd);
+  core.closeLater(reader);
+  if (typeof made === "number") return made;
+  const inode = core.intern(made.found, undefined, "", true);
+  inode.isUnlinked = true;
+  core.guards.created(inode, made.fd);
+  core.inodes.pin(inode);
+  const file = core.opens.add(inode, request.flags & ~(createFlag | exclusive | truncate), isDirectOpen(core, inode, request.flags));
+  if (!core.send(createdReply(core, request.header.unique, made.found, file))) undoCreated(core, file);
+  return undefined;
+}
+
+export function* release(core: ReactorCore, _task: Task, request: RequestOf<"release">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  if ((request.releaseFlags & releaseFlags.flockUnlock) !== 0) dropOwnerLocks(core, file.inode, request.owner, true);
+  core.send(core.reply.error(request.header.unique, 0));
+  closeFile(core, file);
+  return undefined;
+}
+
+/** The open is over; what only opens kept goes, and whoever asked is told. */
+function closeFile(core: ReactorCore, file: OpenFile): void {
+  core.opens.remove(file.fh);
+  const { inode } = file;
+  if (inode.writableOpens === 0) {
+    core.guards.closeCreated(inode);
+    core.guardDone(inode);
+  }
+  if (inode.opens === 0) {
+    core.retireReader(inode);
+    const handle = core.handleOf(inode);
+    const isGone = inode.isUnlinked && !inode.isDestroyTold;
+    if (isGone) inode.isDestroyTold = true;
+    const close = { type: "close", handle } as const;
+    core.tellLater(inode, isGone ? [close, { type: "destroy", handle }] : [close], "close");
+  }
+  core.inodes.unpin(inode);
+}
+
+export function* flush(core: ReactorCore, _task: Task, request: RequestOf<"flush">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  dropOwnerLocks(core, file.inode, request.owner, false);
+  return 0;
+}
+
+// Data.
+
+export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  const inode = core.useInode(task, file.inode);
+  task.inode = inode;
+  const handle = core.handleOf(inode);
+  const isFill = (request.readFlags & READ_LOCKOWNER) === 0;
+  if (isFill) inode.heldFills++;
+  const size = Math.min(request.size, READ_SIZE_MAX);
+  let verdict = yield* core.admit(task, [core.useOf(inode, "read")], [{ kind: "data", type: "read", handle, offset: request.offset, length: size }]);
+  let result: number | Uint8Array = verdict;
+  while (verdict >= 0) {
+    const reader = yield* core.borrowReader(inode);
+    if (typeof reader === "number") result = reader;
+    else {
+      result = core.isLocal ? readHere(core, request, reader.fd, size, inode.generation) : yield* core.call("read", reader.fd, size, request.offset, inode.generation);
+      core.returnReader(reader);
+    }
+    if (result !== -errno.EAGAIN) break;
+    verdict = yield* core.admitAgain(task);
+    result = verdict;
+  }
+  // Nothing may wait between reading into the reply buffer and sending it: a read has no post events.
+  if (isFill) inode.heldFills--;
+  if (verdict >= 0) core.step({ kind: "operation-ran", operation: task.operation!, events: [] });
+  if (typeof result === "number" && result < 0) return result;
+  if (typeof result !== "number") core.reply.begin(request.header.unique).data(result);
+  core.send(core.reply.finish());
+  if (isFill) dropFilled(core, inode, request.offset, size);
+  return undefined;
+}
+/** Straight into the reply. */
+function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number {
+  core.reply.begin(request.header.unique);
+  const length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
+  if (length < 0) return length;
+  const now = peekGeneration({ fd });
+  if (now < 0 || now > generation) return now < 0 ? now : -errno.EAGAIN;
+  core.reply.advance(length);
+  return length;
+}
+/** splice, sendfile and readahead fill pages also of direct opens; where reads are watched, the next must ask again. */
+function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: number): void {
+  const record = core.admission.recordOf(core.handleOf(inode));
+  if (record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) core.dropPages(inode, offset, size);
+}
+
+export function* write(core: ReactorCore, task: Task, request: RequestOf<"write">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  task.inode = inode;
+  const handle = core.handleOf(inode);
+  const isWriteback = (request.writeFlags & writeFlags.cache) !== 0;
+  const appends = !isWriteback && (request.flags & append) !== 0;
+  const length = request.data.length;
+  const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;
+  let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], isWriteback);
+  if (verdict < 0) return verdict;
+  const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
+  let written: number;
+  for (;;) {
+    const fd = core.guards.fdOf(inode);
+    written = appends ? yield* appendTo(core, task, inode, fd) : yield* core.call("write", fd, dataOf(task), request.offset, killsPrivileges);
+    if (written === -errno.EINTR) continue;
+    if ((written !== -errno.ENOSPC && written !== -errno.EDQUOT) || isWriteback) break;
+    verdict = yield* core.admitWithSpace(task);
+    if (verdict < 0) return verdict;
+  }
+  if (written > 0) yield* showChange(core, inode, { end: offset + written });
+  yield* core.ran(task);
+  core.guardDone(inode);
+  if (written < 0) return written;
+  core.send(core.reply.begin(request.header.unique).u32(written).u32(0).finish());
+  return undefined;
+}
+/** Kept elsewhere, if it had to wait. */
+function dataOf(task: Task): Uint8Array {
+  return (task.request as RequestOf<"write">).data;
+}
+function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
+  const fd = yield* core.pathFd(inode);
+  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  return typeof looked === "number" ? asked : Number(Buffer.from(looked.statx).readBigUInt64LE(40));
+}
+/** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
+function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<number> {
+  const request = task.request as RequestOf<"write">;
+  const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
+  for (;;) {
+    const appended = yield* core.call("append", fd, dataOf(task), killsPrivileges, !core.isLocal);
+    if (appended === -errno.EAGAIN) {
+      yield* core.sleep(1);
+      continue;
+    }
+    if (typeof appended === "number") return appended;
+    if (appended.end !== request.offset + appended.written) {
+      core.expireAttributes(inode);
+      core.dropPages(inode, request.offset, 0);
+    }
+    return appended.written;
+  }
+}
+
+/** After a change of data of a file that is not resident: users go on seeing its own size and times (safety H12). */
+export function* showChange(core: ReactorCore, inode: Inode, change: { size?: number; end?: number }): Steps<void> {
+  const record = core.admission.recordOf(core.handleOf(inode));
+  if (record?.virtual === undefined || record.residency !== "partial") return;
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const size = change.size ?? Math.max(record.virtual.size, change.end ?? 0);
+  const updated = yield* core.call("updateVirtual", core.guards.fdOf(inode), inode.own, core.metaFd, { size, mtimeNs: now, ctimeNs: now });
+  if (typeof updated !== "number") core.recordKnown(inode, updated);
+}
+
+export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fallocate">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  const inode = core.useInode(task, file.inode);
+  task.inode = inode;
+  const handle = core.handleOf(inode);
+  let verdict = yield* core.admit(
+    task, [core.useOf(inode, "change", true)],
+    [{ kind: "data", type: "write", handle, offset: request.offset, length: request.length }],
+  );
+  if (verdict < 0) return verdict;
+  let result: number;
+  for (;;) {
+    result = yield* core.callAside("allocate", core.guards.fdOf(inode), request.mode, request.offset, request.length);
+    if (result === -errno.EINTR) continue;
+    if (result !== -errno.ENOSPC) break;
+    verdict = yield* core.admitWithSpace(task);
+    if (verdict < 0) return verdict;
+  }
+  if (result >= 0) yield* showChange(core, inode, { end: (request.mode & files.FALLOC_KEEP_SIZE) !== 0 ? 0 : request.offset + request.length });
+  yield* core.ran(task);
+  return Math.min(result, 0);
+}
+
+export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf<"copyFileRange">): Steps {
+  const from = core.opens.get(request.fh)?.inode;
+  const to = core.opens.get(request.fhOut)?.inode;
+  if (from === undefined || to === undefined) return -errno.EBADF;
+  core.useInode(task, from);
+  core.useInode(task, to);
+  task.inode = to;
+  const { length } = request;
+  let verdict = yield* core.admit(
+    task, [core.useOf(from, "read"), core.useOf(to, "change", true)],
+    [
+      { kind: "data", type: "read", handle: core.handleOf(from), offset: request.offset, length },
+      { kind: "data", type: "write", handle: core.handleOf(to), offset: request.offsetOut, length },
+    ],
+  );
+  let copied = verdict;
+  while (verdict >= 0) {
+    const reader = yield* core.borrowReader(from);
+    if (typeof reader === "number") copied = reader;
+    else {
+      copied = yield* core.callAside("copyRange", reader.fd, request.offset, core.guards.fdOf(to), request.offsetOut, length, from.generation);
+      core.returnReader(reader);
+    }
+    if (copied === -errno.EINTR) continue;
+    if (copied === -errno.EAGAIN) verdict = yield* core.admitAgain(task);
+    else if (copied === -errno.ENOSPC) verdict = yield* core.admitWithSpace(task);
+    else break;
+    if (verdict < 0) copied = verdict;
+  }
+  if (verdict < 0) return verdict;
+  if (copied > 0) yield* showChange(core, to, { end: request.offsetOut + copied });
+  yield* core.ran(task);
+  if (copied < 0) return copied;
+  const reply = core.reply.begin(request.header.unique);
+  core.send((request.is64 ? reply.u64(copied) : reply.u32(copied).u32(0)).finish());
+  return undefined;
+}
+
+export function* lseek(core: ReactorCore, task: Task, request: RequestOf<"lseek">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  const inode = core.useInode(task, file.inode);
+  const pathFd = yield* core.pathFd(inode);
+  const looked = pathFd < 0 ? pathFd : yield* core.call("look", pathFd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  let result: number;
+  if (looked.stored?.record?.residency === "partial") {
+    // Its holes on disk are not its holes: all of it is data (a stub looks whole).
+    const size = looked.stored.record.virtual?.size ?? Number(Buffer.from(looked.statx).readBigUInt64LE(40));
+    result = request.offset >= size ? -errno.ENXIO : request.whence === files.SEEK_HOLE ? size : request.offset;
+  } else {
+    core.recordSeen(inode, looked.stored);
+    const fd = yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
+    result = fd < 0 ? fd : yield* core.call("seek", fd, request.offset, request.whence);
+    if (fd >= 0) core.closeLater(fd);
+  }
+  if (result < 0) return result;
+  core.send(core.reply.begin(request.header.unique).u64(result).finish());
+  return undefined;
+}
+
+export function* fsync(core: ReactorCore, task: Task, request: RequestOf<"fsync">): Steps {
+  const file = core.opens.get(request.fh);
+  if (file === undefined) return -errno.EBADF;
+  const inode = core.useInode(task, file.inode);
+  const isDataOnly = (request.flags & FSYNC_DATA_ONLY) !== 0;
+  const guarded = core.guards.fdOf(inode);
+  if (guarded >= 0) return yield* syncAside(core, files.dup(guarded), isDataOnly);
+  const pathFd = yield* core.pathFd(inode);
+  if (pathFd < 0) return pathFd;
+  return yield* syncAside(core, yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking), isDataOnly);
+}
+/** `fd` is closed. */
+export function* syncAside(core: ReactorCore, fd: number, isDataOnly: boolean): Steps<number> {
+  if (fd < 0) return fd;
+  const result = yield* core.callAside("sync", fd, isDataOnly);
+  core.closeLater(fd);
+  return result;
+}

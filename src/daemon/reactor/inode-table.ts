@@ -1,0 +1,178 @@
+/**
+ * The objects the kernel knows of one mount, by node id and by kernel handle.
+ *
+ * A node id is our own small number, never used twice in one life of the mount. A descriptor (O_PATH) is cached for some of
+ * them; one is pinned while the object is open or an operation uses it, so that an object without a name stays reachable.
+ *
+ * Owns      look-up counts, node ids, the O_PATH descriptors and their bound.
+ * Not here  open files (open-files.ts), guard descriptors (guard-keeper.ts), records (the admission machine).
+ */
+import { assert } from "../../base/assert.js";
+import type { Handle } from "../../dmapi/ids.js";
+import type { Stored } from "./backing-calls.js";
+
+export const ROOT = 1;
+
+/** A descriptor for reading, opened while the stored record had that generation; closed when retired and unused. */
+export interface Reader {
+  readonly fd: number;
+  readonly generation: number;
+  users: number;
+  isRetired: boolean;
+}
+
+export class Inode {
+  readonly nodeid: number;
+  readonly own: string;
+  readonly handleType: number;
+  readonly handleBytes: Uint8Array;
+  /** Type bits of st_mode. */
+  readonly type: number;
+  /** Sealed; made when first needed. */
+  handle: Handle | undefined = undefined;
+  lookups = 0;
+  pathFd = -1;
+  /** Operations and opens that need `pathFd`. */
+  pins = 0;
+  opens = 0;
+  writableOpens = 0;
+  /** Where it was last found, for people. */
+  parent = 0;
+  name = "";
+  /** Generation of the stored record that admission goes by; -1 while none was read. */
+  generation = -1;
+  reader: Reader | undefined = undefined;
+  /** Being opened by one operation; the others wait for it. */
+  isOpening = false;
+  /** Held cached reads and faults: their pages are locked in the kernel (safety C6). */
+  heldFills = 0;
+  /** Last seen without a name. */
+  isUnlinked = false;
+  isDestroyTold = false;
+
+  constructor(identity: { nodeid: number; own: string; handleType: number; handleBytes: Uint8Array; type: number }) {
+    this.nodeid = identity.nodeid;
+    this.own = identity.own;
+    this.handleType = identity.handleType;
+    this.handleBytes = identity.handleBytes;
+    this.type = identity.type;
+  }
+}
+
+export class InodeTable {
+  readonly #byNodeid = new Map<number, Inode>();
+  readonly #byOwn = new Map<string, Inode>();
+  readonly #byHandle = new Map<Handle, Inode>();
+  /** Inodes with a cached descriptor that nothing pins; the longest unused first. */
+  readonly #idle = new Set<Inode>();
+  readonly #descriptorsMax: number;
+  readonly #close: (fd: number) => void;
+  /** The kernel knows it no more, and nothing here uses it. */
+  readonly #onGone: (inode: Inode) => void;
+  readonly #seal: (inode: Inode) => Handle;
+  #next = ROOT;
+
+  constructor(options: { descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
+    this.#descriptorsMax = options.descriptorsMax;
+    this.#close = options.close;
+    this.#onGone = options.onGone;
+    this.#seal = options.seal;
+  }
+
+  get size(): number {
+    return this.#byNodeid.size;
+  }
+  get(nodeid: number): Inode | undefined {
+    return this.#byNodeid.get(nodeid);
+  }
+  byHandle(handle: Handle): Inode | undefined {
+    return this.#byHandle.get(handle);
+  }
+  handleOf(inode: Inode): Handle {
+    if (inode.handle === undefined) {
+      inode.handle = this.#seal(inode);
+      this.#byHandle.set(inode.handle, inode);
+    }
+    return inode.handle;
+  }
+  [Symbol.iterator](): IterableIterator<Inode> {
+    return this.#byNodeid.values();
+  }
+
+  /**
+   * The inode of something found; takes over its descriptor or closes it. It stays while it is looked up, pinned or open:
+   * pin or count it before anything else runs.
+   */
+  intern(found: { fd: number; own: string; handleType: number; handleBytes: Uint8Array; stored: Stored | undefined }, type: number): Inode {
+    let inode = this.#byOwn.get(found.own);
+    if (inode === undefined) {
+      inode = new Inode({ nodeid: this.#next++, own: found.own, handleType: found.handleType, handleBytes: found.handleBytes, type });
+      this.#byNodeid.set(inode.nodeid, inode);
+      this.#byOwn.set(inode.own, inode);
+    }
+    if (found.fd >= 0) {
+      if (inode.pathFd >= 0) this.#close(found.fd);
+      else this.setDescriptor(inode, found.fd);
+    }
+    return inode;
+  }
+
+  setDescriptor(inode: Inode, fd: number): void {
+    assert(inode.pathFd < 0, "one descriptor per inode");
+    inode.pathFd = fd;
+    if (inode.pins === 0) this.#makeIdle(inode);
+  }
+  pin(inode: Inode): void {
+    inode.pins++;
+    this.#idle.delete(inode);
+  }
+  unpin(inode: Inode): void {
+    inode.pins--;
+    assert(inode.pins >= 0, "each pin is taken out once");
+    if (inode.pins > 0) return;
+    if (inode.lookups === 0 && inode.nodeid !== ROOT) this.#remove(inode);
+    else this.#makeIdle(inode);
+  }
+  forget(nodeid: number, count: number): void {
+    const inode = this.#byNodeid.get(nodeid);
+    if (inode === undefined || nodeid === ROOT) return;
+    inode.lookups = Math.max(0, inode.lookups - count);
+    if (inode.lookups === 0 && inode.pins === 0) this.#remove(inode);
+  }
+  /** An unpinned object that lost its last name need not be kept alive by our descriptor. */
+  letGo(inode: Inode): void {
+    if (inode.pins > 0 || inode.pathFd < 0 || inode.nodeid === ROOT) return;
+    this.#idle.delete(inode);
+    this.#close(inode.pathFd);
+    inode.pathFd = -1;
+  }
+  closeAll(): void {
+    for (const inode of this.#byNodeid.values()) {
+      if (inode.pathFd >= 0) this.#close(inode.pathFd);
+      inode.pathFd = -1;
+      this.#onGone(inode);
+    }
+    this.#byNodeid.clear();
+    this.#byOwn.clear();
+    this.#byHandle.clear();
+    this.#idle.clear();
+  }
+
+  #makeIdle(inode: Inode): void {
+    if (inode.nodeid === ROOT) return;
+    this.#idle.delete(inode);
+    if (inode.pathFd >= 0) this.#idle.add(inode);
+    if (this.#idle.size <= this.#descriptorsMax) return;
+    const [oldest] = this.#idle;
+    if (oldest !== undefined) this.letGo(oldest);
+  }
+  #remove(inode: Inode): void {
+    this.#byNodeid.delete(inode.nodeid);
+    this.#byOwn.delete(inode.own);
+    if (inode.handle !== undefined) this.#byHandle.delete(inode.handle);
+    this.#idle.delete(inode);
+    this.#onGone(inode);
+    if (inode.pathFd >= 0) this.#close(inode.pathFd);
+    inode.pathFd = -1;
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A mount as the daemon's main thread sees it: messages in, messages out. Hides the worker threads, the device, the eventfd
+ * and the mount command.
+ *
+ * The main thread itself never touches the mount (safety M1); its end never waits for the reactor longer than the
+ * reactor's one-second poll (V13).
+ */
+import { MessageChannel, Worker, type MessagePort } from "node:worker_threads";
+import { close } from "../../os/files.js";
+import * as files from "../../os/files.js";
+import { eventfd, signalEvent } from "../../os/device.js";
+import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, unmountPlace } from "../../fuse/mount.js";
+import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
+import { isLocalBacking } from "./backing-calls.js";
+import type { SideThreadOptions } from "./side-threads.js";
+import type { ThreadData } from "./thread.js";
+
+const IO_THREADS_LOCAL = 2;
+const IO_THREADS = 4;
+const NOTIFIER_THREADS = 2;
+const READY_WITHIN_MS = 10_000;
+
+export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd">;
+
+export class ReactorMount {
+  readonly mountpoint: string;
+  /** Of /sys/fs/fuse/connections, for the watchdog. */
+  readonly connection: number | undefined;
+  /** Settings of the kernel the operator should change. */
+  readonly warnings: readonly string[];
+  readonly #reactor: Worker;
+  readonly #sides: readonly Worker[];
+  readonly #wakeFd: number;
+  readonly #fuseFd: number;
+  #listener: ((message: FromReactor) => void) | undefined;
+  #early: FromReactor[] = [];
+  #isOver = false;
+  #overResolve: () => void = () => {};
+  readonly #over: Promise<void>;
+
+  /** @throws Error in words for the operator; nothing is left mounted or running then. */
+  static async start(options: MountOptions, onMessage?: (message: FromReactor) => void): Promise<ReactorMount> {
+    detachLeftOver(options.mountpoint);
+    const fuseFd = openDevice();
+    const wakeFd = eventfd();
+    const mount = new ReactorMount({ ...options, fuseFd, wakeFd });
+    if (onMessage !== undefined) mount.onMessage(onMessage);
+    try {
+      await Promise.all([mount.#waitReady(), mountDevice({ device: fuseFd, source: options.fs, mountpoint: options.mountpoint })]);
+    } catch (error) {
+      await mount.stop({ isLazy: true }).catch(() => {});
+      throw error;
+    }
+    Object.assign(mount, { connection: connectionOf(options.mountpoint) });
+    return mount;
+  }
+
+  private constructor(options: ReactorOptions) {
+    this.mountpoint = options.mountpoint;
+    this.warnings = hazards();
+    this.connection = undefined;
+    this.#wakeFd = options.wakeFd;
+    this.#fuseFd = options.fuseFd;
+    this.#over = new Promise((resolve) => (this.#overResolve = resolve));
+    const sides: Worker[] = [];
+    const side = (count: number): MessagePort[] =>
+      Array.from({ length: count }, () => {
+        const channel = new MessageChannel();
+        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd };
+        sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [channel.port2] }));
+        return channel.port1;
+      });
+    const data: ThreadData = { options, io: side(ioThreadsFor(options.backing)), notifiers: side(NOTIFIER_THREADS) };
+    this.#sides = sides;
+    this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
+    this.#reactor.on("message", (message: FromReactor) => this.#received(message));
+    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}` }));
+    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended" }));
+  }
+
+  onMessage(listener: (message: FromReactor) => void): void {
+    this.#listener = listener;
+    const early = this.#early;
+    this.#early = [];
+    for (const message of early) listener(message);
+  }
+  post(message: ToReactor): void {
+    if (this.#isOver) return;
+    this.#reactor.postMessage(message);
+    signalEvent(this.#wakeFd);
+  }
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Unmounts and ends the threads. Open files of users make the orderly form fail with what umount(8) says ("target is
+   * busy"), and the mount goes on; the lazy form detaches it and ends the reactor: users' later calls fail.
+   */
+  async stop(how: { readonly isLazy?: boolean } = {}): Promise<void> {
+    if (!this.#isOver) {
+      if (connectionOf(this.mountpoint) !== undefined) await unmountPlace(this.mountpoint, how.isLazy ?? false);
+      if (how.isLazy === true) this.post({ kind: "end" });
+      await this.#over;
+    }
+    await this.#closeAll();
+  }
+
+  #received(message: FromReactor): void {
+    if (message.kind === "ended") {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      this.#overResolve();
+    }
+    if (this.#listener === undefined) this.#early.push(message);
+    else this.#listener(message);
+  }
+  #waitReady(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`the kernel did not begin to talk to the mount at ${this.mountpoint}`)), READY_WITHIN_MS);
+      this.#reactor.on("message", (message: FromReactor) => {
+        if (message.kind !== "ready" && message.kind !== "ended") return;
+        clearTimeout(timer);
+        if (message.kind === "ready") resolve();
+        else reject(new Error(`the mount at ${this.mountpoint} ended at once: ${message.why}`));
+      });
+      this.#reactor.on("error", (cause) => {
+        clearTimeout(timer);
+        reject(cause);
+      });
+    });
+  }
+  #isClosed = false;
+  /** The device goes first: a notifier that waits in the kernel is freed by the end of the connection. */
+  async #closeAll(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    close(this.#fuseFd);
+    await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
+    close(this.#wakeFd);
+  }
+}
+
+function ioThreadsFor(backing: string): number {
+  const fd = files.openAt(files.AT_FDCWD, backing, files.open.readOnly | files.open.directory);
+  if (fd < 0) throw new Error(`the backing ${backing} cannot be opened`);
+  const isLocal = isLocalBacking(fd);
+  files.close(fd);
+  return isLocal ? IO_THREADS_LOCAL : IO_THREADS;
+}

@@ -1,0 +1,324 @@
+/**
+ * Operations on names: look-ups, creations, removals, renames, links, and the reading of directories.
+ *
+ * Look-ups and listings are never held. A name's change uses its directory and, where one goes, the object that loses the
+ * name. `.sluice` in the root is ours and not to be seen.
+ *
+ * Source    safety C5, H6, H15; XDSM 3.3 (fields), 3.5 (order: the event, the change, destroy, the post event).
+ */
+import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
+import type { Handle } from "../../dmapi/ids.js";
+import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
+import { decodeDevice, ReplyBuffer } from "../../fuse/codec/reply.js";
+import type { RequestOf } from "../../fuse/codec/request.js";
+import { errno } from "../../os/errno.js";
+import * as files from "../../os/files.js";
+import { fileTypes, joinDevice } from "../../os/stat.js";
+import type { Creation, Found, ListedEntry } from "./backing-calls.js";
+import type { ReactorCore } from "./core.js";
+import type { Inode } from "./inode-table.js";
+import type { OpenDirectory } from "./open-files.js";
+import type { Steps, Task } from "./task.js";
+
+export function creationOf(request: { header: { uid: number; gid: number }; mode?: number; umask?: number; group?: number }): Creation {
+  return { mode: request.mode ?? 0o777, umask: request.umask ?? 0, uid: request.header.uid, gid: request.header.gid, group: request.group };
+}
+
+interface Told {
+  readonly before: readonly PreEvent[];
+  /** What is told when it has ended that way. */
+  readonly after: (object: Inode | undefined, code: number) => readonly PostEvent[];
+}
+type Pre = "create" | "symlink" | "link" | "remove" | "rename";
+const postOf = { create: "postcreate", symlink: "postsymlink", link: "postlink", remove: "postremove", rename: "postrename" } as const;
+
+/** The pre event and its post form, with the fields of XDSM 3.3. */
+function told(core: ReactorCore, task: Task, type: Pre, lists: readonly Handle[], fields: Omit<NamespaceEvent, "type">): Told {
+  core.tell(task, { type, ...fields });
+  return {
+    before: [{ kind: "listed", type, lists }],
+    after: (object, code) => {
+      const post: DmEvent = { type: postOf[type], ...fields, ...(object === undefined ? {} : { handle2: core.handleOf(object) }), returnCode: code };
+      core.tell(task, post);
+      return [{ type: postOf[type], lists, ...(code === 0 ? {} : { onlyAfter: type }) }];
+    },
+  };
+}
+export function creationTold(core: ReactorCore, task: Task, directory: Inode, name: string, mode: number): Told {
+  const handle1 = core.handleOf(directory);
+  return told(core, task, "create", [handle1], { handle1, name1: name, mode });
+}
+
+// Look-ups.
+
+export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"lookup">): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  if (directory === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.ENOENT;
+  const directoryFd = yield* core.pathFd(directory);
+  if (directoryFd < 0) return directoryFd;
+  const found = yield* core.call("find", directoryFd, request.name, core.metaFd);
+  if (typeof found === "number") return found;
+  return replyEntry(core, request.header.unique, found, core.intern(found, directory, request.name, true));
+}
+
+/** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
+function replyEntry(core: ReactorCore, unique: bigint, found: Found, inode: Inode): undefined {
+  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual).finish();
+  if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
+  return undefined;
+}
+
+export function* readlink(core: ReactorCore, task: Task, request: RequestOf<"readlink">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  const fd = yield* core.pathFd(inode);
+  const target = fd < 0 ? fd : yield* core.call("readLink", fd);
+  if (typeof target === "number") return target;
+  core.send(core.reply.begin(request.header.unique).data(target).finish());
+  return undefined;
+}
+
+// Creations.
+
+type Making = RequestOf<"mknod"> | RequestOf<"mkdir"> | RequestOf<"symlink">;
+
+export function* mknod(core: ReactorCore, task: Task, request: RequestOf<"mknod">): Steps {
+  const device = decodeDevice(request.rdev);
+  const number = Number(joinDevice(device.major, device.minor));
+  return yield* make(core, task, request, request.mode, (fd) => core.call("makeNode", fd, request.name, creationOf(request), number, core.metaFd));
+}
+export function* mkdir(core: ReactorCore, task: Task, request: RequestOf<"mkdir">): Steps {
+  const mode = (request.mode & 0o7777) | fileTypes.directory;
+  return yield* make(core, task, request, mode, (fd) => core.call("makeDirectory", fd, request.name, creationOf(request), core.metaFd));
+}
+export function* symlink(core: ReactorCore, task: Task, request: RequestOf<"symlink">): Steps {
+  return yield* make(core, task, request, fileTypes.symlink, (fd) => core.call("makeSymlink", fd, request.name, request.target, creationOf(request), core.metaFd));
+}
+
+function* make(core: ReactorCore, task: Task, request: Making, mode: number, act: (directoryFd: number) => Steps<Found | number>): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  if (directory === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.EPERM;
+  task.inode = directory;
+  const handle1 = core.handleOf(directory);
+  const events = request.kind === "symlink"
+    ? told(core, task, "symlink", [handle1], { handle1, name1: request.name, name2: request.target })
+    : creationTold(core, task, directory, request.name, mode);
+  const refused = yield* core.admit(task, [core.useOf(directory, "change")], events.before);
+  if (refused < 0) return refused;
+  let found: Found | number;
+  for (;;) {
+    const directoryFd = yield* core.pathFd(directory);
+    found = directoryFd < 0 ? directoryFd : yield* act(directoryFd);
+    if (found !== -errno.ENOSPC) break;
+    const again = yield* core.admitWithSpace(task);
+    if (again < 0) return again;
+  }
+  if (typeof found === "number") {
+    yield* core.ran(task, events.after(undefined, -found));
+    return found;
+  }
+  const inode = core.intern(found, directory, request.name, true);
+  core.useInode(task, inode);
+  yield* core.ran(task, events.after(inode, 0));
+  return replyEntry(core, request.header.unique, found, inode);
+}
+
+export function* link(core: ReactorCore, task: Task, request: RequestOf<"link">): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  const target = core.use(task, request.target);
+  if (directory === undefined || target === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.EPERM;
+  task.inode = target;
+  const handle1 = core.handleOf(directory);
+  const events = told(core, task, "link", [handle1], { handle1, name1: request.name, handle2: core.handleOf(target) });
+  const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(target, "change")], events.before);
+  if (refused < 0) return refused;
+  const directoryFd = yield* core.pathFd(directory);
+  const targetFd = directoryFd < 0 ? directoryFd : yield* core.pathFd(target);
+  const found = targetFd < 0 ? targetFd : yield* core.call("link", targetFd, directoryFd, request.name, core.metaFd);
+  if (typeof found === "number") {
+    yield* core.ran(task, events.after(undefined, -found));
+    return found;
+  }
+  target.isUnlinked = false;
+  const inode = core.intern(found, directory, request.name, true);
+  core.useInode(task, inode);
+  yield* core.ran(task, events.after(undefined, 0));
+  return replyEntry(core, request.header.unique, found, inode);
+}
+
+// Removals and renames.
+
+export function* unlink(core: ReactorCore, task: Task, request: RequestOf<"unlink">): Steps {
+  return yield* remove(core, task, request, false);
+}
+export function* rmdir(core: ReactorCore, task: Task, request: RequestOf<"rmdir">): Steps {
+  return yield* remove(core, task, request, true);
+}
+function* remove(core: ReactorCore, task: Task, request: RequestOf<"unlink"> | RequestOf<"rmdir">, isDirectory: boolean): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  if (directory === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.ENOENT;
+  task.inode = directory;
+  const victim = yield* findVictim(core, task, directory, request.name);
+  if (typeof victim === "number") return victim;
+  const handle1 = core.handleOf(directory);
+  const events = told(core, task, "remove", [handle1], { handle1, name1: request.name, mode: victim.mode });
+  const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(victim.inode, "change")], events.before);
+  if (refused < 0) return refused;
+  const directoryFd = yield* core.pathFd(directory);
+  const result = directoryFd < 0 ? directoryFd : yield* core.call("unlink", directoryFd, request.name, isDirectory);
+  const destroyed = result >= 0 ? yield* noteUnlinked(core, task, victim.inode) : [];
+  yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
+  return Math.min(result, 0);
+}
+
+interface Victim {
+  readonly inode: Inode;
+  readonly mode: number;
+}
+function* findVictim(core: ReactorCore, task: Task, directory: Inode, name: string): Steps<Victim | number> {
+  const directoryFd = yield* core.pathFd(directory);
+  if (directoryFd < 0) return directoryFd;
+  const found = yield* core.call("find", directoryFd, name, core.metaFd);
+  if (typeof found === "number") return found;
+  const inode = core.useInode(task, core.intern(found, directory, name, false));
+  return { inode, mode: Buffer.from(found.statx).readUInt16LE(28) };
+}
+/** A directory has no other name; a file may. Destroyed is what nobody here has open. */
+function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<readonly PostEvent[]> {
+  const links = victim.type === fileTypes.directory ? 0 : victim.pathFd < 0 ? -1 : yield* core.call("linkCount", victim.pathFd);
+  if (links !== 0) return [];
+  victim.isUnlinked = true;
+  if (victim.opens > 0 || victim.isDestroyTold) return [];
+  victim.isDestroyTold = true;
+  const handle = core.handleOf(victim);
+  core.tell(task, { type: "destroy", handle });
+  return [{ type: "destroy", lists: [handle] }];
+}
+
+export function* rename(core: ReactorCore, task: Task, request: RequestOf<"rename">): Steps {
+  const directory = core.use(task, request.header.nodeid);
+  const newDirectory = core.use(task, request.newDirectory);
+  if (directory === undefined || newDirectory === undefined) return -errno.ESTALE;
+  if (core.isHidden(directory, request.name)) return -errno.ENOENT;
+  if (core.isHidden(newDirectory, request.newName)) return -errno.EPERM;
+  task.inode = directory;
+  const isExchange = (request.flags & files.RENAME_EXCHANGE) !== 0;
+  const victim = isExchange ? -errno.ENOENT : yield* findVictim(core, task, newDirectory, request.newName);
+  const handle1 = core.handleOf(directory);
+  const handle2 = core.handleOf(newDirectory);
+  const events = told(core, task, "rename", [handle1, handle2], { handle1, name1: request.name, handle2, name2: request.newName });
+  const uses = [core.useOf(directory, "change")];
+  if (newDirectory !== directory) uses.push(core.useOf(newDirectory, "change"));
+  if (typeof victim !== "number") uses.push(core.useOf(victim.inode, "change"));
+  const refused = yield* core.admit(task, uses, events.before);
+  if (refused < 0) return refused;
+  const fromFd = yield* core.pathFd(directory);
+  const toFd = fromFd < 0 ? fromFd : yield* core.pathFd(newDirectory);
+  const result = toFd < 0 ? toFd : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags);
+  const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
+  if (result >= 0) yield* noteMoved(core, newDirectory, request.newName);
+  yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
+  return Math.min(result, 0);
+}
+/** The path shown to people follows, where the object is known. */
+function* noteMoved(core: ReactorCore, directory: Inode, name: string): Steps<void> {
+  const fd = yield* core.pathFd(directory);
+  const found = fd < 0 ? fd : yield* core.call("find", fd, name, core.metaFd);
+  if (typeof found === "number") return;
+  const inode = core.intern(found, directory, name, false);
+  core.inodes.pin(inode);
+  core.inodes.unpin(inode);
+}
+
+// Directories.
+
+export function* opendir(core: ReactorCore, task: Task, request: RequestOf<"opendir">): Steps {
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  const pathFd = yield* core.pathFd(inode);
+  const fd = pathFd < 0 ? pathFd : yield* core.call("reopen", pathFd, files.open.readOnly | files.open.directory);
+  if (fd < 0) return fd;
+  core.inodes.pin(inode);
+  const directory = core.opens.addDirectory(inode, fd);
+  if (!core.send(core.reply.begin(request.header.unique).opened(directory.fh, 0).finish())) closeDirectory(core, directory.fh);
+  return undefined;
+}
+export function* releasedir(core: ReactorCore, _task: Task, request: RequestOf<"releasedir">): Steps {
+  return closeDirectory(core, request.fh);
+}
+function closeDirectory(core: ReactorCore, fh: number): number {
+  const directory = core.opens.removeDirectory(fh);
+  if (directory === undefined) return -errno.EBADF;
+  core.closeLater(directory.fd);
+  core.inodes.unpin(directory.inode);
+  return 0;
+}
+export function* fsyncdir(core: ReactorCore, _task: Task, request: RequestOf<"fsyncdir">): Steps {
+  const directory = core.opens.directory(request.fh);
+  if (directory === undefined) return -errno.EBADF;
+  const fd = files.dup(directory.fd);
+  if (fd < 0) return fd;
+  const result = yield* core.callAside("sync", fd, false);
+  core.closeLater(fd);
+  return result;
+}
+
+export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"readdir"> | RequestOf<"readdirplus">): Steps {
+  const directory = core.opens.directory(request.fh);
+  if (directory === undefined) return -errno.EBADF;
+  const isPlus = request.kind === "readdirplus";
+  if (directory.position !== request.offset || directory.isPlus !== isPlus || request.offset === 0n) {
+    directory.entries = [];
+    directory.next = 0;
+    directory.isPlus = isPlus;
+  }
+  let cookie: bigint | undefined = directory.entries.length === 0 ? request.offset : undefined;
+  let length = 0;
+  const chosen: ListedEntry[] = [];
+  for (;;) {
+    if (directory.next >= directory.entries.length) {
+      if (chosen.length > 0) break;
+      const listed = yield* core.call("list", directory.fd, cookie, isPlus, core.metaFd);
+      if (typeof listed === "number") return listed;
+      cookie = undefined;
+      directory.entries = listed;
+      directory.next = 0;
+      if (listed.length === 0) break;
+    }
+    const entry = directory.entries[directory.next]!;
+    const size = ReplyBuffer.entryLength(entry.name, isPlus);
+    if (length + size > request.size) break;
+    directory.next++;
+    directory.position = entry.next;
+    if (isShown(core, directory, entry)) {
+      chosen.push(entry);
+      length += size;
+    }
+  }
+  return sendEntries(core, request.header.unique, directory, chosen, isPlus);
+}
+function isShown(core: ReactorCore, directory: OpenDirectory, entry: ListedEntry): boolean {
+  return !core.isHidden(directory.inode, entry.name);
+}
+const noAttributes = Buffer.alloc(256);
+function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory, entries: readonly ListedEntry[], isPlus: boolean): undefined {
+  const reply = core.reply.begin(unique);
+  const counted: number[] = [];
+  for (const entry of entries) {
+    if (isPlus) {
+      if (entry.found === undefined) reply.entry(0, noAttributes);
+      else {
+        const inode = core.intern(entry.found, directory.inode, entry.name, true);
+        counted.push(inode.nodeid);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual);
+      }
+    }
+    reply.directoryEntry(entry);
+  }
+  if (!core.send(reply.finish())) for (const nodeid of counted) core.inodes.forget(nodeid, 1);
+  return undefined;
+}

@@ -1,0 +1,65 @@
+/**
+ * What users have open on the mount: files and directories by the number the kernel gives back to us.
+ */
+import type { ListedEntry } from "./backing-calls.js";
+import type { Inode } from "./inode-table.js";
+
+export interface OpenFile {
+  readonly fh: number;
+  readonly inode: Inode;
+  readonly flags: number;
+  readonly isWritable: boolean;
+  readonly isDirect: boolean;
+}
+export interface OpenDirectory {
+  readonly fh: number;
+  readonly inode: Inode;
+  readonly fd: number;
+  /** Entries read ahead, and the cookie after the last one handed out. */
+  entries: readonly ListedEntry[];
+  next: number;
+  position: bigint;
+  isPlus: boolean;
+}
+
+export class OpenFiles {
+  readonly #files = new Map<number, OpenFile>();
+  readonly #directories = new Map<number, OpenDirectory>();
+  #next = 1;
+
+  add(inode: Inode, flags: number, isDirect: boolean): OpenFile {
+    const isWritable = (flags & 3) !== 0;
+    const file: OpenFile = { fh: this.#next++, inode, flags, isWritable, isDirect };
+    this.#files.set(file.fh, file);
+    inode.opens++;
+    if (isWritable) inode.writableOpens++;
+    return file;
+  }
+  remove(fh: number): OpenFile | undefined {
+    const file = this.#files.get(fh);
+    if (file === undefined) return undefined;
+    this.#files.delete(fh);
+    file.inode.opens--;
+    if (file.isWritable) file.inode.writableOpens--;
+    return file;
+  }
+  get(fh: number): OpenFile | undefined {
+    return this.#files.get(fh);
+  }
+  addDirectory(inode: Inode, fd: number): OpenDirectory {
+    const directory: OpenDirectory = { fh: this.#next++, inode, fd, entries: [], next: 0, position: 0n, isPlus: false };
+    this.#directories.set(directory.fh, directory);
+    return directory;
+  }
+  directory(fh: number): OpenDirectory | undefined {
+    return this.#directories.get(fh);
+  }
+  removeDirectory(fh: number): OpenDirectory | undefined {
+    const directory = this.#directories.get(fh);
+    this.#directories.delete(fh);
+    return directory;
+  }
+  get counts(): { files: number; directories: number } {
+    return { files: this.#files.size, directories: this.#directories.size };
+  }
+}

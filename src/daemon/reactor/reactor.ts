@@ -1,0 +1,153 @@
+/**
+ * The reactor of one mount: each request of the kernel becomes a task of the operation it asks for; each message of the
+ * main thread changes what is admitted.
+ *
+ * Source    reactor-port.ts; safety H1.
+ */
+import { unreachable } from "../../base/assert.js";
+import { isReplyless } from "../../fuse/codec/reply.js";
+import { agree, writeInitReply } from "../../fuse/codec/init.js";
+import { parseRequest, type Request, type RequestOf } from "../../fuse/codec/request.js";
+import { errno } from "../../os/errno.js";
+import type { ToReactor } from "../reactor-port.js";
+import * as attributes from "./attribute-operations.js";
+import { type CorePorts, ReactorCore } from "./core.js";
+import * as file from "./file-operations.js";
+import { HeldOperations } from "./held-operations.js";
+import * as locks from "./lock-operations.js";
+import * as names from "./namespace-operations.js";
+import type { ReactorOptions } from "../reactor-port.js";
+import { Task, type Steps } from "./task.js";
+
+export class Reactor {
+  readonly core: ReactorCore;
+  readonly held: HeldOperations;
+  /** Why the mount is over. */
+  ended: string | undefined;
+
+  constructor(options: ReactorOptions, ports: CorePorts) {
+    this.core = new ReactorCore(options, ports);
+    this.held = new HeldOperations(this.core);
+  }
+
+  /** One message of the kernel, in `bytes[0, length)`. */
+  handle(bytes: Buffer, length: number): void {
+    const request = parseRequest(bytes, length);
+    if (request === undefined) {
+      this.core.count("messages of the kernel that are none");
+      return;
+    }
+    if (request.kind === "malformed") {
+      this.core.count("requests malformed");
+      if (!isReplyless(request.header.opcode)) this.core.send(this.core.reply.error(request.header.unique, request.errno));
+      return;
+    }
+    this.core.count("requests");
+    if (request.kind === "init") return this.#init(request);
+    if (request.kind === "forget") {
+      for (const { nodeid, count } of request.forgets) this.core.inodes.forget(nodeid, count);
+      return;
+    }
+    if (request.kind === "interrupt") return this.held.interrupt(request.target);
+    if (request.kind === "destroy") {
+      this.core.send(this.core.reply.error(request.header.unique, 0));
+      return;
+    }
+    const task = new Task(request, request.kind);
+    this.core.start(task, this.#steps(task, request));
+  }
+
+  #init(request: RequestOf<"init">): void {
+    const agreed = agree(request);
+    if ("refusal" in agreed) {
+      this.core.send(this.core.reply.error(request.header.unique, errno.EPROTO));
+      this.ended = agreed.refusal;
+      return;
+    }
+    this.core.send(writeInitReply(this.core.reply, request, agreed));
+    this.core.post({ kind: "ready" });
+  }
+
+  #steps(task: Task, request: Exclude<Request, { kind: "init" | "forget" | "interrupt" | "destroy" }>): Steps {
+    const { core } = this;
+    switch (request.kind) {
+      case "lookup": return names.lookup(core, task, request);
+      case "getattr": return attributes.getattr(core, task, request);
+      case "statx": return attributes.statx(core, task, request);
+      case "setattr": return attributes.setattr(core, task, request);
+      case "readlink": return names.readlink(core, task, request);
+      case "symlink": return names.symlink(core, task, request);
+      case "mknod": return names.mknod(core, task, request);
+      case "mkdir": return names.mkdir(core, task, request);
+      case "unlink": return names.unlink(core, task, request);
+      case "rmdir": return names.rmdir(core, task, request);
+      case "rename": return names.rename(core, task, request);
+      case "link": return names.link(core, task, request);
+      case "open": return file.open(core, task, request);
+      case "create": return file.create(core, task, request);
+      case "tmpfile": return file.tmpfile(core, task, request);
+      case "read": return file.read(core, task, request);
+      case "write": return file.write(core, task, request);
+      case "statfs": return attributes.statfs(core, task, request);
+      case "release": return file.release(core, task, request);
+      case "releasedir": return names.releasedir(core, task, request);
+      case "fsync": return file.fsync(core, task, request);
+      case "fsyncdir": return names.fsyncdir(core, task, request);
+      case "setxattr": return attributes.setxattr(core, task, request);
+      case "getxattr": return attributes.getxattr(core, task, request);
+      case "listxattr": return attributes.listxattr(core, task, request);
+      case "removexattr": return attributes.removexattr(core, task, request);
+      case "flush": return file.flush(core, task, request);
+      case "opendir": return names.opendir(core, task, request);
+      case "readdir":
+      case "readdirplus": return names.readdir(core, task, request);
+      case "getlk": return locks.getlk(core, task, request);
+      case "setlk": return locks.setlk(core, task, request);
+      case "setlkw": return locks.setlkw(core, task, request);
+      case "fallocate": return file.fallocate(core, task, request);
+      case "lseek": return file.lseek(core, task, request);
+      case "copyFileRange": return file.copyFileRange(core, task, request);
+      case "syncfs": return attributes.syncfs(core);
+      case "ioctl": return answer(-errno.ENOTTY);
+      case "access": // the kernel checks (default_permissions) and asks no more
+      case "unknown": return answer(-errno.ENOSYS);
+      default: return unreachable(request);
+    }
+  }
+
+  /** A message of the main thread. */
+  obey(message: ToReactor): void {
+    const { core } = this;
+    switch (message.kind) {
+      case "resume": return core.resume(message.operation, message.decision);
+      case "describe": return core.describe(message);
+      case "owned-events": return core.step({ kind: "owned-events", events: message.events });
+      case "fs-event-list": return core.step({ kind: "fs-event-list", events: message.events });
+      case "admission": return core.step({ kind: "admission", isOpen: message.isOpen, why: message.why });
+      case "interest-granted":
+      case "fence-raised":
+      case "fence-lowered": return core.step(message);
+      case "round": return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
+      case "forget": return core.forgetEverything();
+      case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
+      case "end":
+        this.ended = "asked to end";
+        return;
+      default: return unreachable(message);
+    }
+  }
+
+  #counters(): Record<string, number> {
+    const { core } = this;
+    const { files, directories } = core.opens.counts;
+    return {
+      ...core.counters, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
+      "operations waiting": core.suspended.size,
+    };
+  }
+}
+
+// biome-ignore lint/correctness/useYield: an operation that is answered at once
+function* answer(result: number): Steps {
+  return result;
+}

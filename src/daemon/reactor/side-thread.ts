@@ -1,0 +1,28 @@
+/**
+ * A side thread of one mount: does what it is sent, one after another, and may block in it.
+ *
+ * Source    safety H1, H10, M6, M12.
+ */
+import { workerData } from "node:worker_threads";
+import { signalEvent, write } from "../../os/device.js";
+import { separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
+import { backingCalls, takeThreadIdentity } from "./backing-calls.js";
+import type { SideAnswer, SideThreadOptions, SideRequest } from "./side-threads.js";
+
+const { port, wakeFd, fuseFd } = workerData as SideThreadOptions;
+setThreadName("sluice-io");
+setIoFlusher();
+separateFileMode();
+takeThreadIdentity();
+
+function perform(request: SideRequest): unknown {
+  if (request.kind === "notify") return write(fuseFd, Buffer.from(request.message), 0, request.message.length);
+  const call = backingCalls[request.name as keyof typeof backingCalls] as (...args: readonly unknown[]) => unknown;
+  return call(...request.args);
+}
+
+port.on("message", (request: SideRequest) => {
+  const answer: SideAnswer = { id: request.id, result: perform(request) };
+  port.postMessage(answer);
+  signalEvent(wakeFd);
+});

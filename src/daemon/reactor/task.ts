@@ -1,0 +1,63 @@
+/**
+ * A user's request on its way: a generator that runs until it must wait, and is resumed with what it waited for. All tasks
+ * of a mount run on the reactor's one thread; between two `yield`s nothing else runs.
+ *
+ * Source    safety H1 (nothing here blocks), H2 (what may be interrupted).
+ */
+import type { EventType, DmEvent, ProcessInfo } from "../../dmapi/events.js";
+import type { Handle, OperationId } from "../../dmapi/ids.js";
+import type { HoldCause } from "../../cluster/admission/operation.js";
+import type { Request } from "../../fuse/codec/request.js";
+import type { Inode } from "./inode-table.js";
+
+/** Yields nothing; is resumed with a value that belongs to the wait. Ends with a negative errno, or undefined once replied. */
+export type Steps<T = number | undefined> = Generator<void, T, unknown>;
+
+export interface Hold {
+  readonly sinceMs: number;
+  cause: HoldCause | "lock" | "members" | "append";
+  detail: string;
+  handle: Handle | undefined;
+  token?: number | undefined;
+  session?: number | undefined;
+  /** Told by the main thread, in place of the cause known here. */
+  described?: { cause: string; detail: string } | undefined;
+}
+
+export class Task {
+  /** Undefined: work of our own, on nobody's behalf. */
+  request: Request | undefined;
+  steps: Steps | undefined;
+  operation: OperationId | undefined = undefined;
+  /** What admission said, until the task takes it. */
+  verdict: number | undefined = undefined;
+  isSuspended = false;
+  /** Waiting for something that an interrupt may end. */
+  isInterruptible = false;
+  hasRaised = false;
+  /** It ran; only its post events are still to be told. */
+  isDone = false;
+  hold: Hold | undefined = undefined;
+  /** What main is told when admission raises an event of that type. */
+  readonly events = new Map<EventType, DmEvent>();
+  readonly pinned: Inode[] = [];
+  readonly call: string;
+  inode: Inode | undefined = undefined;
+  process: ProcessInfo | undefined = undefined;
+  interruptedAtMs: number | undefined = undefined;
+  #isKept = false;
+
+  constructor(request: Request | undefined, call: string) {
+    this.request = request;
+    this.call = call;
+  }
+
+  /** Bytes that lie in the receive buffer are copied out as soon as a task waits. */
+  keepData(): void {
+    if (this.#isKept) return;
+    this.#isKept = true;
+    const { request } = this;
+    if (request?.kind === "write") this.request = { ...request, data: Buffer.from(request.data) };
+    else if (request?.kind === "setxattr") this.request = { ...request, value: Buffer.from(request.value) };
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The reactor thread of one mount: reads the kernel's requests without blocking, sleeps in poll for at most a second at a
+ * time, and is woken through its eventfd when the main thread or a side thread has something for it.
+ *
+ * Source    safety H1, M2 (ticks), M6, V13.
+ */
+import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from "node:worker_threads";
+import { assert } from "../../base/assert.js";
+import { RECEIVE_BUFFER_SIZE } from "../../fuse/codec/constants.js";
+import { clearEvent, PollSet, POLLIN, read } from "../../os/device.js";
+import { errno, errnoName } from "../../os/errno.js";
+import { separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
+import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
+import { takeThreadIdentity } from "./backing-calls.js";
+import { Reactor } from "./reactor.js";
+import { SideThreads } from "./side-threads.js";
+
+/** What mount.ts hands over besides the options. */
+export interface ThreadData {
+  readonly options: ReactorOptions;
+  readonly io: readonly MessagePort[];
+  readonly notifiers: readonly MessagePort[];
+}
+
+/** Requests served before messages and timers are looked at again. */
+const BATCH = 64;
+const NOT_MOUNTED_YET_MS = 5;
+
+assert(parentPort !== null, "the reactor runs in a worker");
+const port = parentPort;
+const data = workerData as ThreadData;
+const { options } = data;
+setThreadName(`sluice-${options.fs}`);
+setIoFlusher();
+separateFileMode();
+takeThreadIdentity();
+const ticks = new Int32Array(options.ticks);
+const io = new SideThreads(data.io);
+const notifiers = new SideThreads(data.notifiers);
+const reactor = new Reactor(options, { post: (message: FromReactor) => port.postMessage(message), io, notifiers });
+const { core } = reactor;
+const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_SIZE);
+const poll = new PollSet([{ fd: options.fuseFd, events: POLLIN }, { fd: options.wakeFd, events: POLLIN }]);
+
+run();
+core.inodes.closeAll();
+port.postMessage({ kind: "ended", why: reactor.ended ?? "" } satisfies FromReactor);
+
+function run(): void {
+  let isMounted = false;
+  while (reactor.ended === undefined) {
+    Atomics.add(ticks, options.tickCell, 1);
+    core.timers.tick();
+    let served = 0;
+    let pauseMs = -1;
+    while (served < BATCH && reactor.ended === undefined) {
+      const length = read(options.fuseFd, receiveBuffer, 0, receiveBuffer.length);
+      if (length >= 0) {
+        isMounted = true;
+        served++;
+        reactor.handle(receiveBuffer, length);
+        core.runReady();
+      } else if (length === -errno.EPERM && !isMounted) {
+        pauseMs = NOT_MOUNTED_YET_MS; // the device is not bound to its mount yet
+        break;
+      } else if (length === -errno.EAGAIN) break;
+      else if (length === -errno.ENODEV) reactor.ended = "unmounted";
+      else if (length === -errno.ECONNABORTED) reactor.ended = "the connection was aborted";
+      else if (length !== -errno.EINTR && length !== -errno.ENOENT) reactor.ended = `the device cannot be read (${errnoName(length)})`;
+    }
+    core.timers.runDue();
+    reactor.held.look();
+    core.runReady();
+    sleep(served === BATCH || core.hasReady ? 0 : pauseMs >= 0 ? pauseMs : core.timers.untilNextMs, pauseMs >= 0);
+  }
+}
+
+function sleep(timeoutMs: number, isDeviceUnbound: boolean): void {
+  if (isDeviceUnbound) {
+    // poll would return at once with an error: only the pause counts.
+    Atomics.wait(ticks, options.tickCell, Atomics.load(ticks, options.tickCell), timeoutMs);
+    receive();
+    return;
+  }
+  const ready = poll.wait(timeoutMs);
+  if (ready > 0 && poll.happened(1) !== 0) receive();
+}
+
+function receive(): void {
+  clearEvent(options.wakeFd);
+  for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
+    reactor.obey(got.message as ToReactor);
+    core.runReady();
+  }
+  io.receive();
+  notifiers.receive();
+  core.runReady();
+}
