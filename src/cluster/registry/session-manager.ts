@@ -94,6 +94,8 @@ export class SessionManager {
   #nextSessionId: number;
   #isSpoilt = false;
   readonly #acknowledged = new Map<NodeId, number>();
+  /** View under which a member was last sent the whole copy; its acknowledgement may come after the next view. */
+  readonly #installedUnder = new Map<NodeId, number>();
   #waiting: Asked[] = [];
   #onView: AskedOfView[] = [];
   #answers: Answer[] = [];
@@ -165,7 +167,7 @@ export class SessionManager {
         this.#collected(from, message);
         return;
       case "registry-install-acknowledged":
-        if (message.view !== this.#view.number) return;
+        if (message.view !== this.#installedUnder.get(from)) return;
         this.#acknowledge(from, message.version);
         if (this.#phase.kind === "installing") this.#phase.waiting.delete(from);
         return;
@@ -265,6 +267,7 @@ export class SessionManager {
 
   #install(to: NodeId): void {
     this.#acknowledged.set(to, -1);
+    this.#installedUnder.set(to, this.#view.number);
     this.#send(to, { kind: "registry-installed", view: this.#view.number, snapshot: this.#copy.snapshot() });
   }
 
