@@ -4,7 +4,7 @@
  *
  * Source    safety M1, M5, M6.
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { raiseOpenFileLimit, setIoFlusher } from "../os/process.js";
 import { detach, hasFuseControl, mountedAt } from "./mount-table.js";
@@ -35,26 +35,6 @@ export function settleProcess(log: (line: string) => void): void {
     log(`oom_score_adj could not be lowered: ${(error as Error).message}; when memory is short the kernel may kill this daemon`);
   }
   if (setIoFlusher() < 0) log("PR_SET_IO_FLUSHER is not permitted: under memory pressure the kernel may make this daemon wait for itself");
-}
-
-/** What an operator should change; each one plain sentence. */
-export function kernelWarnings(read: (path: string) => string | undefined = readSetting): string[] {
-  const warnings: string[] = [];
-  for (const name of ["default_request_timeout", "max_request_timeout"]) {
-    const value = read(`/proc/sys/fs/fuse/${name}`);
-    if (value !== undefined && value !== "0") warnings.push(`fs.fuse.${name} is ${value}: an event held longer ends the whole mount; set it to 0 (sysctl fs.fuse.${name}=0)`);
-  }
-  if (read("/proc/sys/kernel/hung_task_panic") === "1") {
-    warnings.push("kernel.hung_task_panic is 1: a user who waits for a recall may panic this machine; set it to 0");
-  }
-  return warnings;
-}
-function readSetting(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return undefined; // a kernel that has no such setting
-  }
 }
 
 /** So that the watchdog can end a connection. */

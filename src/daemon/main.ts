@@ -7,7 +7,7 @@
  */
 import { parseArgs } from "node:util";
 import { ConfigError, type NodeConfig, readConfig } from "./config.js";
-import { kernelWarnings, mountFuseControl, settleProcess, whyNoMounts } from "./machine.js";
+import { mountFuseControl, settleProcess, whyNoMounts } from "./machine.js";
 import { NodeProcess } from "./node-process.js";
 import { version } from "./node-services.js";
 import { ServedVolumes } from "./served-volumes.js";
@@ -54,11 +54,10 @@ async function main(): Promise<void> {
   name = `sluiced ${config.node}`;
   const whyNot = isWithoutMounts ? "as asked" : whyNoMounts();
   settleProcess(log);
-  for (const warning of kernelWarnings()) log(`warning: ${warning}`);
   if (whyNot === undefined) mountFuseControl(log);
   else log(`runs without mounts (${whyNot}): applications can connect and use files through their handles; skipped: ${config.fileSystems.map((fs) => fs.name).join(", ") || "nothing"}`);
 
-  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs), log, failed: fail });
+  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs, whyNot === undefined), log, failed: fail });
   watchdog = new WatchdogChild(config.timeouts.reactorLimitMs, () => node.watched(), (why) => {
     if (!isEnding) log(`warning: the watchdog ${why}; a reactor that stands still is not ended by anybody`);
   });

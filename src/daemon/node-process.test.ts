@@ -89,7 +89,7 @@ test("three nodes form a cluster; sessions, dispositions and the message log are
   const ran = (await manager.call("node.log", {})).filter(({ kind }) => kind.startsWith("dm_"));
   assert.deepEqual(ran.map(({ kind, from }) => [kind, from]), [["dm_create_session", "b"], ["dm_set_disp", "c"]]);
   const sent = b.call("event.get", { session, waitMs: 60_000 });
-  await b.call("userevent.create", { session, data: new Uint8Array([7]) });
+  await c.call("message.send", { session, isSynchronous: false, data: new Uint8Array([7]) });
   const [event] = await sent;
   assert.equal(event?.event.type, "user");
   await assert.rejects(a.call("region.get", { session, handle: "00112233445566770100000011223344556677880011223344556677" as never }), { code: "EBADF" });

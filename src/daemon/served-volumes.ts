@@ -1,26 +1,34 @@
 /**
- * The real file-system side of a node: the volume service with its I/O workers.
+ * The real file-system side of a node: the volume service with its I/O workers, and a reactor per mount.
  *
- * Owns      the volume service.
+ * Owns      the volume service; which tick cell belongs to which reactor.
  * Not here  what a job means (volume/perform.ts), FUSE (reactor/).
  * Source    safety H1, M2, M5.
  */
 import type { VolumeJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
+import { parseHandle } from "../dmapi/handle.js";
 import type { FsName, SessionId, Token } from "../dmapi/ids.js";
 import { VolumeService } from "../volume/service.js";
 import type { FileSystemConfig } from "./config.js";
-import type { AttachedFileSystem, MountMaker } from "./file-systems.js";
+import type { AttachedFileSystem, MountMaker, RunningMount } from "./file-systems.js";
 import { mountInProcess } from "./in-process.js";
-import type { NodeVolumes, VolumeNeeds } from "./node-volumes.js";
+import { clearMountpoint, mountSource } from "./machine.js";
+import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
+import { ReactorMount } from "./reactor/mount.js";
 
 export class ServedVolumes implements NodeVolumes {
   readonly #needs: VolumeNeeds;
+  readonly #hasMounts: boolean;
   readonly #service: VolumeService;
   readonly #attached: FsName[] = [];
+  readonly #cells = new Set<number>();
+  #slot = 0;
 
-  constructor(needs: VolumeNeeds) {
+  /** @param hasMounts false: without FUSE. */
+  constructor(needs: VolumeNeeds, hasMounts: boolean) {
     this.#needs = needs;
+    this.#hasMounts = hasMounts;
     this.#service = new VolumeService({ clusterKey: needs.clusterKey, guardWaitMs: needs.config.timeouts.guardTimeoutMs });
   }
 
@@ -31,14 +39,44 @@ export class ServedVolumes implements NodeVolumes {
     return { fs, handle, rootHandle, eventList, capabilities: { ...probe } };
   }
 
-  readonly mount: MountMaker = mountInProcess;
+  readonly mount: MountMaker = (wanted) => (this.#hasMounts ? this.#mountReactor(wanted) : mountInProcess(wanted));
+
+  async #mountReactor({ config, attached, mountpoint, hear }: Parameters<MountMaker>[0]): Promise<RunningMount> {
+    const { config: { cluster, node, timeouts }, clusterKey, ticks, log } = this.#needs;
+    const source = mountSource(cluster, node, attached.fs);
+    clearMountpoint(mountpoint, source, log);
+    const tickCell = this.#takeCell();
+    const cells = new Int32Array(ticks);
+    try {
+      const reactor = await ReactorMount.start(
+        {
+          fs: attached.fs, backing: config.backing, mountpoint, source, mode: config.mode, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
+          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, dataEventRetry: config.dataEventRetry,
+          guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
+        },
+        (message) => {
+          if (message.kind === "ended") this.#giveCell(tickCell);
+          hear(message);
+        },
+      );
+      for (const warning of reactor.warnings) log(`warning: ${warning}`);
+      return {
+        mountpoint, minor: reactor.connection, tick: () => Atomics.load(cells, tickCell), post: (message) => reactor.post(message),
+        unmount: (isForced) => reactor.stop({ isLazy: isForced }).then(() => undefined, (error: Error) => ({ code: "EBUSY", message: error.message }) as const),
+      };
+    } catch (error) {
+      this.#giveCell(tickCell);
+      throw error;
+    }
+  }
 
   run(work: Exclude<VolumeJob, { kind: "mount" | "unmount" }>): Promise<VolumeResult> {
     return this.#service.perform(work);
   }
   setView(view: View): void {
     const mine = view.members.find(({ id }) => id === this.#needs.config.node);
-    this.#service.setMembers(mine?.slot ?? 0, Object.fromEntries(view.members.map(({ slot, id }) => [slot, id])));
+    this.#slot = mine?.slot ?? 0;
+    this.#service.setMembers(this.#slot, Object.fromEntries(view.members.map(({ slot, id }) => [slot, id])));
   }
   redeem(ticket: string): { readonly fd: number; release(): void } | undefined {
     return this.#service.ticket(ticket);
@@ -59,5 +97,19 @@ export class ServedVolumes implements NodeVolumes {
   }
   close(): Promise<void> {
     return this.#service.close();
+  }
+
+  #takeCell(): number {
+    for (let cell = 1; cell <= TICK_CELLS_MAX; cell++) {
+      if (this.#cells.has(cell)) continue;
+      this.#cells.add(cell);
+      return cell;
+    }
+    throw new Error(`${TICK_CELLS_MAX} reactors run already`);
+  }
+  /** A cell that is 0 belongs to no thread. */
+  #giveCell(cell: number): void {
+    Atomics.store(new Int32Array(this.#needs.ticks), cell, 0);
+    this.#cells.delete(cell);
   }
 }

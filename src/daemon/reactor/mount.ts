@@ -20,7 +20,10 @@ const IO_THREADS = 4;
 const NOTIFIER_THREADS = 2;
 const READY_WITHIN_MS = 10_000;
 
-export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd">;
+export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd"> & {
+  /** What the mount table calls it; the name of the file system when absent. */
+  readonly source?: string;
+};
 
 export class ReactorMount {
   readonly mountpoint: string;
@@ -46,7 +49,7 @@ export class ReactorMount {
     const mount = new ReactorMount({ ...options, fuseFd, wakeFd });
     if (onMessage !== undefined) mount.onMessage(onMessage);
     try {
-      await Promise.all([mount.#waitReady(), mountDevice({ device: fuseFd, source: options.fs, mountpoint: options.mountpoint })]);
+      await Promise.all([mount.#waitReady(), mountDevice({ device: fuseFd, source: options.source ?? options.fs, mountpoint: options.mountpoint })]);
     } catch (error) {
       await mount.stop({ isLazy: true }).catch(() => {});
       throw error;
