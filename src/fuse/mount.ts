@@ -29,11 +29,11 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "utf8
     const [id, , device, , mountpoint] = before.split(" ");
     const [type, source] = after.split(" ");
     if (id === undefined || device === undefined || mountpoint === undefined || type === undefined || source === undefined) continue;
-    entries.push({ id: Number(id), device, mountpoint: unescape(mountpoint), type, source: unescape(source) });
+    entries.push({ id: Number(id), device, mountpoint: unescaped(mountpoint), type, source: unescaped(source) });
   }
   return entries;
 }
-function unescape(field: string): string {
+function unescaped(field: string): string {
   return field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

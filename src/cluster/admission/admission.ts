@@ -11,7 +11,7 @@
  */
 import { assert } from "../../base/assert.js";
 import type { DmCode } from "../../dmapi/errors.js";
-import { hasEvent, isSynchronous, type EventSet, type EventType } from "../../dmapi/events.js";
+import { hasEvent, type EventSet, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { matchesRange, matchesTruncate, regionFlags } from "../../dmapi/regions.js";

@@ -22,7 +22,7 @@ import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, 
 import { GuardKeeper } from "./guard-keeper.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { OpenFiles } from "./open-files.js";
-import { SideThreads } from "./side-threads.js";
+import type { SideThreads } from "./side-threads.js";
 import { Task, type Steps } from "./task.js";
 import { processOf } from "./user-process.js";
 import { Timers } from "./timers.js";

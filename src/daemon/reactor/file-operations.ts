@@ -7,7 +7,7 @@
  * Source    safety C1, C3, C4, C5, H7, H9; XDSM 3.5, 6.
  */
 import { regionFlags } from "../../dmapi/regions.js";
-import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, releaseFlags, writeFlags } from "../../fuse/codec/constants.js";
+import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, writeFlags } from "../../fuse/codec/constants.js";
 import type { RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
@@ -16,7 +16,7 @@ import { peekGeneration } from "../../volume/record.js";
 import type { Found } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
-import { dropOwnerLocks } from "./lock-operations.js";
+import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
 import { creationOf, creationTold } from "./namespace-operations.js";
 import type { OpenFile } from "./open-files.js";
 import type { Steps, Task } from "./task.js";
@@ -152,10 +152,11 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   return undefined;
 }
 
+// biome-ignore lint/correctness/useYield: it never waits
 export function* release(core: ReactorCore, _task: Task, request: RequestOf<"release">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  if ((request.releaseFlags & releaseFlags.flockUnlock) !== 0) dropOwnerLocks(core, file.inode, request.owner, true);
+  dropLocksOfOpen(core, file.inode, file.fh);
   core.send(core.reply.error(request.header.unique, 0));
   closeFile(core, file);
   return undefined;
@@ -180,10 +181,11 @@ function closeFile(core: ReactorCore, file: OpenFile): void {
   core.inodes.unpin(inode);
 }
 
+// biome-ignore lint/correctness/useYield: it never waits
 export function* flush(core: ReactorCore, _task: Task, request: RequestOf<"flush">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  dropOwnerLocks(core, file.inode, request.owner, false);
+  dropOwnerLocks(core, file.inode, request.owner);
   return 0;
 }
 

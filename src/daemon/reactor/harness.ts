@@ -4,7 +4,7 @@
  *
  * Not here  anything a daemon uses.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { spawn, type ChildProcess } from "node:child_process";
 import { unmountPlace } from "../../fuse/mount.js";
@@ -33,6 +33,7 @@ export class Bench {
   readonly #children: ChildProcess[] = [];
 
   constructor() {
+    chmodSync(this.directory, 0o755);
     mkdirSync(this.backing, { mode: 0o700 });
     mkdirSync(join(this.backing, ".sluice/meta"), { recursive: true });
   }

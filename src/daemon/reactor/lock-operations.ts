@@ -20,22 +20,37 @@ const lockRequest = new LockRequest();
 
 interface Owner {
   readonly fd: number;
+  /** Through which open the user first locked: with it go the locks of an open file (flock, OFD), which have no other end. */
+  readonly fh: number;
   pid: number;
 }
 /** By core, inode and owner; flock and fcntl owners are different. */
 const ownersOf = new WeakMap<ReactorCore, Map<Inode, Map<string, Owner>>>();
 function owners(core: ReactorCore, inode: Inode): Map<string, Owner> {
   let ofCore = ownersOf.get(core);
-  if (ofCore === undefined) ownersOf.set(core, (ofCore = new Map()));
+  if (ofCore === undefined) {
+    ofCore = new Map();
+    ownersOf.set(core, ofCore);
+  }
   let ofInode = ofCore.get(inode);
-  if (ofInode === undefined) ofCore.set(inode, (ofInode = new Map()));
+  if (ofInode === undefined) {
+    ofInode = new Map();
+    ofCore.set(inode, ofInode);
+  }
   return ofInode;
 }
 const keyOf = (owner: bigint, isFlock: boolean) => `${owner}${isFlock ? "f" : ""}`;
 
-export function dropOwnerLocks(core: ReactorCore, inode: Inode, owner: bigint, isFlock: boolean): void {
+/** A close by that owner: its locks of ranges go (POSIX). */
+export function dropOwnerLocks(core: ReactorCore, inode: Inode, owner: bigint): void {
+  drop(core, inode, keyOf(owner, false));
+}
+/** The open file itself is gone. */
+export function dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): void {
+  for (const [key, owner] of ownersOf.get(core)?.get(inode) ?? []) if (owner.fh === fh) drop(core, inode, key);
+}
+function drop(core: ReactorCore, inode: Inode, key: string): void {
   const ofInode = ownersOf.get(core)?.get(inode);
-  const key = keyOf(owner, isFlock);
   const found = ofInode?.get(key);
   if (ofInode === undefined || found === undefined) return;
   ofInode.delete(key);
@@ -53,9 +68,9 @@ function fill(lock: LockRange, isFlock: boolean): LockRequest | undefined {
   return range === undefined ? undefined : lockRequest.fill(type, range.start, range.length);
 }
 
-function* ownerOf(core: ReactorCore, inode: Inode, owner: bigint, isFlock: boolean, pid: number): Steps<Owner | number> {
+function* ownerOf(core: ReactorCore, inode: Inode, request: RequestOf<"getlk" | "setlk" | "setlkw">): Steps<Owner | number> {
   const known = owners(core, inode);
-  const key = keyOf(owner, isFlock);
+  const key = keyOf(request.owner, (request.flags & LOCK_IS_FLOCK) !== 0);
   const found = known.get(key);
   if (found !== undefined) return found;
   const pathFd = yield* core.pathFd(inode);
@@ -63,7 +78,7 @@ function* ownerOf(core: ReactorCore, inode: Inode, owner: bigint, isFlock: boole
   let fd = yield* core.call("reopen", pathFd, files.open.readWrite);
   if (fd < 0) fd = yield* core.call("reopen", pathFd, files.open.readOnly);
   if (fd < 0) return fd;
-  const made = { fd, pid };
+  const made = { fd, fh: request.fh, pid: request.lock.pid };
   known.set(key, made);
   core.inodes.pin(inode);
   return made;
@@ -73,7 +88,7 @@ export function* getlk(core: ReactorCore, task: Task, request: RequestOf<"getlk"
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
-  const owner = yield* ownerOf(core, inode, request.owner, isFlock, request.lock.pid);
+  const owner = yield* ownerOf(core, inode, request);
   if (typeof owner === "number") return owner;
   const asked = fill(request.lock, isFlock);
   const result = asked === undefined ? 0 : getLock(owner.fd, asked);
@@ -107,7 +122,7 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
   const isUnlock = typeOf[request.lock.type] === "unlock";
   if (isUnlock && !owners(core, inode).has(keyOf(request.owner, isFlock))) return 0;
-  const owner = yield* ownerOf(core, inode, request.owner, isFlock, request.lock.pid);
+  const owner = yield* ownerOf(core, inode, request);
   if (typeof owner === "number") return owner;
   owner.pid = request.lock.pid;
   for (;;) {

@@ -8,7 +8,19 @@ import { Bench, type BenchMount } from "./harness.js";
 
 const canMount = process.getuid?.() === 0 && existsSync("/dev/fuse");
 
-/** Runs with A, B and BACKING replaced; the program's output, exit code and all, must be `expected`. */
+const top = new URL("../../", import.meta.url).pathname;
+/** A program of a few statements with the system calls at hand: A, B, BACKING; `f` files, `l` locks. */
+function js(statements: string): string {
+  const program = `
+    import * as f from "${top}os/files.js"; import * as l from "${top}os/locks.js"; import { errnoName } from "${top}os/errno.js";
+    const { A, B, BACKING } = process.env; const print = (...values) => console.log(...values); const name = (r) => (r < 0 ? errnoName(r) : "ok");
+    const get = (p, n) => { const b = Buffer.alloc(512), r = f.getxattrOfPath(p, n, b); return r < 0 ? errnoName(r) : b.toString("utf8", 0, r); };
+    const set = (p, n, v) => name(f.setxattrOfPath(p, n, Buffer.from(v)));
+    const list = (p) => { const b = Buffer.alloc(512), r = f.listxattrOfPath(p, b); return r < 0 ? errnoName(r) : b.toString("utf8", 0, r).split(String.fromCharCode(0)).join(" ").trim(); };
+    ${statements}`;
+  return `node --input-type=module -e '${program.replaceAll("'", `"`)}'`;
+}
+
 describe("a mount is a file system", { skip: canMount ? false : "needs root and /dev/fuse" }, () => {
   let bench: Bench;
   let a: BenchMount;
@@ -36,10 +48,10 @@ describe("a mount is a file system", { skip: canMount ? false : "needs root and 
     ["truncation", "echo 123456789 > $A/tr; truncate -s 4 $A/tr; cat $B/tr; truncate -s 8 $A/tr; stat -c %s $B/tr", "12348\n"],
     ["appends of two mounts", "for i in 1 2 3; do echo a$i >> $A/ap; echo b$i >> $B/ap; done; cat $A/ap | tr '\\n' ' '", "a1 b1 a2 b2 a3 b3 "],
     ["a file without a name lives as long as it is open", "exec 5<>$A/un; echo u >&5; rm $A/un; echo v >&5; cat /proc/self/fd/5; stat -L -c '%h %s' /proc/self/fd/5", "u\nv\n0 4\n"],
-    ["extended attributes, ours hidden", "touch $A/xa; python3 -c \"import os;p='$A/xa';os.setxattr(p,'user.k',b'v');os.setxattr('$BACKING/xa','trusted.sluice.mark',b'm');print(os.listxattr(p),os.getxattr(p,'user.k'));os.removexattr(p,'user.k');print(os.listxattr(p))\"", "['user.k'] b'v'\n[]\n"],
-    ["our attributes cannot be read, set or removed", "touch $A/xb; python3 -c \"import os,errno\np='$A/xb'\nfor f in (lambda:os.getxattr(p,'trusted.sluice'),lambda:os.setxattr(p,'trusted.sluice',b'x'),lambda:os.removexattr(p,'trusted.sluice.mark')):\n  try: f()\n  except OSError as e: print(errno.errorcode[e.errno])\"", "ENODATA\nEPERM\nEPERM\n"],
+    ["extended attributes, ours hidden", `touch $A/xa; ${js("const p=A+'/xa';set(p,'user.k','v');set(BACKING+'/xa','trusted.sluice.mark','m');print(list(p),get(p,'user.k'));f.removexattrOfPath(p,'user.k');print(list(p))")}`, "user.k v\n\n"],
+    ["our attributes cannot be read, set or removed", `touch $A/xb; ${js("const p=A+'/xb';print(get(p,'trusted.sluice'),set(p,'trusted.sluice','x'),name(f.removexattrOfPath(p,'trusted.sluice.mark')))")}`, "ENODATA EPERM EPERM\n"],
     ["our directory is not seen", "ls -A $A | grep -c sluice; stat $A/.sluice 2>&1 | sed 's/.*: //'; mkdir $A/.sluice 2>&1 | sed 's/.*: //'", "0\nNo such file or directory\nOperation not permitted\n"],
-    ["holes are kept and found", "truncate -s 1M $A/h; echo end >> $A/h; python3 -c \"import os;f=os.open('$A/h',os.O_RDONLY);print(os.lseek(f,0,os.SEEK_DATA),os.lseek(f,0,os.SEEK_HOLE))\"", "1048576 0\n"],
+    ["holes are kept and found", `truncate -s 1M $A/h; echo end >> $A/h; ${js("const d=f.openAt(-100,A+'/h',0);print(f.lseek(d,0,3),f.lseek(d,0,4))")}`, "1048576 0\n"],
     ["allocation and punching", "fallocate -l 64K $A/fa; stat -c %s $B/fa; yes | head -c 65536 > $A/fa; fallocate -p -o 0 -l 4096 $A/fa; head -c 4 $B/fa | od -An -tx1; stat -c %s $B/fa", "65536\n 00 00 00 00\n65536\n"],
     ["copy_file_range", "yes | head -c 300000 > $A/cs; cp $A/cs $A/cd; cmp $A/cs $B/cd && echo same", "same\n"],
     ["large data", "head -c 5000001 /dev/urandom > $A/big; cp $A/big $A/big2; cmp $A/big $B/big2 && sync $A/big2 && stat -c %s $B/big2", "5000001\n"],
@@ -49,19 +61,25 @@ describe("a mount is a file system", { skip: canMount ? false : "needs root and 
     ["a name that is too long", "touch $A/" + "n".repeat(256) + " 2>&1 | sed 's/.*: //'", "File name too long\n"],
     ["the mode mask and default ACLs", "umask 027; touch $A/um; mkdir $A/umd; stat -c %a $B/um $B/umd", "640\n750\n"],
     ["a setgid directory gives its group", "mkdir $A/sg; chgrp 1234 $A/sg; chmod 2775 $A/sg; touch $A/sg/f; mkdir $A/sg/d; stat -c '%g %a' $B/sg/f $B/sg/d", "1234 644\n1234 2755\n"],
-    ["a write by a user clears set-id bits", "cp /bin/true $A/su; chown 1000 $A/su; chmod 6755 $A/su; chmod 711 $A; setpriv --reuid 1000 --clear-groups sh -c \"echo x >> $A/su\"; stat -c %a $B/su", "755\n"],
+    ["a write by a user clears set-id bits", "cp /bin/true $A/su; chown 1000 $A/su; chmod 6755 $A/su; chmod 755 $A; setpriv --reuid 1000 --clear-groups sh -c \"echo x >> $A/su\"; stat -c %a $B/su", "755\n"],
     ["permissions bind users", "echo secret > $A/p; chmod 600 $A/p; chmod 755 $A; setpriv --reuid 1000 --clear-groups cat $A/p 2>&1 | sed 's/.*: //'", "Permission denied\n"],
     ["what a user makes is the user's", "mkdir -m 777 $A/users; setpriv --reuid 1000 --regid 1001 --clear-groups sh -c \"echo x > $A/users/f; mkdir $A/users/d; ln -s t $A/users/s\"; stat -c '%u %g' $B/users/f $B/users/d $B/users/s", "1000 1001\n1000 1001\n1000 1001\n"],
-    ["handles are told to root only", "touch $A/ha; python3 -c \"import os;print(len(os.getxattr('$A/ha','system.sluice.handle'))>40, os.getxattr('$A/ha','user.sluice.state').decode())\"; setpriv --reuid 1000 --clear-groups python3 -c \"import os\ntry: os.getxattr('$A/ha','system.sluice.handle')\nexcept OSError as e: print(e.strerror)\"", "True resident\nOperation not permitted\n"],
+    ["handles are told to root only", `touch $A/ha; ${js("const p=A+'/ha';print(get(p,'system.sluice.handle').length>40,get(p,'user.sluice.state'));process.setuid(1000);print(get(p,'system.sluice.handle'))")}`, "true resident\nEPERM\n"],
     ["flock between mounts", "touch $A/fl; exec 6<$A/fl; flock -x 6; flock -n -x $B/fl true || echo busy; flock -n -x $A/fl true || echo busy; flock -u 6; flock -n -x $B/fl true && echo free", "busy\nbusy\nfree\n"],
-    ["locks of ranges between mounts and users", "touch $A/rl; python3 -c \"\nimport fcntl,os,sys\nf=open('$A/rl','r+');fcntl.lockf(f,fcntl.LOCK_EX,10,5)\nfor m in '$A','$B':\n  if os.fork()==0:\n    g=open(m+'/rl','r+')\n    try: fcntl.lockf(g,fcntl.LOCK_EX|fcntl.LOCK_NB,1,14); print('free',flush=True)\n    except OSError: print('busy',flush=True)\n    fcntl.lockf(g,fcntl.LOCK_EX|fcntl.LOCK_NB,5,15); print('beyond',flush=True); os._exit(0)\n  os.wait()\n\"", "busy\nbeyond\nbusy\nbeyond\n"],
+    [
+      "locks of ranges between mounts and users",
+      `touch $A/rl; ${js(`const of = (m) => f.openAt(-100, m + '/rl', 2), lock = (d, from, n) => name(l.setLock(d, new l.LockRequest().fill('write', from, n)));
+        const soon = (d, from, n) => { for (let i = 0; i < 400; i++) { if (lock(d, from, n) === 'ok') return 'ok'; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); } return 'never'; };
+        const own = of(A); print(lock(own, 5n, 10n)); for (const m of [A, B]) { const d = of(m); print(lock(d, 14n, 1n), soon(d, 15n, 5n)); f.close(d); } f.close(own); print(soon(of(B), 0n, 0n));`)}`,
+      "ok\nEAGAIN ok\nEAGAIN ok\nok\n",
+    ],
     ["statfs", "test $(stat -f -c %b $A) = $(stat -f -c %b $BACKING) && echo same", "same\n"],
-    ["exchange and no-replace", "echo 1 > $A/e1; echo 2 > $A/e2; python3 -c \"import ctypes;l=ctypes.CDLL(None,use_errno=True);print(l.renameat2(-100,b'$A/e1',-100,b'$A/e2',2),l.renameat2(-100,b'$A/e1',-100,b'$A/e2',1),ctypes.get_errno())\"; cat $B/e1 $B/e2", "0 -1 17\n2\n1\n"],
-    ["a temporary file can be given a name", "python3 -c \"import os;f=os.open('$A',os.O_TMPFILE|os.O_RDWR,0o600);os.write(f,b'tmp');os.link('/proc/self/fd/%d'%f,'$A/named',follow_symlinks=True)\"; cat $B/named", "tmp"],
+    ["exchange and no-replace", `echo 1 > $A/e1; echo 2 > $A/e2; ${js("const r=(n)=>name(f.renameAt(-100,A+'/e1',-100,A+'/e2',n));print(r(2),r(1))")}; cat $B/e1 $B/e2`, "ok EEXIST\n2\n1\n"],
+    ["a temporary file can be given a name", `${js("const d=f.openAt(-100,A,2|f.open.temporary,0o600);f.pwrite(d,Buffer.from('tmp'),0,3,0);print(name(f.linkAt(-100,f.procPath(d),-100,A+'/named',f.AT_SYMLINK_FOLLOW)))")}; cat $B/named`, "ok\ntmp"],
   ];
   for (const [name, script, expected] of cases) {
     test(name, async () => {
-      const result = await bench.shell(`A=${a.mountpoint}; B=${b.mountpoint}; BACKING=${bench.backing}; ${script}`).ended;
+      const result = await bench.shell(`export A=${a.mountpoint} B=${b.mountpoint} BACKING=${bench.backing}; ${script}`).ended;
       assert.equal(result.output, expected);
     });
   }

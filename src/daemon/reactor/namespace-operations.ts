@@ -247,6 +247,7 @@ export function* opendir(core: ReactorCore, task: Task, request: RequestOf<"open
   if (!core.send(core.reply.begin(request.header.unique).opened(directory.fh, 0).finish())) closeDirectory(core, directory.fh);
   return undefined;
 }
+// biome-ignore lint/correctness/useYield: it never waits
 export function* releasedir(core: ReactorCore, _task: Task, request: RequestOf<"releasedir">): Steps {
   return closeDirectory(core, request.fh);
 }
