@@ -77,6 +77,7 @@ export class Membership {
   #isStoreKnown = false;
   #adopted: View | undefined;
   #isInForce = false;
+  #tellInForceUntilMs = 0;
   #why = "";
   #acknowledged = new Set<NodeId>();
   #removed: Member[] = [];
@@ -336,6 +337,8 @@ export class Membership {
     const view = this.#adopted;
     if (view === undefined || this.#isInForce) return;
     this.#isInForce = true;
+    // Whoever hears nothing for longer than that is evicted, so nobody stays ignorant.
+    this.#tellInForceUntilMs = this.#nowMs + 4 * this.#linkGraceMs;
     this.#effects.push({ kind: "in-force", view });
   }
 
@@ -378,7 +381,7 @@ export class Membership {
     const view = this.#adopted;
     if (view !== undefined && this.isManager && memberOf(view, peer) !== undefined) {
       if (!this.#acknowledged.has(peer.id)) return { kind: "view-proposed", view };
-      if (this.#isInForce) return { kind: "view-in-force", number: view.number };
+      if (this.#isInForce && this.#nowMs < this.#tellInForceUntilMs) return { kind: "view-in-force", number: view.number };
     }
     return { kind: "greeting", incarnation: this.#self.incarnation };
   }

@@ -1,0 +1,338 @@
+/**
+ * Test support: a few `ClusterNode`s on a virtual clock, with a network that can lose, break and cut, and the least
+ * coordination that keeps the contract: leases, proofs of death, views by compare-and-swap, claims.
+ *
+ * Links are first in first out; a broken one loses what was in flight both ways and comes back by itself. A paused node
+ * takes nothing, renews nothing and gets everything afterwards. A killed one is proven dead when somebody looks.
+ *
+ * Used only by tests. The simulator proper models more (volumes, kernels); this is for the membership half.
+ */
+import { Random } from "../base/random.js";
+import type { CallName } from "../dmapi/calls.js";
+import type { Incarnation, NodeId } from "../dmapi/ids.js";
+import type { CoordinationFact, CoordinationRequest } from "./coordination-contract.js";
+import type { Frame } from "./messages.js";
+import { ClusterNode } from "./node.js";
+import { defaultTimeouts, type NodeEffect, type NodeInput } from "./node-contract.js";
+import type { MemberFacts, View } from "./view-document.js";
+
+const RENEW_MS = 250;
+const HOLD_MS = 4_000;
+const DEAD_MS = 6_000;
+const RECONNECT_MS = 100;
+
+type Input = NodeInput extends infer I ? (I extends unknown ? Omit<I, "atMs"> : never) : never;
+export interface Process {
+  readonly id: NodeId;
+  machine: ClusterNode;
+  /** Grows with each start, so that what was meant for a former process does not reach the next. */
+  life: number;
+  isRunning: boolean;
+  isPaused: boolean;
+  waiting: Input[];
+  wanted: Map<NodeId, Incarnation>;
+  told: Map<NodeId, string>;
+  toldView: string | undefined;
+}
+interface Lease {
+  facts: MemberFacts;
+  reaches: readonly NodeId[];
+  renewedAtMs: number;
+  isTaken: boolean;
+  isLocked: boolean;
+}
+interface Timer {
+  readonly atMs: number;
+  readonly order: number;
+  readonly act: () => void;
+}
+export interface BenchOptions {
+  readonly seed?: number;
+  readonly latencyMs?: readonly [number, number];
+  readonly preference?: Readonly<Record<string, number>>;
+}
+export type Watch = (node: NodeId, effect: NodeEffect, atMs: number) => void;
+
+export class Bench {
+  readonly random: Random;
+  readonly processes = new Map<NodeId, Process>();
+  readonly views: View[] = [];
+  readonly #options: BenchOptions;
+  readonly #watch: Watch;
+  readonly #leases = new Map<NodeId, Lease>();
+  /** Key "A B" with A < B: connection number; absent while down. */
+  readonly #links = new Map<string, number>();
+  readonly #arrivesAtMs = new Map<string, number>();
+  readonly #cuts = new Set<string>();
+  #connections = 0;
+  #timers: Timer[] = [];
+  #order = 0;
+  #nowMs = 0;
+
+  constructor(options: BenchOptions, watch: Watch = () => undefined) {
+    this.#options = options;
+    this.#watch = watch;
+    this.random = new Random(options.seed ?? 1);
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  // What a test does.
+
+  start(id: NodeId): void {
+    const former = this.processes.get(id);
+    const incarnation = ((this.#leases.get(id)?.facts.incarnation ?? 0) + 1) as Incarnation;
+    const facts: MemberFacts = {
+      id, incarnation, bootId: "boot", address: `${id}:1`, isEligible: true, preference: this.#options.preference?.[id] ?? 0,
+    };
+    const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts });
+    const process: Process = { id, machine, life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
+    this.processes.set(id, process);
+    this.#leases.set(id, { facts, reaches: [], renewedAtMs: this.#nowMs, isTaken: false, isLocked: true });
+    this.#tick(process);
+    this.#reconnect(process);
+  }
+
+  kill(id: NodeId): void {
+    const process = this.#process(id);
+    process.isRunning = false;
+    process.isPaused = false;
+    process.waiting = [];
+    const lease = this.#leases.get(id);
+    if (lease !== undefined) lease.isLocked = false;
+    for (const peer of this.processes.keys()) this.breakLink(id, peer);
+  }
+
+  pause(id: NodeId): void {
+    this.#process(id).isPaused = true;
+  }
+  resume(id: NodeId): void {
+    const process = this.#process(id);
+    process.isPaused = false;
+    const waiting = process.waiting;
+    process.waiting = [];
+    for (const input of waiting) this.step(process, input);
+  }
+
+  /** Frames from `from` to `to` vanish; the link stays up. */
+  cut(from: NodeId, to: NodeId): void {
+    this.#cuts.add(`${from} ${to}`);
+  }
+  heal(): void {
+    this.#cuts.clear();
+  }
+  breakLink(a: NodeId, b: NodeId): void {
+    const key = linkKey(a, b);
+    if (!this.#links.delete(key)) return;
+    for (const [one, other] of [[a, b], [b, a]] as const) {
+      const process = this.processes.get(one);
+      if (process?.isRunning) this.step(process, { kind: "link-down", peer: other });
+    }
+  }
+
+  call(id: NodeId, call: number, name: CallName, args: unknown): void {
+    this.step(this.#process(id), { kind: "call-made", call, client: 1, name, args });
+  }
+
+  run(forMs: number): void {
+    const untilMs = this.#nowMs + forMs;
+    while (this.#next(untilMs)) {}
+    this.#nowMs = untilMs;
+  }
+  /** Runs until `holds`, at most so long; whether it came to hold. */
+  runUntil(holds: () => boolean, withinMs: number): boolean {
+    const untilMs = this.#nowMs + withinMs;
+    while (!holds()) if (!this.#next(untilMs)) return false;
+    return true;
+  }
+
+  step(process: Process, input: Input): void {
+    if (!process.isRunning) return;
+    if (process.isPaused) {
+      process.waiting.push(input);
+      return;
+    }
+    for (const effect of process.machine.step({ ...input, atMs: this.#nowMs })) this.#perform(process, effect);
+  }
+
+  // Time.
+
+  #next(untilMs: number): boolean {
+    const timer = this.#timers.reduce<Timer | undefined>((a, b) => (a === undefined || b.atMs < a.atMs || (b.atMs === a.atMs && b.order < a.order) ? b : a), undefined);
+    let due: Process | undefined;
+    for (const process of this.processes.values()) {
+      if (!process.isRunning || process.isPaused) continue;
+      if (due === undefined || process.machine.deadlineMs < due.machine.deadlineMs) due = process;
+    }
+    const dueMs = Math.max(due?.machine.deadlineMs ?? Infinity, this.#nowMs);
+    const atMs = Math.min(timer?.atMs ?? Infinity, dueMs);
+    if (atMs > untilMs) return false;
+    this.#nowMs = atMs;
+    if (timer !== undefined && timer.atMs <= dueMs) {
+      this.#timers.splice(this.#timers.indexOf(timer), 1);
+      timer.act();
+    } else if (due !== undefined) this.step(due, { kind: "time-passed" });
+    return true;
+  }
+  #after(delayMs: number, act: () => void): void {
+    this.#timers.push({ atMs: this.#nowMs + delayMs, order: this.#order++, act });
+  }
+
+  // Effects.
+
+  #perform(process: Process, effect: NodeEffect): void {
+    this.#watch(process.id, effect, this.#nowMs);
+    switch (effect.kind) {
+      case "transmit":
+        return this.#transmit(process, effect.to, effect.frame);
+      case "link-wanted":
+        process.wanted.set(effect.peer, effect.incarnation);
+        return this.#connect(process, effect.peer);
+      case "link-unwanted":
+        process.wanted.delete(effect.peer);
+        return this.breakLink(process.id, effect.peer);
+      case "coordinate":
+        return this.#coordinate(process, effect.request);
+      default:
+        return;
+    }
+  }
+
+  #transmit(process: Process, to: NodeId, frame: Frame): void {
+    const connection = this.#links.get(linkKey(process.id, to));
+    if (connection === undefined || this.#cuts.has(`${process.id} ${to}`)) return;
+    const [low, high] = this.#options.latencyMs ?? [1, 1];
+    const way = `${process.id} ${to} ${connection}`;
+    const atMs = Math.max(this.#nowMs + this.random.between(low, high), this.#arrivesAtMs.get(way) ?? 0);
+    this.#arrivesAtMs.set(way, atMs);
+    this.#after(atMs - this.#nowMs, () => {
+      const peer = this.processes.get(to);
+      if (peer !== undefined && this.#links.get(linkKey(process.id, to)) === connection) this.step(peer, { kind: "frame-received", frame });
+    });
+  }
+
+  #connect(process: Process, peer: NodeId): void {
+    const other = this.processes.get(peer);
+    const key = linkKey(process.id, peer);
+    if (other === undefined || !other.isRunning || !process.isRunning || this.#links.has(key)) return;
+    this.#links.set(key, ++this.#connections);
+    this.#after(0, () => {
+      if (!this.#links.has(key)) return;
+      this.step(process, { kind: "link-up", peer, incarnation: other.machine.incarnation });
+      this.step(other, { kind: "link-up", peer: process.id, incarnation: process.machine.incarnation });
+    });
+  }
+
+  #reconnect(process: Process): void {
+    const { life } = process;
+    this.#after(RECONNECT_MS, () => {
+      if (process.life !== life || this.processes.get(process.id) !== process) return;
+      if (process.isRunning && !process.isPaused) for (const peer of process.wanted.keys()) this.#connect(process, peer);
+      this.#reconnect(process);
+    });
+  }
+
+  // Coordination.
+
+  #tick(process: Process): void {
+    const { life } = process;
+    this.#after(RENEW_MS, () => {
+      if (this.processes.get(process.id) === process && process.life === life && process.isRunning) this.#tick(process);
+    });
+    if (process.isPaused) return;
+    const lease = this.#leases.get(process.id);
+    if (lease === undefined) return;
+    if (lease.isTaken) {
+      if (process.told.get(process.id) !== "taken") {
+        process.told.set(process.id, "taken");
+        this.#tell(process, { kind: "member-dead", id: process.id, incarnation: lease.facts.incarnation, isProven: false });
+      }
+    } else {
+      lease.renewedAtMs = this.#nowMs;
+      this.#tell(process, { kind: "lease-renewed", validUntilMs: this.#nowMs + HOLD_MS });
+    }
+    for (const [id, other] of this.#leases) if (id !== process.id) this.#tellOf(process, other);
+    this.#tellView(process);
+  }
+
+  #tellOf(process: Process, { facts, reaches, renewedAtMs, isLocked, isTaken }: Lease): void {
+    const { id, incarnation } = facts;
+    const isSilent = isTaken || this.#nowMs - renewedAtMs > DEAD_MS;
+    const state = !isLocked ? "proven" : isSilent ? "silent" : "alive";
+    const seen = `${incarnation} ${reaches.join(",")}`;
+    const before = process.told.get(id)?.split("|");
+    process.told.set(id, `${incarnation} ${state}|${seen}`);
+    if (before?.[0] === `${incarnation} silent` && state === "alive") this.#tell(process, { kind: "member-alive", id, incarnation });
+    if (state === "alive" && before?.[1] !== seen) this.#tell(process, { kind: "member-seen", member: facts, reaches });
+    if (state !== "alive" && before?.[0] !== `${incarnation} ${state}`) this.#tell(process, { kind: "member-dead", id, incarnation, isProven: state === "proven" });
+  }
+
+  #tellView(process: Process): void {
+    const view = this.views.at(-1);
+    const told = String(view?.number ?? "none");
+    if (process.toldView === told) return;
+    process.toldView = told;
+    this.#tell(process, { kind: "view-seen", view });
+  }
+
+  #tell(process: Process, fact: CoordinationFact): void {
+    this.step(process, { kind: "coordination", fact });
+  }
+
+  #coordinate(process: Process, request: CoordinationRequest): void {
+    const lease = this.#leases.get(process.id);
+    const { life } = process;
+    const answer = (fact: () => CoordinationFact): void => this.#after(3, () => {
+      if (process.life === life && process.isRunning && this.processes.get(process.id) === process) this.#tell(process, fact());
+    });
+    if (lease === undefined) return;
+    switch (request.kind) {
+      case "publish-view":
+        return answer(() => this.#publish(request.view));
+      case "claim":
+        return answer(() => this.#claim(request.manager, request.incarnation));
+      case "publish-reach":
+        lease.reaches = request.reaches;
+        return;
+      case "probe": {
+        const probed = this.#leases.get(request.id);
+        if (probed !== undefined) this.#after(2, () => { if (process.isRunning && !process.isPaused) this.#tellOf(process, probed); });
+        return;
+      }
+      case "rejoin":
+        lease.facts = { ...lease.facts, incarnation: request.incarnation };
+        lease.isTaken = false;
+        lease.renewedAtMs = this.#nowMs;
+        process.told.delete(process.id);
+        return;
+      case "leave":
+        lease.isLocked = false;
+    }
+  }
+
+  #publish(view: View): CoordinationFact {
+    if ((this.views.at(-1)?.number ?? 0) >= view.number) return { kind: "view-lost", number: view.number };
+    this.views.push(view);
+    return { kind: "view-published", number: view.number };
+  }
+
+  #claim(manager: NodeId, incarnation: Incarnation): CoordinationFact {
+    const lease = this.#leases.get(manager);
+    const isDead = lease !== undefined && !lease.isTaken && (!lease.isLocked || this.#nowMs - lease.renewedAtMs > DEAD_MS);
+    if (!isDead || lease.facts.incarnation !== incarnation) return { kind: "claim-lost", manager, incarnation };
+    lease.isTaken = true;
+    return { kind: "claim-won", manager, incarnation };
+  }
+
+  #process(id: NodeId): Process {
+    const process = this.processes.get(id);
+    if (process === undefined) throw new Error(`no node ${id}`);
+    return process;
+  }
+}
+
+function linkKey(a: NodeId, b: NodeId): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
