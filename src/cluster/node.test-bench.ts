@@ -263,7 +263,7 @@ export class Bench {
     const state = !isLocked ? "proven" : isSilent ? "silent" : "alive";
     const seen = `${incarnation} ${reaches.join(",")}`;
     const before = process.told.get(id)?.split("|");
-    process.told.set(id, `${incarnation} ${state}|${seen}`);
+    process.told.set(id, `${incarnation} ${state}|${state === "alive" ? seen : (before?.[1] ?? "")}`);
     if (before?.[0] === `${incarnation} silent` && state === "alive") this.#tell(process, { kind: "member-alive", id, incarnation });
     if (state === "alive" && before?.[1] !== seen) this.#tell(process, { kind: "member-seen", member: facts, reaches });
     if (state !== "alive" && before?.[0] !== `${incarnation} ${state}`) this.#tell(process, { kind: "member-dead", id, incarnation, isProven: state === "proven" });

@@ -39,8 +39,12 @@ for (const name of readdirSync(folder).filter((file) => file.endsWith(".txt"))) 
 
 class Conversation {
   #lines: string[] = [];
+  readonly #told = new Set<string | undefined>();
   readonly #bench = new Bench({}, (node, effect, atMs) => {
     const text = textOf(node, effect);
+    // Repeated with the greetings: once is enough to read.
+    if (text?.includes(" view-in-force ") && this.#told.has(text)) return;
+    this.#told.add(text);
     if (text !== undefined) this.#lines.push(`   ${String(atMs).padStart(6)} ${text}`);
   });
 
@@ -242,7 +246,7 @@ class Storm {
     this.bench.run(2_000);
     const [first, ...others] = [...this.bench.processes.values()].map(({ machine }) => JSON.stringify(machine.describe().registry));
     for (const other of others) assert.equal(other, first, "all registries are equal");
-    for (const process of this.bench.processes.values()) assert.equal(process.machine.describe().unfinished, 0, `${process.id} waits for nothing`);
+    for (const process of this.bench.processes.values()) assert.equal(process.machine.describe().unfinished, 0, `${process.id} waits for nothing: ${this.#summary()}`);
     for (const [number, asked] of this.#calls) {
       const isAlive = this.bench.processes.get(asked.node)?.life === asked.life;
       assert.ok(!isAlive || this.#answers.has(number), `call ${number} ${asked.name} on ${asked.node} was answered`);
@@ -258,8 +262,8 @@ class Storm {
   }
   #summary(): string {
     return JSON.stringify([...this.bench.processes.values()].map(({ id, machine }) => {
-      const { state, view, incarnation, managing, unfinished } = machine.describe();
-      return [id, incarnation, state, view?.number, view?.isInForce, view?.manager, view?.members.map((member) => `${member.id}${member.incarnation}`).join(), managing?.state, unfinished];
+      const { state, view, incarnation, managing, unfinished, awaited, links } = machine.describe();
+      return [id, incarnation, state, view?.number, view?.isInForce, view?.manager, view?.members.map((member) => `${member.id}${member.incarnation}`).join(), managing, unfinished, awaited, links];
     }));
   }
 }

@@ -51,6 +51,7 @@ export class ClusterNode {
   #isAdmitting = false;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
+  #toldHands = "";
   #inbox: { from: NodeId; message: Message }[] = [];
   #barriers: Barrier[] = [];
   #acknowledgedVersion = 0;
@@ -87,7 +88,8 @@ export class ClusterNode {
       this.#heedLease();
       this.#take(input);
       this.#heedLease();
-      this.#deliverInbox();
+      do this.#deliverInbox();
+      while (this.#tellHands());
     }
     const effects = this.#effects;
     this.#effects = [];
@@ -278,6 +280,16 @@ export class ClusterNode {
   }
 
   // View.
+
+  /** Whether anything came of it. */
+  #tellHands(): boolean {
+    const hands = { isHeldHere: this.#copy.isInstalled, holders: this.#manager?.holders };
+    const text = JSON.stringify(hands);
+    if (text === this.#toldHands) return false;
+    this.#toldHands = text;
+    this.#membershipStep({ kind: "registry-changed-hands", ...hands, atMs: this.#nowMs });
+    return true;
+  }
 
   #adopt(view: View, before: View | undefined): void {
     const early: StreamsEffect[] = [];
@@ -498,7 +510,8 @@ export class ClusterNode {
       } satisfies StatusDocument["view"],
       registry: { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) },
       links: this.#streams.describe(),
-      managing: this.#manager === undefined ? null : { state: this.#manager.state, isOpen: this.#manager.isOpen },
+      managing: this.#manager?.describe() ?? null,
+      awaited: this.#membership.awaited,
       unfinished: this.#managerCalls.unfinished().length,
       validUntilMs: this.#membership.validUntilMs,
       alarms: [...this.#alarms],

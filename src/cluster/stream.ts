@@ -59,6 +59,7 @@ export class PeerStream {
   #isClosed = false;
   #nextSequence = 1;
   #unacknowledged: Unacknowledged[] = [];
+  #acknowledged = 0;
   #resendAtMs = Infinity;
   #received = 0;
   #early: Frame[] = [];
@@ -146,6 +147,7 @@ export class PeerStream {
   }
 
   #takeAcknowledgement(acknowledged: number, atMs: number): void {
+    this.#acknowledged = Math.max(this.#acknowledged, acknowledged);
     const before = this.#unacknowledged.length;
     this.#unacknowledged = before > 0 ? this.#unacknowledged.filter((entry) => entry.sequence > acknowledged) : this.#unacknowledged;
     if (this.#unacknowledged.length === 0) this.#resendAtMs = Infinity;
@@ -157,9 +159,10 @@ export class PeerStream {
     const early = this.#early;
     this.#early = [];
     if (!isMember) {
-      // A member that left comes back under another incarnation only; one that has yet to enter was never written to.
+      // A member that left comes back under another incarnation, save one that never knew it was in; it has taken nothing.
       this.#unacknowledged = [];
       this.#resendAtMs = Infinity;
+      if (this.#acknowledged === 0) this.#nextSequence = 1;
     }
     return [...this.#resend(atMs, Infinity), ...early.flatMap((frame) => this.#receive(frame, atMs))];
   }

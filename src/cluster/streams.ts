@@ -70,6 +70,8 @@ export class Streams {
     if (stream === undefined) return []; // of a life that is over
     const heard: StreamsEffect = { kind: "heard", peer: from, incarnation: fromIncarnation };
     if (frame.sequence === undefined && frame.body !== undefined) {
+      // A view is proposed to one life; the rest is true for all.
+      if (frame.body.kind === "view-proposed" && frame.toIncarnation !== this.#incarnation) return [heard];
       return isViewMessage(frame.body) ? [heard, { kind: "deliver-view-message", from, incarnation: fromIncarnation, message: frame.body }] : [heard];
     }
     if (frame.toIncarnation !== this.#incarnation) return [heard];

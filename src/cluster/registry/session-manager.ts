@@ -32,7 +32,7 @@ export type ManagerInput = { readonly atMs: number } & (
   | { readonly kind: "view-adopted"; readonly view: View }
   | { readonly kind: "view-in-force" }
   | { readonly kind: "message-received"; readonly from: NodeId; readonly message: RegistryMessage }
-  /** Test switch: versions stay here and count as acknowledged. */
+  /** Test switch: versions go to nobody but their caller, and count as acknowledged. */
   | { readonly kind: "distribution-spoilt"; readonly isOn: boolean }
   /** Test switch: this node's own copy was lost. */
   | { readonly kind: "copy-lost" }
@@ -114,8 +114,19 @@ export class SessionManager {
   get isOpen(): boolean {
     return this.#phase.kind === "open" && this.#isInForce;
   }
-  get state(): string {
-    return this.#phase.kind;
+  /** Members that have the registry whole; undefined until this manager has it itself. */
+  get holders(): readonly NodeId[] | undefined {
+    if (this.#phase.kind !== "open") return undefined;
+    return this.#view.members.map((member) => member.id).filter((id) => id === this.#id || (this.#acknowledged.get(id) ?? -1) >= 0);
+  }
+  /** For people: how far it is, how many calls it has in hand, and which members it waits for. */
+  describe(): { state: string; isOpen: boolean; calls: number; waitsFor: readonly NodeId[] } {
+    const owes = ({ id }: { readonly id: NodeId }): boolean =>
+      this.#phase.kind === "open" ? id !== this.#id && !this.#isSpoilt && (this.#acknowledged.get(id) ?? -1) < this.#copy.version : this.#phase.waiting.has(id);
+    return {
+      state: this.#phase.kind, isOpen: this.isOpen, calls: this.#waiting.length + this.#onView.length + this.#answers.length + this.#closing.size,
+      waitsFor: this.#view.members.filter(owes).map((member) => member.id),
+    };
   }
   get deadlineMs(): number {
     return Math.min(...this.#failedSinceMs.values()) + this.#options.failedSessionRetentionMs;
@@ -192,7 +203,7 @@ export class SessionManager {
     const before = this.#view;
     this.#view = view;
     this.#isInForce = false;
-    for (const member of before.members) if (memberOf(view, member) === undefined) this.#acknowledged.delete(member.id);
+    for (const member of before.members) if (memberOf(view, member) === undefined) this.#forgetMember(member.id);
     this.#waiting = this.#waiting.filter((asked) => view.members.some((member) => member.id === asked.from));
     if (this.#phase.kind !== "open") {
       this.#collect();
@@ -202,6 +213,11 @@ export class SessionManager {
     for (const id of this.#closing.keys()) if (!this.#isHosted(id)) this.#closing.delete(id);
     this.#failLost();
     for (const member of view.members) if (member.id !== this.#id && memberOf(before, member) === undefined) this.#install(member.id);
+  }
+
+  #forgetMember(id: NodeId): void {
+    this.#acknowledged.delete(id);
+    this.#installedUnder.delete(id);
   }
 
   #isHosted(id: SessionId): boolean {
@@ -226,6 +242,7 @@ export class SessionManager {
     const members = this.#view.members.map((member) => member.id);
     this.#phase = { kind: "collecting", waiting: new Set(members), copies: [] };
     this.#acknowledged.clear();
+    this.#installedUnder.clear();
     this.#closing.clear();
     this.#answers = [];
     for (const id of members) this.#send(id, { kind: "registry-collect", view: this.#view.number });
@@ -421,8 +438,8 @@ export class SessionManager {
     assert(isNext, "the manager's own copy is the newest");
     this.#noteFailed();
     this.#effects.push({ kind: "applied", change });
-    if (!this.#isSpoilt) {
-      for (const member of this.#view.members) if (member.id !== this.#id) this.#send(member.id, { kind: "registry-changed", change });
+    for (const member of this.#view.members) {
+      if (member.id !== this.#id && (!this.#isSpoilt || member.id === by)) this.#send(member.id, { kind: "registry-changed", change });
     }
     return change.version;
   }

@@ -7,6 +7,7 @@
  * | manager dead, this node a member            | first of the living eligible members      | claim, publish    |
  * | every member dead (the whole cluster ended) | first of the living eligible nodes seen   | claim, publish    |
  * | manager's node lives again in a later life  | as above                                  | publish           |
+ * | operator's word that the manager is stopped | as above                                  | publish           |
  *
  * The others wait their rank times `stepMs` and then move too; the compare-and-swap of the view chooses one. A claim that
  * is lost twice though the manager stays dead was won by somebody who made no view of it: any member may publish then.

@@ -27,6 +27,8 @@ import { succession, whyManager } from "./succession.js";
 
 const PUBLISH_AGAIN_AFTER_MS = 5_000;
 const BACK_OFF_DOUBLINGS_MAX = 4;
+/** A member that has yet to get the registry lets those who have it go first. */
+const EMPTY_HANDED_RANKS = 8;
 
 export type ViewWish =
   | ({ readonly kind: "mount" } & MountWish)
@@ -43,8 +45,15 @@ export type MembershipInput = { readonly atMs: number } & (
   | { readonly kind: "wish"; readonly wish: ViewWish }
   /** The operator's word that this node is stopped, in whichever life it was known. */
   | { readonly kind: "fence"; readonly node: NodeId }
+  | ({ readonly kind: "registry-changed-hands" } & RegistryHands)
   | { readonly kind: "time-passed" }
 );
+/** Who has the registry whole, as far as this node knows. */
+export interface RegistryHands {
+  readonly isHeldHere: boolean;
+  /** Members that have it; undefined while this node is not manager or has yet to collect. Nobody is admitted then. */
+  readonly holders: readonly NodeId[] | undefined;
+}
 
 export type MembershipEffect =
   | { readonly kind: "coordinate"; readonly request: CoordinationRequest }
@@ -85,10 +94,13 @@ export class Membership {
   #publishedReach: string | undefined;
   #mounts: MountWish[] = [];
   #moveTo: NodeId | undefined;
+  #hands: RegistryHands = { isHeldHere: false, holders: undefined };
   #wantsMoreIds = false;
   readonly #wantedLinks = new Map<NodeId, string>();
   /** Highest incarnation of each node that was a member once and is not any more: it never enters again. */
   readonly #evicted = new Map<NodeId, number>();
+  /** Highest incarnation of each node of which the operator said that it is stopped. */
+  readonly #fenced = new Map<NodeId, number>();
   readonly #backOff = new Map<NodeId, { count: number; untilMs: number }>();
   #effects: MembershipEffect[] = [];
 
@@ -127,10 +139,19 @@ export class Membership {
     return this.#standing.seen(id) !== undefined || (this.#stored?.members.some((member) => member.id === id) ?? false);
   }
 
+  /** What the view is not yet in force for; empty on all but its manager. */
+  get awaited(): readonly string[] {
+    const view = this.#adopted;
+    if (view === undefined || !this.isManager || this.#isInForce) return [];
+    return [
+      ...view.members.filter((member) => !this.#acknowledged.has(member.id)).map((member) => `acknowledgement of ${member.id}`),
+      ...this.#removed.map((member) => `end of the lease of ${member.id} (${member.incarnation}), or proof of its death`),
+    ];
+  }
+
   get deadlineMs(): number {
     const again = this.#publication === undefined ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
-    const backOff = this.#isActing ? Math.min(...[...this.#backOff.values()].map((each) => each.untilMs).filter((untilMs) => untilMs > this.#nowMs)) : Infinity;
-    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, this.#reach.deadlineMs(this.#nowMs), again, backOff);
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, this.#reach.deadlineMs(this.#nowMs), again, this.#admissionMs());
   }
 
   step(input: MembershipInput): MembershipEffect[] {
@@ -176,6 +197,9 @@ export class Membership {
       case "fence":
         this.#fence(input.node);
         return;
+      case "registry-changed-hands":
+        this.#hands = { isHeldHere: input.isHeldHere, holders: input.holders };
+        return;
       case "time-passed":
         return;
     }
@@ -187,19 +211,24 @@ export class Membership {
         this.#validUntilMs = Math.max(this.#validUntilMs, fact.validUntilMs);
         return;
       case "member-dead":
-        if (fact.id !== this.#self.id) this.#standing.step(fact);
-        else if (fact.incarnation === this.#self.incarnation) this.#beExcluded(fact.incarnation, "this node's lease was claimed by another");
+        if (fact.id !== this.#self.id) {
+          this.#standing.step(fact, this.#nowMs);
+          if (fact.isProven) this.#reach.ended(fact.id, fact.incarnation + 1);
+        } else if (fact.incarnation === this.#self.incarnation) this.#beExcluded(fact.incarnation, "this node's lease was claimed by another");
         return;
       case "member-seen":
+        this.#standing.step(fact, this.#nowMs);
+        this.#reach.ended(fact.member.id, fact.member.incarnation);
+        return;
       case "member-alive":
-        this.#standing.step(fact);
+        this.#standing.step(fact, this.#nowMs);
         return;
       case "view-seen":
         this.#isStoreKnown = true;
         if (fact.view !== undefined) this.#store(fact.view);
         return;
       case "view-published":
-        if (this.#publication?.view.number === fact.number) this.#store(this.#publication.view);
+        if (this.#publication?.view.number === fact.number) this.#published(this.#publication.view);
         return;
       case "view-lost":
         if (this.#publication?.view.number === fact.number) this.#publication = undefined;
@@ -221,8 +250,13 @@ export class Membership {
     this.#reach.heard(from, incarnation, this.#nowMs);
     switch (message.kind) {
       case "view-proposed":
-        if (message.view.manager !== from || message.view.cluster !== this.#cluster) return;
+        // From its manager, or from the one who hands over to it.
+        if ((message.view.manager !== from && this.#adopted?.manager !== from) || message.view.cluster !== this.#cluster) return;
         this.#store(message.view);
+        // Said to this very life and without it: it was a member, unknowingly perhaps, and is none any more.
+        if (memberOf(message.view, this.#self) === undefined && message.view.number === this.#stored?.number) {
+          this.#beExcluded(this.#self.incarnation, `manager ${from} has removed this node in view ${message.view.number}`);
+        }
         if (this.#adopted?.number === message.view.number) this.#acknowledge();
         return;
       case "view-adopted":
@@ -246,7 +280,11 @@ export class Membership {
 
   #fence(node: NodeId): void {
     const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...this.#removed];
-    for (const life of lives) if (life?.id === node) this.#standing.died(life, true);
+    for (const life of lives) {
+      if (life?.id !== node) continue;
+      this.#standing.died(life, true);
+      this.#fenced.set(node, Math.max(life.incarnation, this.#fenced.get(node) ?? 0));
+    }
   }
 
   // The view this node goes by.
@@ -257,6 +295,12 @@ export class Membership {
     this.#isStoreKnown = true;
     this.#claim.forget();
     if (this.#publication !== undefined && this.#publication.view.number <= view.number) this.#publication = undefined;
+  }
+
+  #published(view: View): void {
+    this.#store(view);
+    if (view.manager === this.#self.id) return;
+    for (const member of view.members) this.#tell(member, { kind: "view-proposed", view });
   }
 
   #adoptStored(): void {
@@ -379,6 +423,7 @@ export class Membership {
   /** What the peer may not know yet, else a mere sign of life. */
   #due(peer: Pick<MemberFacts, "id" | "incarnation">): ViewMessage {
     const view = this.#adopted;
+    if (view !== undefined && this.isManager && peer.incarnation <= (this.#evicted.get(peer.id) ?? -1)) return { kind: "view-proposed", view };
     if (view !== undefined && this.isManager && memberOf(view, peer) !== undefined) {
       if (!this.#acknowledged.has(peer.id)) return { kind: "view-proposed", view };
       if (this.#isInForce && this.#nowMs < this.#tellInForceUntilMs) return { kind: "view-in-force", number: view.number };
@@ -432,11 +477,12 @@ export class Membership {
     const manager = base.members.find((member) => member.id === base.manager);
     if (manager === undefined) return undefined;
     const isFollowed = this.#standing.isFollowed(manager) || (manager.id === this.#self.id && manager.incarnation < this.#self.incarnation);
-    const taken = isFollowed ? undefined : manager;
+    const isFenced = manager.incarnation <= (this.#fenced.get(manager.id) ?? -1);
+    const taken = isFollowed || isFenced ? undefined : manager;
     if (this.#adopted?.number === base.number) {
       if (this.isManager || !this.#standing.isDead(manager)) return undefined;
       const members = succession(base.members.filter((member) => !this.#standing.isDead(member)));
-      return { manager: taken, after: base.number, rank: rankAmong(members), settleMs: 0 };
+      return { manager: taken, after: base.number, rank: rankAmong(members) + (this.#hands.isHeldHere ? 0 : EMPTY_HANDED_RANKS), settleMs: 0 };
     }
     if (!base.members.every((member) => this.#isOver(member))) return undefined;
     return { manager: taken, after: base.number, rank: rankAmong(strangers), settleMs };
@@ -462,7 +508,8 @@ export class Membership {
       cluster: this.#cluster, base: this.#stored, self: this.#self,
       isDead: (member) => this.#isOver(member),
       isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
-      candidates: this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds,
+      isHolder: (id) => this.#hands.holders?.includes(id) ?? true,
+      candidates: this.#hands.holders === undefined ? [] : this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds,
     });
   }
 
@@ -471,10 +518,20 @@ export class Membership {
     this.#effects.push({ kind: "coordinate", request: { kind: "publish-view", view } });
   }
 
+  /** Long enough that everybody's reach has been published anew since that life began, and not just after an eviction. */
+  #mayEnterAtMs(id: NodeId): number {
+    return Math.max(this.#standing.seenSinceMs(id) + 2 * this.#claimStepMs, this.#backOff.get(id)?.untilMs ?? 0);
+  }
+  /** When the next candidate may enter; Infinity where this node does not decide. */
+  #admissionMs(): number {
+    if (!this.#isActing) return Infinity;
+    return Math.min(...this.#standing.living().map(({ facts }) => this.#mayEnterAtMs(facts.id)).filter((atMs) => atMs > this.#nowMs));
+  }
+
   #candidates(): MemberFacts[] {
     return this.#standing.living()
       .filter(({ facts }) => this.#reach.isReached(facts.id, facts.incarnation, this.#nowMs))
-      .filter(({ facts }) => (this.#backOff.get(facts.id)?.untilMs ?? -Infinity) <= this.#nowMs)
+      .filter(({ facts }) => this.#mayEnterAtMs(facts.id) <= this.#nowMs)
       .filter(({ facts }) => facts.incarnation > (this.#evicted.get(facts.id) ?? -1))
       .filter(({ facts }) => !(this.#stored?.members.some((member) => member.id === facts.id && member.incarnation >= facts.incarnation) ?? false))
       .map(({ facts }) => facts);

@@ -27,6 +27,8 @@ export interface Situation {
   readonly self: MemberFacts;
   readonly isDead: (member: MemberFacts) => boolean;
   readonly isConnected: (a: NodeId, b: NodeId) => boolean;
+  /** Whether a member has the registry whole: a set without such a one would forget what was answered. */
+  readonly isHolder: (id: NodeId) => boolean;
   /** Living nodes that seek to enter, sorted. */
   readonly candidates: readonly MemberFacts[];
   readonly mounts: readonly MountWish[];
@@ -41,7 +43,7 @@ export function nextView(situation: Situation): View {
   const kept = largestConnectedSet({
     nodes: living.map((member) => member.id),
     isConnected: situation.isConnected,
-    isEligible: (id) => living.some((member) => member.id === id && member.isEligible),
+    isEligible: (id) => situation.isHolder(id) && living.some((member) => member.id === id && member.isEligible),
   });
   let members = living.filter((member) => kept.includes(member.id));
   for (const candidate of situation.candidates) {
@@ -49,7 +51,7 @@ export function nextView(situation: Situation): View {
     members = [...members, { ...candidate, slot: freeSlot(candidate.id, members, base), mounted: [] }];
   }
   members = members.map((member) => withMounts(member, situation.mounts)).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const manager = chooseManager(members, self.id, situation.moveTo);
+  const manager = chooseManager(members, situation);
   assert(base !== undefined, "members come from a view");
   const hasNewManager = !isSameLife(base, manager);
   const sessionIdLimit = base.sessionIdLimit + (hasNewManager || situation.wantsMoreIds ? SESSION_ID_BLOCK : 0);
@@ -65,9 +67,10 @@ function firstView({ cluster, base, self }: Situation): View {
   };
 }
 
-function chooseManager(members: readonly Member[], self: NodeId, moveTo: NodeId | undefined): Member {
+function chooseManager(members: readonly Member[], { self, moveTo, isHolder }: Situation): Member {
   const order = succession(members);
-  const chosen = order.find((member) => member.id === moveTo) ?? order.find((member) => member.id === self) ?? order[0] ?? members[0];
+  const holders = order.filter((member) => isHolder(member.id));
+  const chosen = holders.find((member) => member.id === moveTo) ?? holders.find((member) => member.id === self.id) ?? holders[0] ?? order[0] ?? members[0];
   assert(chosen !== undefined, "a view has a member");
   return chosen;
 }

@@ -46,6 +46,12 @@ export class Reach {
     if (known.incarnation === incarnation) known.heardAtMs = atMs;
   }
 
+  /** No life below this one is reached any more: it ended, or was followed by a later one. */
+  ended(peer: NodeId, below: number): void {
+    const known = this.#peers.get(peer);
+    if (known !== undefined && known.incarnation < below) known.heardAtMs = undefined;
+  }
+
   /** This node stood still so long. */
   forgive(pauseMs: number): void {
     for (const peer of this.#peers.values()) {

@@ -20,17 +20,20 @@ interface Death {
 export class Standing {
   readonly #self: NodeId;
   readonly #seen = new Map<NodeId, Seen>();
+  /** When each node's present life was first seen. */
+  readonly #sinceMs = new Map<NodeId, number>();
   readonly #dead = new Map<NodeId, Death>();
 
   constructor(self: NodeId) {
     this.#self = self;
   }
 
-  step(fact: Extract<CoordinationFact, { kind: "member-seen" | "member-dead" | "member-alive" }>): void {
+  step(fact: Extract<CoordinationFact, { kind: "member-seen" | "member-dead" | "member-alive" }>, atMs: number): void {
     switch (fact.kind) {
       case "member-seen": {
         const known = this.#seen.get(fact.member.id);
         if (fact.member.id === this.#self || (known !== undefined && known.facts.incarnation > fact.member.incarnation)) return;
+        if (known?.facts.incarnation !== fact.member.incarnation) this.#sinceMs.set(fact.member.id, atMs);
         this.#seen.set(fact.member.id, { facts: fact.member, reaches: fact.reaches });
         return;
       }
@@ -61,6 +64,9 @@ export class Standing {
     return (this.#seen.get(life.id)?.facts.incarnation ?? -1) > life.incarnation;
   }
 
+  seenSinceMs(id: NodeId): number {
+    return this.#sinceMs.get(id) ?? Infinity;
+  }
   seen(id: NodeId): Seen | undefined {
     return this.#seen.get(id);
   }
