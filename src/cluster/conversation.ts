@@ -266,7 +266,9 @@ export class Conversation {
     } else if (work.kind === "read-record") {
       result = { kind: "ok", result: {}, record: this.#records.get(work.handle) ?? null };
     } else if (name === "region.set" || name === "record.change") {
-      result = { kind: "ok", result: {}, round: { kind: "record-changed", handle: (work as { handle: Handle }).handle, generation: 2 } };
+      const told = { kind: "record-changed", handle: (work as { handle: Handle }).handle, generation: 2 } as const;
+      const { regions } = (work as { args: { regions?: readonly unknown[] } }).args;
+      result = { kind: "ok", result: {}, ...(regions?.length === 0 ? { announcement: told } : { round: told }) };
     }
     this.#tell(station.id, { kind: "volume-done", job, result });
   }

@@ -255,6 +255,7 @@ export class DataManagement {
     this.#here.view = undefined;
     this.#here.registry = undefined;
     this.#here.isInForce = false;
+    this.#ownedEvents.clear();
     this.#host.excluded();
     this.#source.excluded();
     this.#rights.excluded();

@@ -2,7 +2,8 @@
  * Calls on objects: the volume does them, here is who may, and who must hear of it before the caller does.
  *
  * Adding regions, or giving an object its first record, is answered when every member has drained (safety C4): from then
- * on no node works by what was before. Clearing waits for nobody: a region left over raises one needless event (C6).
+ * on no node works by what was before. Clearing waits for nobody: a region left over raises one needless event (C6). Which
+ * of the two a change is says the volume, which knows what was there before.
  *
  * Source    XDSM C429 2.7-2.11; safety C3, C4, C6, H3.
  */
@@ -10,7 +11,6 @@ import type { ArgsOf } from "../../dmapi/calls.js";
 import { type EventType, eventListEvents, eventNumbers, hasEvent } from "../../dmapi/events.js";
 import { parseHandle } from "../../dmapi/handle.js";
 import type { FsName, Handle } from "../../dmapi/ids.js";
-import type { RoundWork } from "../messages.js";
 import type { VolumeResult } from "../node-contract.js";
 import type { Rounds } from "../rounds.js";
 import type { Surroundings } from "../surroundings.js";
@@ -21,6 +21,8 @@ import { EVENT_MAX } from "./session-calls.js";
 
 /** Between two tries for a guard that somebody holds. */
 const GUARD_RETRY_MS = 25;
+/** After so many of them the members are asked again to give theirs back. */
+const TRIES_PER_ROUND = 20;
 /** A mark is tried for so often: a late writeback may take the guard between the flush and the mark. */
 const MARK_TRIES = 4;
 
@@ -106,7 +108,7 @@ export class ObjectCalls {
       case "invisible.open":
         return this.#openInvisible(call, checked, lease, this.#here.nowMs + (checked.args.waitMs ?? 0));
       default:
-        return this.#perform(call, checked, lease, (result) => this.#finish(call, checked, lease, result));
+        return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
     }
   }
 
@@ -114,21 +116,17 @@ export class ObjectCalls {
     this.#desk.job({ kind: "perform", fs: lease.fs, handle: args.handle, name, args, client: call.client }, done);
   }
 
-  #finish(call: Call, checked: Performed, lease: Lease, result: VolumeResult): void {
+  /** The volume says what must have drained everywhere before the caller hears of it, and what others are merely told. */
+  #finish(call: Call, lease: Lease, result: VolumeResult): void {
+    if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => undefined);
     if (result.kind === "failed" || result.round === undefined) {
-      if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => {});
       lease.end();
       return this.#settle(call, result);
     }
-    const isAwaited = mustAwait(checked, result.round);
     this.#rounds.begin(lease.fs, result.round, "all", (failure) => {
-      if (!isAwaited) return;
       lease.end();
       this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     });
-    if (isAwaited) return;
-    lease.end();
-    this.#settle(call, result);
   }
 
   /** Safety C3 step 1: with the right held nothing new is written; all give their guard back; then the mark. */
@@ -140,18 +138,24 @@ export class ObjectCalls {
       }
       this.#perform(call, checked, lease, (result) => {
         const isGuarded = result.kind === "failed" && result.failure.code === "EBUSY";
-        if (!isGuarded || triesLeft <= 1 || !this.#desk.isOpen(call.call)) return this.#finish(call, checked, lease, result);
+        if (!isGuarded || triesLeft <= 1 || !this.#desk.isOpen(call.call)) return this.#finish(call, lease, result);
         this.#desk.after(GUARD_RETRY_MS, () => this.#createMark(call, checked, lease, triesLeft - 1));
       });
     });
   }
 
-  /** Held somewhere: tried again until `untilMs`, then EBUSY names the holder. */
-  #openInvisible(call: Call, checked: Performed & { name: "invisible.open" }, lease: Lease, untilMs: number): void {
+  /**
+   * Held somewhere: tried again until `untilMs`, then EBUSY names the holder. The members are asked for their guard by a
+   * round on an old generation: all that runs drains and the guard goes back, while no page is touched, so that a reader
+   * who waits for this very recall cannot stand in its way (safety C6).
+   */
+  #openInvisible(call: Call, checked: Performed & { name: "invisible.open" }, lease: Lease, untilMs: number, tries = 0): void {
     this.#perform(call, checked, lease, (result) => {
       const isGuarded = result.kind === "failed" && result.failure.code === "EBUSY";
       if (isGuarded && this.#here.nowMs + GUARD_RETRY_MS <= untilMs && this.#desk.isOpen(call.call)) {
-        return this.#desk.after(GUARD_RETRY_MS, () => this.#openInvisible(call, checked, lease, untilMs));
+        const guardBack = { kind: "record-changed", handle: checked.args.handle, generation: 0 } as const;
+        if (tries % TRIES_PER_ROUND === 0) this.#rounds.begin(lease.fs, guardBack, "all", () => undefined);
+        return this.#desk.after(GUARD_RETRY_MS, () => this.#openInvisible(call, checked, lease, untilMs, tries + 1));
       }
       lease.end();
       if (result.kind === "failed") return this.#settle(call, result);
@@ -196,20 +200,4 @@ function isPerformed(checked: CheckedCall): checked is Performed {
 function guardOf(result: unknown): number | undefined {
   const guard = typeof result === "object" && result !== null && "guard" in result ? result.guard : undefined;
   return typeof guard === "number" ? guard : undefined;
-}
-
-/** Whether the caller's success depends on every member having drained. */
-function mustAwait(checked: Performed, work: RoundWork): boolean {
-  // The first record: from then on only nodes with a registered interest are fenced, so all must know of it.
-  if (work.kind !== "record-changed" || work.generation <= 1) return true;
-  switch (checked.name) {
-    case "region.set":
-      return checked.args.regions.some((region) => region.flags !== 0);
-    case "record.change":
-      return (checked.args.change.regions?.some((region) => region.flags !== 0) ?? false) || checked.args.change.residency === "partial";
-    case "eventlist.set":
-      return checked.args.events.length > 0;
-    default:
-      return false;
-  }
 }
