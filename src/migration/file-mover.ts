@@ -58,6 +58,11 @@ export class FileMover {
     while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
   }
 
+  /** Between moves of that file. */
+  inTurn<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(handle, work);
+  }
+
   migrate(verb: MoveContext["verb"], order: MoveOrder): Promise<MoveOutcome> {
     const { store, fsEventList } = this.options;
     const steps = () => migrateSteps({ verb, newObject: store.newObjectName(), store: store.identity, nowMs: Date.now(), eventsWanted: EVENTS_WANTED, fsEventList });

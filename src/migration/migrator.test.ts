@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after } from "node:test";
+import { afterEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { acceptance, type Bench, isLong, type Letter, shareBench } from "../conformance/bench.js";
 import { eventually, within } from "../conformance/waiting.js";
@@ -21,8 +21,11 @@ import { MigratorClient, resolveTargets, type Target } from "./requests.js";
 const main = join(dirname(fileURLToPath(import.meta.url)), "..", "cli", "main.js");
 const bench = shareBench({ nodes: 2, fileSystems: ["fs1"] });
 const migrators = new Set<ChildProcess>();
-after(() => {
-  for (const migrator of migrators) migrator.kill("SIGKILL");
+afterEach(async () => {
+  for (const migrator of migrators) {
+    migrator.kill("SIGKILL");
+    await new Promise((resolve) => migrator.once("exit", resolve));
+  }
 });
 
 interface Running {
@@ -46,7 +49,10 @@ async function startMigrator(stopAt?: string): Promise<Running> {
     migrators.delete(child);
     resolve(signal ?? code);
   }));
-  await eventually("the migrator serves", () => said.includes('"serving"') || child.exitCode !== null || child.signalCode !== null, 20_000, () => said);
+  await eventually("the migrator serves", () => {
+    assert.equal(child.exitCode, null, said);
+    return said.includes('"serving"');
+  }, 20_000, () => said);
   return { child, ended, said: () => said };
 }
 async function stopMigrator(running: Running): Promise<void> {
@@ -103,7 +109,7 @@ acceptance("migrate, read from another node, states, sizes and times", async () 
   const stub = statSync(path, { bigint: true });
   assert.deepEqual([stub.size, stub.mtimeNs], [before.size, before.mtimeNs]);
   assert.ok(stub.blocks < before.blocks / 4n, `${stub.blocks} of ${before.blocks} blocks`);
-  assert.equal((await stateOf(path, "B")).state, "migrated");
+  assert.equal((await stateOf(bench().path("B", "fs1", name), "B")).state, "migrated");
   assert.deepEqual(await reads("B", name), content);
   const back = statSync(path, { bigint: true });
   assert.deepEqual([back.size, back.mtimeNs], [before.size, before.mtimeNs]);
@@ -196,8 +202,8 @@ for (const step of migrateStepNames.filter(isCritical)) {
     const result = await within(asked, "the request is finished by the next migrator");
     assert.equal(moved(result).state, "migrated", next.said());
     assert.deepEqual(await reads("B", name), content);
+    await eventually("no intent is left", () => readdirSync(join(bench().directory, "store", "intents")).length === 0);
     await stopMigrator(next);
-    assert.deepEqual(readdirSync(join(bench().directory, "store", "intents")), []);
   });
 }
 

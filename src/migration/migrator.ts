@@ -26,7 +26,7 @@ import { RequestServer } from "./request-server.js";
 import { scanBacking, usageOf } from "./scan/backing-scan.js";
 import { namesCopy, noteOf } from "./states.js";
 import { openDirectoryStore } from "./stores/directory/store.js";
-import type { Store } from "./stores/store.js";
+import type { Intent, Store } from "./stores/store.js";
 
 export interface MigratorOptions {
   readonly fs: string;
@@ -116,9 +116,10 @@ export class Migrator {
     const lost = new AbortController();
     serving.connection.whenLost(() => lost.abort());
     const signal = AbortSignal.any([this.#stopping.signal, lost.signal]);
-    // Listed before the first move of this life, whose own tokens must not be taken for left-over ones.
-    const leftOver = await serving.session.tokens();
-    const finishing = this.#finishLeftOvers(serving, leftOver);
+    // Listed before the first move of this life, whose own ones must not be taken for left over.
+    const tokens = await serving.session.tokens();
+    const intents = await serving.mover.options.store.intents();
+    const finishing = this.#finishLeftOvers(serving, tokens, intents);
     ready();
     const background = Promise.all([finishing, this.#watchUsage(serving, signal), this.#sweepLedger(serving, signal)]);
     background.catch((error: Error) => this.#log("background-failed", { error: error.message }));
@@ -182,7 +183,7 @@ export class Migrator {
   }
 
   /** What a crashed predecessor left: events delivered to it, tokens that held its rights, files half moved. */
-  async #finishLeftOvers({ connection, session, mover, handler }: Serving, tokens: readonly Token[]): Promise<void> {
+  async #finishLeftOvers({ connection, session, mover, handler }: Serving, tokens: readonly Token[], intents: readonly Intent[]): Promise<void> {
     for (const token of tokens) {
       try {
         void handler.handle(await session.findEvent(token));
@@ -190,15 +191,14 @@ export class Migrator {
         if (!(error instanceof DmError) || (error.code !== "ESRCH" && error.code !== "EINVAL")) throw error;
       }
     }
-    const { store } = mover.options;
     const living = new Set((await connection.sessions()).map((entry): number => entry.id));
-    for (const intent of await store.intents()) {
+    for (const intent of intents) {
       if (this.#isStopping) return;
       if (intent.session !== session.id && living.has(intent.session)) continue; // another member of the group is at it
       const handle = intent.handle as Handle;
       try {
-        const isNamed = await this.#settleIntent(mover, handle, intent.object);
-        if (isNamed === "finished") continue;
+        const settled = await mover.inTurn(handle, () => settleIntent(mover, handle, intent.object));
+        if (settled === "finished") continue;
         const outcome = await mover.migrate(intent.verb, { handle, ...(intent.path === null ? {} : { path: intent.path }) });
         this.#log("finished", { handle, path: intent.path, verb: intent.verb, outcome: outcome.kind });
       } catch (error) {
@@ -206,28 +206,6 @@ export class Migrator {
       }
     }
   }
-  /** The object of an intent is either named by the record, and stays, or by nobody, and goes to the ledger. */
-  async #settleIntent(mover: FileMover, handle: Handle, object: string): Promise<"finished" | "open"> {
-    const { session, store } = mover.options;
-    if (mover.moving.has(handle)) return "finished"; // this life's own
-    try {
-      const { record } = await session.object(handle).record();
-      const note = noteOf(record);
-      if (note?.object !== object) {
-        await store.discard(object, "the migrator ended while it was made", Date.now());
-        return "open";
-      }
-      if (record?.residency === "partial" && note.isPunched !== true) return "open";
-      await store.clearIntent(object);
-      return "finished";
-    } catch (error) {
-      const isDeleted = error instanceof DmError && (error.code === "EBADF" || error.code === "ENOENT" || error.code === "ESTALE");
-      if (!isDeleted) throw error;
-      await store.discard(object, "the file was deleted while it was migrated", Date.now());
-      return "finished";
-    }
-  }
-
   async #watchUsage(serving: Serving, signal: AbortSignal): Promise<void> {
     const { marks, watchMs = 10_000 } = this.#options;
     while (!signal.aborted) {
@@ -282,6 +260,27 @@ export class Migrator {
       fs: this.#options.fs, store: mover.options.store.identity, node, pid: process.pid, recalls: kinds.filter((kind) => kind === "recalling").length,
       migrations: kinds.filter((kind) => kind === "migrating").length, ...mover.counters, usedPercent: this.#usedPercent === null ? null : round(this.#usedPercent),
     };
+  }
+}
+
+/** The object of an intent is either named by the record, and stays, or by nobody, and goes to the ledger. */
+async function settleIntent(mover: FileMover, handle: Handle, object: string): Promise<"finished" | "open"> {
+  const { session, store } = mover.options;
+  try {
+    const { record } = await session.object(handle).record();
+    const note = noteOf(record);
+    if (note?.object !== object) {
+      await store.discard(object, "the migrator ended while it was made", Date.now());
+      return "open";
+    }
+    if (record?.residency === "partial" && note.isPunched !== true) return "open";
+    await store.clearIntent(object);
+    return "finished";
+  } catch (error) {
+    const isDeleted = error instanceof DmError && (error.code === "EBADF" || error.code === "ENOENT" || error.code === "ESTALE");
+    if (!isDeleted) throw error;
+    await store.discard(object, "the file was deleted while it was migrated", Date.now());
+    return "finished";
   }
 }
 
