@@ -25,6 +25,8 @@ type Input = NodeInput extends infer I ? (I extends unknown ? Omit<I, "atMs"> : 
 export interface Process {
   readonly id: NodeId;
   machine: ClusterNode;
+  /** The machine's, as of its last step. */
+  deadlineMs: number;
   /** Grows with each start, so that what was meant for a former process does not reach the next. */
   life: number;
   isRunning: boolean;
@@ -88,7 +90,7 @@ export class Bench {
       id, incarnation, bootId: "boot", address: `${id}:1`, isEligible: true, preference: this.#options.preference?.[id] ?? 0,
     };
     const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts });
-    const process: Process = { id, machine, life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
+    const process: Process = { id, machine, deadlineMs: machine.deadlineMs, life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
     this.processes.set(id, process);
     this.#leases.set(id, { facts, reaches: [], renewedAtMs: this.#nowMs, isTaken: false, isLocked: true });
     this.#tick(process);
@@ -154,7 +156,9 @@ export class Bench {
       process.waiting.push(input);
       return;
     }
-    for (const effect of process.machine.step({ ...input, atMs: this.#nowMs })) this.#perform(process, effect);
+    const effects = process.machine.step({ ...input, atMs: this.#nowMs });
+    process.deadlineMs = process.machine.deadlineMs;
+    for (const effect of effects) this.#perform(process, effect);
   }
 
   // Time.
@@ -164,9 +168,9 @@ export class Bench {
     let due: Process | undefined;
     for (const process of this.processes.values()) {
       if (!process.isRunning || process.isPaused) continue;
-      if (due === undefined || process.machine.deadlineMs < due.machine.deadlineMs) due = process;
+      if (due === undefined || process.deadlineMs < due.deadlineMs) due = process;
     }
-    const dueMs = Math.max(due?.machine.deadlineMs ?? Infinity, this.#nowMs);
+    const dueMs = Math.max(due?.deadlineMs ?? Infinity, this.#nowMs);
     const atMs = Math.min(timer?.atMs ?? Infinity, dueMs);
     if (atMs > untilMs) return false;
     this.#nowMs = atMs;

@@ -37,7 +37,7 @@ export interface Situation {
 }
 
 export function nextView(situation: Situation): View {
-  const { base, self, cluster } = situation;
+  const { base, cluster } = situation;
   const living = (base?.members ?? []).filter((member) => !situation.isDead(member));
   if (living.length === 0) return firstView(situation);
   const kept = largestConnectedSet({
