@@ -16,7 +16,7 @@ await session.setDisposition(fs, events);
 console.log(`session ${session.id}: ${events.join(" ")} of ${fs}`);
 
 const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
 
 for await (const event of session.events({ signal: stop.signal })) {
   const who = event.process === undefined ? "" : ` by ${event.process.command} (pid ${event.process.pid})`;
