@@ -198,6 +198,7 @@ class Storm {
     this.bench.call(node, number, name, args);
   }
   #pick(session: SessionEntry | undefined): [CallName, { session?: number }] {
+    if (this.bench.random.chance(0.03)) return ["manager.move", { to: this.bench.random.pick(this.#ids) } as { session?: number }];
     const choice = this.bench.random.below(10);
     const info = `i${this.#count}`;
     if (session === undefined || choice < 4) return ["session.create", { info } as { session?: number }];

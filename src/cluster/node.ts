@@ -292,6 +292,7 @@ export class ClusterNode {
   }
 
   #adopt(view: View, before: View | undefined): void {
+    const unanswered = this.#managerCalls.unfinished();
     const early: StreamsEffect[] = [];
     for (const effect of this.#streams.adopt(view, this.#nowMs)) {
       if (effect.kind === "transmit") this.#effects.push(effect);
@@ -304,7 +305,7 @@ export class ClusterNode {
     if (view.manager !== this.#id) this.#manager = undefined;
     else if (isSameManager && this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "view-adopted", view, atMs: this.#nowMs }));
     else this.#beginManaging(view);
-    if (!isSameManager) for (const { request } of this.#managerCalls.unfinished()) this.#ask(request);
+    if (!isSameManager) for (const { request } of unanswered) this.#ask(request);
     this.#streamsDid(early);
     this.#heedReadiness();
   }

@@ -194,6 +194,8 @@ export class LeaseMachine {
         break;
       }
       case "rejoin":
+        // At once: what is published from now on is the new life's, though the old one has still to be given up.
+        this.#reaches = [];
         this.#enqueue("rejoin", () => this.#rejoin(request.incarnation));
         break;
       case "leave":
@@ -308,7 +310,6 @@ export class LeaseMachine {
     this.#identity = { ...this.#identity, incarnation };
     this.#lease = "beginning";
     this.#hasTriedToName = false;
-    this.#reaches = [];
     this.#renewalTriedMs = undefined;
     yield* this.#begin();
   }
