@@ -112,12 +112,12 @@ export class ManagedObject {
   }
   /** One atomic change of the record. @throws DmError EACCES right missing; ECANCELED the file changed meanwhile. */
   async changeRecord(
-    change: RecordChange, conditions: { guard?: number; expectMark?: string; expect?: { size: number; mtimeNs: bigint } } = {},
+    change: RecordChange, conditions: { guard?: number; expectMark?: string; expect?: { size: number; mtimeNs: bigint }; ctime?: { marked: bigint; shown: bigint } } = {},
   ): Promise<number> {
     return (await this.#call("record.change", { change, ...conditions })).generation;
   }
   /** Marks the file: the first writer on any node erases it before touching data (safety C3). @throws DmError EBUSY */
-  createMark(): Promise<{ nonce: string; size: number; mtimeNs: bigint }> {
+  createMark(): Promise<ResultOf<"mark.create">> {
     return this.#call("mark.create", {});
   }
   async isMarkUnbroken(nonce: string): Promise<boolean> {

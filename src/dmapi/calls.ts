@@ -113,13 +113,15 @@ export interface Calls {
    * One atomic change of the record (safety C3 step 6, H4): needs EXCLUSIVE. With `guard` on that descriptor, else the
    * guard is taken for the call. Adding regions returns when every member has drained; clearing waits for nobody.
    * `expectMark`: refused with ECANCELED unless the mark still is that nonce; `expect`: unless size and mtime are those.
+   * `ctime`: a capture shows `shown` instead of the backing file's ctime while that is still `marked`, since marking the
+   * file moved it and backups look at it.
    */
-  "record.change": { args: ObjectArgs & { guard?: number; change: RecordChange; expectMark?: string; expect?: { size: number; mtimeNs: bigint } }; result: { generation: number } };
+  "record.change": { args: ObjectArgs & { guard?: number; change: RecordChange; expectMark?: string; expect?: { size: number; mtimeNs: bigint }; ctime?: { marked: bigint; shown: bigint } }; result: { generation: number } };
   /**
    * Creates the mark (safety C3 step 1): first every member flushes and gives its guard back (a "flush" round, before the
    * volume job), then the guard is taken for a moment. EBUSY: a writer took it again or cannot be stopped; flush and try again.
    */
-  "mark.create": { args: ObjectArgs; result: { nonce: string; size: number; mtimeNs: bigint } };
+  "mark.create": { args: ObjectArgs; result: { nonce: string; size: number; mtimeNs: bigint; ctime: { marked: bigint; shown: bigint } } };
   "mark.check": { args: ObjectArgs & { nonce: string }; result: { isUnbroken: boolean } };
   "mark.remove": { args: ObjectArgs & { nonce: string }; result: Record<string, never> };
   /** Safety C3 step 4: every member writes back, drops pages, drains and gives its guard back. */

@@ -11,7 +11,7 @@ import { regionFlags, type ManagedRegion } from "../dmapi/regions.js";
 import * as files from "../os/files.js";
 import { changeDocument, readDocument } from "./filesystem.js";
 import { createMark, readMark, removeMark } from "./mark.js";
-import { fail, must, type ChangedRecord, type OpenObject, type OperationContext } from "./object.js";
+import { captureVirtual, fail, must, type ChangedRecord, type OpenObject, type OperationContext } from "./object.js";
 
 export type Changed<T> = { readonly result: T; readonly changed?: ChangedRecord };
 
@@ -29,13 +29,17 @@ function markOf(object: OpenObject): string | undefined {
 
 export function changeRecord(object: OpenObject, args: ArgsOf<"record.change">): Changed<ResultOf<"record.change">> {
   object.takeForChange();
+  object.refreshStat();
+  const isOnlyMarked = args.change.virtual === "capture" && args.ctime !== undefined && object.stat.ctimeNs === args.ctime.marked && object.readRecord()?.virtual === undefined;
+  const shown = isOnlyMarked && args.ctime !== undefined ? { ...captureVirtual(object.stat), ctimeNs: args.ctime.shown } : undefined;
   const changed = object.changeRecord(() => {
+    if (shown !== undefined && object.stat.ctimeNs !== args.ctime?.marked) fail("EAGAIN", object.call, "the file's attributes are being changed just now");
     if (args.expectMark !== undefined && markOf(object) !== args.expectMark) fail("ECANCELED", object.call, "somebody has written to the file since it was marked");
     if (args.expect !== undefined && (object.stat.size !== args.expect.size || object.stat.mtimeNs !== args.expect.mtimeNs)) {
       fail("ECANCELED", object.call, `the file has changed: ${object.stat.size} bytes, modified at ${object.stat.mtimeNs}, expected ${args.expect.size} at ${args.expect.mtimeNs}`);
     }
     return args.change;
-  });
+  }, shown);
   return { result: { generation: changed.next.generation }, changed };
 }
 
@@ -43,10 +47,12 @@ export function makeMark(object: OpenObject): ResultOf<"mark.create"> {
   object.requireRegular();
   object.takeForChange();
   if (object.readRecord()?.residency === "partial") fail("EINVAL", object.call, "the file is not resident; there is nothing to copy out");
+  object.refreshStat();
+  const shown = object.stat.ctimeNs;
   const nonce = randomBytes(16).toString("hex");
   must(createMark(object.fd, nonce), object.call, "the mark cannot be set");
   object.refreshStat();
-  return { nonce, size: object.stat.size, mtimeNs: object.stat.mtimeNs };
+  return { nonce, size: object.stat.size, mtimeNs: object.stat.mtimeNs, ctime: { marked: object.stat.ctimeNs, shown } };
 }
 export function checkMark(object: OpenObject, args: ArgsOf<"mark.check">): ResultOf<"mark.check"> {
   object.requireRegular();

@@ -10,7 +10,7 @@ import { REGIONS_PER_FILE_MAX } from "../../dmapi/regions.js";
 
 type Kind =
   | "id" | "text" | "name" | "handle" | "flag" | "count" | "bytes" | "time" | "events" | "response" | "right" | "regions"
-  | "change" | "mode" | "attribute" | "expectation";
+  | "change" | "mode" | "attribute" | "expectation" | "ctimes";
 /** A trailing "?" marks a field that may be absent. */
 type Field = Kind | `${Kind}?`;
 
@@ -61,7 +61,7 @@ const shapes = {
   "invisible.read": { ...object, offset: "count", length: "count" },
   "invisible.write": { ...object, offset: "count", data: "bytes", sync: "flag?" },
   "record.get": object,
-  "record.change": { ...object, guard: "count?", change: "change", expectMark: "text?", expect: "expectation?" },
+  "record.change": { ...object, guard: "count?", change: "change", expectMark: "text?", expect: "expectation?", ctime: "ctimes?" },
   "mark.create": object,
   "mark.check": { ...object, nonce: "text" },
   "mark.remove": { ...object, nonce: "text" },
@@ -123,5 +123,6 @@ const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
     (value["eventList"] === undefined || value["eventList"] === null || isCount(value["eventList"])) &&
     (value["virtual"] === undefined || value["virtual"] === "capture" || value["virtual"] === "drop") &&
     (value["attributes"] === undefined || (isObject(value["attributes"]) && Object.values(value["attributes"]).every((one) => one === null || isBytes(one)))),
+  ctimes: (value) => isObject(value) && isTime(value["marked"]) && isTime(value["shown"]),
   expectation: (value) => isObject(value) && isCount(value["size"]) && isTime(value["mtimeNs"]),
 };

@@ -96,6 +96,7 @@ test("migrated: no blocks, the object is the file; recalled: the bytes and times
   assert.equal(progressed, content.length);
   assert.equal(statSync(path).size, content.length);
   assert.ok(statSync(path).blocks < 16, `${statSync(path).blocks} blocks`);
+  assert.equal((await session.object(handle).record()).attributes.ctimeNs, before.ctimeNs, "ctime as before, though the mark moved it");
   const report = await mover.state(handle);
   assert.deepEqual([report.state, report.flags, report.size], ["migrated", [], content.length]);
   const manifest = await store.manifest(report.object!);

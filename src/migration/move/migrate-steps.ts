@@ -82,7 +82,7 @@ function* copyAndMigrate(found: LookedAt, before: CopyNote | undefined, options:
       state: "premigrated", object, store: options.store, checksum: copy.checksum, size: copy.size, mtimeNs: mark.mtimeNs,
       copiedAtMs: options.nowMs, mark: mark.nonce, eventListBefore: found.record?.eventList ?? null, ...flagsOf(before),
     };
-    const outcome = yield* underRight(found, note, options, namesCopy(before) ? before.object : undefined);
+    const outcome = yield* underRight(found, note, options, { ...(namesCopy(before) ? { object: before.object } : {}), ctime: mark.ctime });
     return { ...outcome, kind: "done", bytes: copy.size };
   } catch (error) {
     if (!(error instanceof MoveFailure)) throw error;
@@ -105,18 +105,26 @@ function* abandonCopy(object: string, nonce: string): Move<void> {
   if (found.mark === nonce) yield* attempt("settle", "remove-mark", { nonce });
 }
 
-/** `older`: the object of older content that the record names until now; the ledger keeps it should the change fail. */
-function* underRight(found: LookedAt, note: CopiedNote, options: MigrateOptions, older?: string): Move<MoveOutcome> {
+/**
+ * What a fresh copy knows beyond its note: the object of older content that the record names until now (the ledger keeps
+ * it should the change fail), and the ctime from before the mark, which users go on seeing.
+ */
+interface Fresh {
+  readonly object?: string;
+  readonly ctime: { readonly marked: bigint; readonly shown: bigint };
+}
+function* underRight(found: LookedAt, note: CopiedNote, options: MigrateOptions, fresh?: Fresh): Move<MoveOutcome> {
   yield* ask("take-right", "take-right", {});
   try {
     yield* ask("flush", "flush", {});
     yield* ask("take-guard", "take-guard", {});
     const expect = yield* compare(note);
-    if (older !== undefined) yield* ask("change-record", "discard-object", { object: older, reason: "the file changed and was copied again" });
+    const ctime = fresh === undefined ? {} : { ctime: fresh.ctime };
+    if (fresh?.object !== undefined) yield* ask("change-record", "discard-object", { object: fresh.object, reason: "the file changed and was copied again" });
     if (options.verb === "premigrate") {
       yield* ask("change-record", "change-record", { change: premigratedChange(found, note, options), ...expect });
     } else {
-      yield* ask("change-record", "change-record", { change: migratedChange(found, note, options), ...expect });
+      yield* ask("change-record", "change-record", { change: migratedChange(found, note, options), ...expect, ...ctime });
       yield* ask("punch", "punch", {});
       yield* ask("note-punched", "change-record", { change: { attributes: attribute({ ...migrated(note), isPunched: true }) } });
     }

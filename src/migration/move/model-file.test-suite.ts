@@ -75,7 +75,7 @@ export class ModelFile {
       case "create-mark":
         if (this.mark !== null) throw new MoveFailure("EEXIST", "marked");
         this.mark = `nonce${++this.#nonces}`;
-        return { nonce: this.mark, size: this.backing.length, mtimeNs: this.mtimeNs };
+        return { nonce: this.mark, size: this.backing.length, mtimeNs: this.mtimeNs, ctime: { marked: 2n, shown: 1n } };
       case "check-mark":
         return this.mark === request.args.nonce;
       case "remove-mark":

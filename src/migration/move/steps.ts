@@ -7,6 +7,7 @@
  *
  * Source    safety C3.
  */
+import type { ResultOf } from "../../dmapi/calls.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import type { RecordChange } from "../../dmapi/record.js";
 import type { LookedAt } from "../states.js";
@@ -14,7 +15,7 @@ import type { LookedAt } from "../states.js";
 /** What a move asks for; arguments and result by name. All concern the one file of the move. */
 export interface MoveCalls {
   "read-record": { args: Record<never, never>; result: LookedAt };
-  "create-mark": { args: Record<never, never>; result: { readonly nonce: string; readonly size: number; readonly mtimeNs: bigint } };
+  "create-mark": { args: Record<never, never>; result: ResultOf<"mark.create"> };
   "check-mark": { args: { readonly nonce: string }; result: boolean };
   "remove-mark": { args: { readonly nonce: string }; result: undefined };
   /** The store notes durably that this object is being made for this file. */
@@ -32,7 +33,7 @@ export interface MoveCalls {
   "take-guard": { args: Record<never, never>; result: undefined };
   "release-guard": { args: Record<never, never>; result: undefined };
   "change-record": {
-    args: { readonly change: RecordChange; readonly expectMark?: string; readonly expect?: { readonly size: number; readonly mtimeNs: bigint } };
+    args: { readonly change: RecordChange; readonly expectMark?: string; readonly expect?: { readonly size: number; readonly mtimeNs: bigint }; readonly ctime?: { readonly marked: bigint; readonly shown: bigint } };
     result: undefined;
   };
   "punch": { args: Record<never, never>; result: undefined };
