@@ -52,6 +52,7 @@ const counts: Record<string, number> = {};
 const children = new Set<ChildProcess>();
 let cluster: ClusterDocument;
 let isEnding = false;
+let isMigratorWanted = true;
 const count = (what: string) => {
   counts[what] = (counts[what] ?? 0) + 1;
 };
@@ -174,29 +175,36 @@ function giveWork(writers: Actor[]): void {
   }
 }
 
-/** The migration application, started again wherever a daemon lives when it ends. */
+/**
+ * The migration application: started again on its session's node while that lives, else wherever a daemon does, where it
+ * assumes the failed session.
+ */
 async function keepMigrator(): Promise<void> {
-  while (!isEnding) {
-    const living = NODES.filter((node) => !isFaulted(node));
-    const node = random.pick(living.length > 0 ? living : NODES);
+  let node: Node = random.pick(NODES);
+  while (isMigratorWanted) {
     note(`migrator on ${node}`);
+    const begun = now();
     const child = spawn(
       process.execPath, [command, "migrator", "run", "--fs", "fs1", "--store", join(work, "store"), "--socket", nodeOf(node).socket],
       { stdio: ["ignore", "ignore", options.verbose ? "inherit" : "ignore"], env: { ...process.env, SLUICE_NO_BUILD: "1" } },
     );
     children.add(child);
-    const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
     let isOver = false;
-    void ended.then(() => {
-      isOver = true;
-    });
-    while (!isOver && !isEnding) await Promise.race([ended, pause(500)]);
-    if (isEnding && !isOver) child.kill("SIGTERM");
+    const ended = new Promise<void>((resolve) =>
+      child.on("exit", () => {
+        isOver = true;
+        resolve();
+      }),
+    );
+    while (!isOver && isMigratorWanted) await Promise.race([ended, pause(500)]);
+    if (!isOver) child.kill("SIGTERM");
     await Promise.race([ended, pause(10_000)]);
     child.kill("SIGKILL");
     children.delete(child);
     count("migrator runs");
     await pause(300);
+    const wasShort = now() - begun < 2_000_000_000n;
+    if (wasShort || isFaulted(node)) node = NODES[(NODES.indexOf(node) + 1) % NODES.length]!;
   }
 }
 
@@ -280,8 +288,6 @@ async function endActors(actors: Actor[]): Promise<void> {
 }
 
 async function checkTheEnd(): Promise<void> {
-  const migrator = spawn(process.execPath, [command, "migrator", "run", "--fs", "fs1", "--store", join(work, "store"), "--socket", nodeOf("node1").socket], { stdio: "ignore", env: { ...process.env, SLUICE_NO_BUILD: "1" } });
-  children.add(migrator);
   for (const node of NODES) {
     const seen = await runOnce("verify", node, 120_000);
     for (let file = 0; file < sizes.length; file++) {
@@ -290,21 +296,21 @@ async function checkTheEnd(): Promise<void> {
         if (version < oldest || version > newest) problems.push(`LOST UPDATE file ${file} on ${node}: version ${version}, owed ${oldest}..${newest}`);
     }
   }
-  migrator.kill("SIGTERM");
-  await pause(500);
   const backing = nodeOf("node1").mounts[0]!.backing;
   for (let file = 0; file < sizes.length; file++) {
     const seen = inspectContent(readFileSync(join(backing, "t", `f${file}`)), file, 0);
     if (seen.wrong !== undefined) problems.push(`WRONG BYTES in the backing after all were read: ${seen.wrong}`);
   }
-  migrator.kill("SIGKILL");
 }
 
 async function tidyUp(): Promise<void> {
   isEnding = true;
+  isMigratorWanted = false;
   for (const child of children) child.kill("SIGKILL");
-  await sluice(["cluster", "down", "--dir", clusterDir], 60_000);
-  if (!options.keep) rmSync(work, { recursive: true, force: true });
+  const down = await sluice(["cluster", "down", "--dir", clusterDir], 60_000);
+  const isMounted = readFileSync("/proc/self/mounts", "utf8").includes(` ${work}/`);
+  if (down.code !== 0 || isMounted) problems.push(`cluster down: exit ${down.code}, ${isMounted ? "still mounted" : "unmounted"}: ${down.stderr}`);
+  if (!options.keep && !isMounted) rmSync(work, { recursive: true, force: true }); // never through a mount
 }
 
 async function run(): Promise<void> {
@@ -331,9 +337,10 @@ async function run(): Promise<void> {
   isEnding = true;
   await endActors(actors);
   await moving;
-  await migrator;
   oracle.judge(now());
   await checkTheEnd();
+  isMigratorWanted = false;
+  await migrator;
 }
 
 process.on("SIGINT", () => void tidyUp().then(() => process.exit(130)));
