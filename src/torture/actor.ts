@@ -25,7 +25,8 @@ function say(line: object): void {
   writeSync(1, JSON.stringify(line, (_key, value: unknown) => (typeof value === "bigint" ? value.toString() : value)) + "\n");
 }
 function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
+  const { code, signal, status } = error as NodeJS.ErrnoException & { signal?: string; status?: number };
+  return signal ?? code ?? (typeof status === "number" ? `exit ${status}` : String(error)); // a program may die of a lost page
 }
 function pathOf(file: number): string {
   return join(directory, `f${file}`);
