@@ -16,6 +16,9 @@ import { CommandFailure, exitCodes, messageOf } from "./failure.js";
 import { type NodeOptions, onNode, withNode } from "./node-connection.js";
 import { formatBytes, ProgressLine, printable, printJson, printLine, printTable } from "./output.js";
 
+/** The migrator's word on an empty file. */
+const NOTHING_TO_FREE = "ENODATA";
+
 type GoodTarget = Extract<Target, { readonly handle: unknown }>;
 interface PathOptions extends NodeOptions {
   readonly recursive?: boolean;
@@ -104,7 +107,7 @@ async function move(node: Connection, verb: MoveVerb, paths: readonly string[], 
   const stopping = new AbortController();
   process.once("SIGINT", () => stopping.abort());
   const progress = new ProgressLine();
-  const sum = { done: 0, changed: 0, bytes: 0, failed: failures };
+  const sum = { done: 0, changed: 0, bytes: 0, failed: failures, left: 0 };
   for (const [fs, targets] of byFs) {
     const client = await MigratorClient.find(node, fs);
     for await (const event of client.move(verb, targets, { signal: stopping.signal })) {
@@ -113,6 +116,10 @@ async function move(node: Connection, verb: MoveVerb, paths: readonly string[], 
         continue;
       }
       const { path, result } = event;
+      if (!result.ok && result.code === NOTHING_TO_FREE && options.recursive === true) {
+        sum.left++; // empty files below a directory are nobody's mistake
+        continue;
+      }
       if (options.json === true) printJson({ path, ...result });
       else if (!result.ok) {
         progress.end();
@@ -127,7 +134,7 @@ async function move(node: Connection, verb: MoveVerb, paths: readonly string[], 
     }
   }
   progress.end();
-  if (options.json !== true) printLine(`${verb}: ${sum.changed} files, ${formatBytes(sum.bytes)}${sum.done > sum.changed ? `; ${sum.done - sum.changed} were so already` : ""}${sum.failed > 0 ? `; ${sum.failed} failed` : ""}`);
+  if (options.json !== true) printLine(`${verb}: ${sum.changed} files, ${formatBytes(sum.bytes)}${sum.done > sum.changed ? `; ${sum.done - sum.changed} were so already` : ""}${sum.left > 0 ? `; ${sum.left} empty` : ""}${sum.failed > 0 ? `; ${sum.failed} failed` : ""}`);
   if (stopping.signal.aborted) sum.failed++;
   if (sum.failed > 0) process.exitCode = sum.done > 0 ? exitCodes.partly : exitCodes.failed;
 }
