@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readOrMakeClusterKey } from "./cluster-key.js";
-import { fuseMountAbove, readMountTable } from "./mount-table.js";
 
 test("the first makes it, the others read it; nothing is left beside it", (t) => {
   const directory = mkdtempSync(join(tmpdir(), "sluice-test-"));
@@ -21,15 +20,4 @@ test("the first makes it, the others read it; nothing is left beside it", (t) =>
   chmodSync(path, 0o600);
   writeFileSync(path, "short");
   assert.throws(() => readOrMakeClusterKey(directory), /has 5 bytes and has to have 32/);
-});
-
-test("the mount table: octal escapes, minors, and the fields before and after the dash", () => {
-  const table = readMountTable(
-    "36 35 98:0 / /mnt/a\\040b rw,noatime shared:1 - ext4 /dev/x rw\n40 36 0:57 / /mnt/s rw - fuse.sluice sluice rw,user_id=0\n\n",
-  );
-  assert.deepEqual(table, [
-    { mountpoint: "/mnt/a b", type: "ext4", source: "/dev/x", minor: 0 },
-    { mountpoint: "/mnt/s", type: "fuse.sluice", source: "sluice", minor: 57 },
-  ]);
-  assert.equal(fuseMountAbove("/proc/self"), undefined);
 });

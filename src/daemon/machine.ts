@@ -4,10 +4,12 @@
  *
  * Source    safety M1, M5, M6.
  */
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
-import { raiseOpenFileLimit, setIoFlusher } from "../os/process.js";
-import { detach, hasFuseControl, mountedAt } from "./mount-table.js";
+import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { FS_TYPE, type MountEntry, mounts } from "../fuse/mount.js";
+import { errnoName } from "../os/errno.js";
+import { MNT_DETACH, raiseOpenFileLimit, setIoFlusher, UMOUNT_NOFOLLOW, unmount } from "../os/process.js";
 
 /** Descriptors of a daemon: one per open file of its users and per cached inode. */
 const OPEN_FILES_WANTED = 1_048_576;
@@ -44,6 +46,29 @@ export function mountFuseControl(log: (line: string) => void): void {
   if (result.status !== 0 && !hasFuseControl()) log(`/sys/fs/fuse/connections cannot be mounted, so the watchdog cannot end a connection that stands still: ${result.stderr?.toString().trim()}`);
 }
 
+function hasFuseControl(): boolean {
+  return mounts().some(({ type }) => type === "fusectl");
+}
+
+/** What is mounted exactly there, the topmost; read from the kernel's table, never by a look at the place itself (safety M1). */
+export function mountedAt(path: string): MountEntry | undefined {
+  const real = withoutLinks(path);
+  return mounts().findLast(({ mountpoint }) => mountpoint === path || mountpoint === real);
+}
+/** Links are followed only above the last component, which may be a mount that does not answer. */
+function withoutLinks(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path;
+  }
+}
+/** Takes a mount out of the tree at once; users inside keep what they hold. The name of the errno when it fails. */
+export function detach(mountpoint: string): string | undefined {
+  const result = unmount(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+  return result < 0 ? errnoName(result) : undefined;
+}
+
 /** What our mounts are called in the mount table: whose they are, so that a successor knows what it may take away. */
 export function mountSource(cluster: string, node: string, fs: string): string {
   return `${cluster}:${node}:${fs}`;
@@ -55,7 +80,7 @@ export function mountSource(cluster: string, node: string, fs: string): string {
  * @throws Error when somebody else's file system is mounted there, or it cannot be a directory.
  */
 export function clearMountpoint(mountpoint: string, source: string, log: (line: string) => void): void {
-  for (let found = mountedAt(mountpoint); found?.type.startsWith("fuse"); found = mountedAt(mountpoint)) {
+  for (let found = mountedAt(mountpoint); found?.type === FS_TYPE; found = mountedAt(mountpoint)) {
     if (found.source !== source) throw new Error(`${mountpoint}: ${found.source} (${found.type}) is mounted there; unmount it, or choose another mount point`);
     const failed = detach(found.mountpoint);
     if (failed !== undefined) throw new Error(`${mountpoint}: the mount of an earlier life of this node cannot be detached: ${failed}`);

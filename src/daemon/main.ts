@@ -57,7 +57,7 @@ async function main(): Promise<void> {
   if (whyNot === undefined) mountFuseControl(log);
   else log(`runs without mounts (${whyNot}): applications can connect and use files through their handles; skipped: ${config.fileSystems.map((fs) => fs.name).join(", ") || "nothing"}`);
 
-  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs, whyNot === undefined), log, failed: fail });
+  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs, whyNot === undefined), log, mounted: () => watchdog?.beat(), failed: fail });
   watchdog = new WatchdogChild(config.timeouts.reactorLimitMs, () => node.watched(), (why) => {
     if (!isEnding) log(`warning: the watchdog ${why}; a reactor that stands still is not ended by anybody`);
   });

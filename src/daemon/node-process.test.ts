@@ -57,7 +57,7 @@ fileSystems: [{ name: fs1, backing: ${join(top, "backing")}, mountpoint: ${join(
 }
 async function start(config: NodeConfig): Promise<{ node: NodeProcess; client: ApplicationClient; lines: string[] }> {
   const lines: string[] = [];
-  const node = await NodeProcess.start(config, { makeVolumes: emptyVolumes, log: (line) => lines.push(line), failed: (error) => assert.fail(error) });
+  const node = await NodeProcess.start(config, { makeVolumes: emptyVolumes, log: (line) => lines.push(line), mounted: () => {}, failed: (error) => assert.fail(error) });
   nodes.push(node);
   const client = await ApplicationClient.connect(config.socket);
   clients.push(client);

@@ -29,6 +29,8 @@ import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volum
 export interface NodeProcessOptions {
   readonly makeVolumes: (needs: VolumeNeeds) => NodeVolumes;
   readonly log: (line: string) => void;
+  /** A mount has come. */
+  readonly mounted: () => void;
   /** Something that this daemon cannot go on without has ended. */
   readonly failed: (error: Error) => void;
 }
@@ -220,6 +222,7 @@ export class NodeProcess {
     switch (work.kind) {
       case "mount": {
         const failure = await this.#fileSystems.mount(work.fs, work.mountpoint);
+        this.#options.mounted();
         return failure === undefined ? { kind: "ok", result: { mountpoint: work.mountpoint } } : { kind: "failed", failure };
       }
       case "unmount": {

@@ -13,6 +13,7 @@ const BEAT_MS = 1_000;
 export class WatchdogChild {
   readonly #child: ChildProcess;
   readonly #beating: NodeJS.Timeout;
+  readonly #mounts: () => Extract<Beat, { mounts: unknown }>["mounts"];
 
   /** @param mounts the FUSE connections served now and their ticks. @param lost told when the watchdog ends by itself. */
   constructor(limitMs: number, mounts: () => Extract<Beat, { mounts: unknown }>["mounts"], lost: (why: string) => void) {
@@ -23,9 +24,14 @@ export class WatchdogChild {
     this.#child.on("error", (error) => lost(error.message));
     this.#child.on("exit", (code, signal) => lost(`ended with ${signal ?? code}`));
     this.#child.stdin?.on("error", () => {}); // what follows is "exit"
-    const beat = () => this.#say({ mounts: mounts() });
-    this.#beating = setInterval(beat, Math.min(BEAT_MS, Math.max(10, limitMs / 8)));
-    beat();
+    this.#mounts = mounts;
+    this.#beating = setInterval(() => this.beat(), Math.min(BEAT_MS, Math.max(10, limitMs / 8)));
+    this.beat();
+  }
+
+  /** Also to be called when a mount has come: what is not known is not watched. */
+  beat(): void {
+    this.#say({ mounts: this.#mounts() });
   }
 
   get pid(): number | undefined {

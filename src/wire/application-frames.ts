@@ -82,6 +82,11 @@ export class FrameSplitter {
     this.lengthMax = lengthMax;
   }
 
+  /** The stream stands in the middle of a frame. */
+  get isInside(): boolean {
+    return this.#pendingLength > 0 || this.#wanted >= 0;
+  }
+
   push(chunk: Buffer): Buffer[] {
     this.#pending.push(chunk);
     this.#pendingLength += chunk.length;

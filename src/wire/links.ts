@@ -206,7 +206,7 @@ export class Links {
       closed: (why) => {
         const peer = this.#accepted.get(connection);
         this.#accepted.delete(connection);
-        if (peer === undefined || why.startsWith("refused")) this.#events.log(`links: connection from ${peer ?? from} closed: ${why}`);
+        if (why.startsWith("refused") || (peer === undefined && why.startsWith("no handshake"))) this.#events.log(`links: connection from ${peer ?? from} closed: ${why}`);
       },
     });
     this.#accepted.set(connection, undefined);

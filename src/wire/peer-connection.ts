@@ -73,7 +73,10 @@ class Connection implements PeerConnection {
     socket.on("error", (error: NodeJS.ErrnoException) => {
       this.#why = error.code ?? error.message;
     });
-    socket.on("close", () => this.#close());
+    socket.on("close", () => {
+      if (this.#splitter.isInside) this.#why = `refused: ${this.#why} in the middle of a message`;
+      this.#close();
+    });
   }
 
   send(message: LinkMessage): void {
