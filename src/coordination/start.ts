@@ -5,7 +5,7 @@
  * Units     milliseconds.
  * Source    cluster/coordination-contract.ts; safety C7, C8, M2.
  */
-import { MessageChannel, Worker } from "node:worker_threads";
+import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import type { CoordinationFact, CoordinationRequest } from "../cluster/coordination-contract.js";
 import type { MemberFacts } from "../cluster/view-document.js";
 import type { Incarnation } from "../dmapi/ids.js";
@@ -92,7 +92,7 @@ class RunningWorker implements Coordination {
       trackUnmanagedFds: false, // the identity lock belongs to the process, not to the thread
     });
     this.started = new Promise((resolve, reject) => {
-      port1.on("message", (message: FromWorker) => {
+      const take = (message: FromWorker) => {
         if (message.kind === "started") {
           this.incarnation = message.incarnation;
           resolve();
@@ -100,10 +100,16 @@ class RunningWorker implements Coordination {
           reject(new Error(message.message));
           this.#fail(new Error(message.message));
         } else if (message.kind === "fact") this.#tell(message.fact);
-      });
+      };
+      port1.on("message", take);
       this.#worker.on("error", (error) => {
         reject(error);
         this.#fail(error);
+      });
+      this.#worker.on("exit", () => {
+        // What it said last may still be on its way.
+        for (let last = receiveMessageOnPort(port1); last !== undefined; last = receiveMessageOnPort(port1)) take(last.message as FromWorker);
+        reject(new Error("the coordination thread ended"));
       });
     });
     this.#ended = new Promise((resolve) => {

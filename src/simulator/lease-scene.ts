@@ -267,8 +267,6 @@ export class LeaseScene {
     const { view } = file!;
     world.log(() => `view ${view.number} by ${file!.nonce}: ${view.members.map(lifeName).join(" ")}`);
     world.check(!this.#views.has(view.number), () => `two views with number ${view.number}`);
-    // A late writer may link an old number again whose holder was pruned; nobody may take it for the present one.
-    if (this.#highest > 0 && view.number < this.#highest) return;
     world.check(view.number === this.#highest + 1, () => `view ${view.number} follows ${this.#highest}`);
     this.#views.set(view.number, text);
   }

@@ -2,6 +2,7 @@
  * One seed: every scene, each in a world of its own.
  */
 import { Random } from "../base/random.js";
+import { ClusterScene } from "./cluster-scene.js";
 import { LeaseScene } from "./lease-scene.js";
 import { World } from "./world.js";
 
@@ -22,6 +23,7 @@ export interface SeedFailure {
 
 const scenes: Readonly<Record<string, (world: World, nodes: number) => void>> = {
   lease: (world, nodes) => new LeaseScene(world, nodes).run(),
+  cluster: (world, nodes) => new ClusterScene(world, nodes).run(),
 };
 export const sceneNames = Object.keys(scenes);
 

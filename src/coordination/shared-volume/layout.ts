@@ -9,6 +9,7 @@
  *     leases/new+A@3               being written; never looked at
  *     reach/A@3                    whom A reaches; rewritten in place
  *     views/view.9                 the view with number 9; complete and synced before its name exists
+ *     views/past                   what an old view's name points to, so that the name stays taken
  *     spares/A+<process>.2         room for the next view document, so that a full volume cannot stop a takeover
  *
  * Not here  who decides what (lease-machine.ts), the calls (driver.ts).
@@ -39,6 +40,8 @@ export const paths = {
   taken: (life: Life, by: Life) => `leases/taken+${lifeName(life)}+${lifeName(by)}`,
   reach: (life: Life) => `reach/${lifeName(life)}`,
   view: (number: number) => `views/view.${number}`,
+  pastView: "views/past",
+  newPastView: (self: Life) => `views/past+${lifeName(self)}`,
   spare: (id: NodeId, process: string, count: number) => `spares/${id}+${process}.${count}`,
 };
 

@@ -54,6 +54,7 @@ export type LeaseEffect =
 type Procedure<Result = void> = Generator<VolumeCall, Result, CallDone>;
 
 const VIEWS_KEPT = 8;
+const VIEW_NAMES_KEPT = 512;
 const PROBE_EVERY_MS = 20;
 
 export class LeaseMachine {
@@ -76,6 +77,8 @@ export class LeaseMachine {
   #reaches: readonly NodeId[] = [];
   #spare: string | undefined;
   #spareCount = 0;
+  /** Views up to this number have lost their content. */
+  #emptiedTo = 0;
   #lastFailure = "";
 
   #running: Procedure | undefined;
@@ -237,6 +240,7 @@ export class LeaseMachine {
     if (!this.#hasToldView) yield* this.#lookAtViews();
     const document: LeaseDocument = { facts: this.#facts, process: this.#identity.process };
     yield { kind: "unlink", path: paths.newLease(this.#self) };
+    yield { kind: "write", path: paths.pastView, text: "{}\n", isNew: true };
     const lockDone = yield { kind: "write", path: paths.lock(this.#self.id), text: encodeDocument(this.#identity, SMALL_FILE_BYTES), isNew: false };
     if (lockDone.answer.kind !== "done") return this.#failed("writing the identity", lockDone);
     yield* this.#publishReach();
@@ -490,10 +494,7 @@ export class LeaseMachine {
   /** After publishing: old views, and the remains of lives that this view does not know. */
   *#prune(): Procedure {
     const view = this.#view!;
-    const views = yield* this.#list("views");
-    for (const number of views?.names.map(parseViewName) ?? []) {
-      if (number !== undefined && number <= view.number - VIEWS_KEPT) yield { kind: "unlink", path: paths.view(number) };
-    }
+    yield* this.#pruneViews(view.number);
     const leases = yield* this.#list("leases");
     const over = (leases?.names ?? []).map(parseLeaseName).filter((name) => name !== undefined).filter((name) => name.kind !== "lease");
     for (const name of over) {
@@ -502,6 +503,23 @@ export class LeaseMachine {
       yield { kind: "unlink", path: paths.reach(name.life) };
       this.#watch.forget(name.life);
     }
+  }
+
+  /**
+   * Old documents go, their names stay taken for long, the first one's for ever: a node that reads an old copy of the
+   * directory must not find the name of a view free that was there before.
+   */
+  *#pruneViews(present: number): Procedure {
+    const listing = yield* this.#list("views");
+    for (const number of (listing?.names ?? []).map(parseViewName).filter((each) => each !== undefined)) {
+      if (number !== 1 && number <= present - VIEW_NAMES_KEPT) yield { kind: "unlink", path: paths.view(number) };
+      else if (number <= present - VIEWS_KEPT && number > this.#emptiedTo) {
+        yield { kind: "link", from: paths.pastView, to: paths.newPastView(this.#self) };
+        yield { kind: "rename", from: paths.newPastView(this.#self), to: paths.view(number) };
+        yield { kind: "unlink", path: paths.newPastView(this.#self) }; // still there when both were one file already
+      }
+    }
+    this.#emptiedTo = Math.max(this.#emptiedTo, present - VIEWS_KEPT);
   }
 
   // --- claims -------------------------------------------------------------------------------------------------------

@@ -107,7 +107,10 @@ it("the directory is private, and keeps the last views only", { timeout: 60_000 
     await told(a, "lease-renewed", () => true, a.facts.length); // what was to be pruned is pruned by then
     await told(a, "lease-renewed", () => true, a.facts.length);
     assert.equal(statSync(bench.directory).mode & 0o777, 0o700);
-    assert.deepEqual(readdirSync(join(bench.directory, "views")).map((name) => Number(name.slice(5))).sort((x, y) => x - y), [13, 14, 15, 16, 17, 18, 19, 20]);
+    const views = readdirSync(join(bench.directory, "views")).filter((name) => name.startsWith("view."));
+    assert.equal(views.length, 20, "an old number stays taken");
+    const whole = views.filter((name) => statSync(join(bench.directory, "views", name)).size > 100).map((name) => Number(name.slice(5)));
+    assert.deepEqual(whole.sort((x, y) => x - y), [13, 14, 15, 16, 17, 18, 19, 20]);
     assert.equal(readdirSync(join(bench.directory, "spares")).length, 1);
     await assert.rejects(startCoordination({ ...options(bench.directory, "B"), cluster: "other" }), /belongs to cluster test/);
   } finally {

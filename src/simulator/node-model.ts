@@ -1,0 +1,198 @@
+/**
+ * One daemon in the simulation: the real cluster node and the real lease machine in one process, whose effects are
+ * performed one by one, so that it may stop or die between any two of them.
+ */
+import { ClusterNode } from "../cluster/node.js";
+import type { CoordinationFact } from "../cluster/coordination-contract.js";
+import { defaultTimeouts, type Decision, type HeldEvent, type NodeEffect, type NodeInput, type NodeTimeouts } from "../cluster/node-contract.js";
+import type { Frame } from "../cluster/messages.js";
+import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
+import type { DmFailure } from "../dmapi/errors.js";
+import type { Incarnation, NodeId, OperationId } from "../dmapi/ids.js";
+import type { DirectoryModel } from "./directory-model.js";
+import { LeaseDriverModel, simulatedTimes } from "./lease-driver-model.js";
+import type { NetworkModel, Station } from "./network-model.js";
+import { type Process, Signal, sleep, type Thread, type World } from "./world.js";
+
+export const simulatedTimeouts: NodeTimeouts = {
+  ...defaultTimeouts, ownerTimeoutMs: 8_000, sessionFailureTimeoutMs: 20_000, fencedHoldMs: 10_000, namespaceEventTimeoutMs: 8_000,
+  roundTimeoutMs: 10_000, claimStepMs: 2 * simulatedTimes.renewMs,
+};
+
+export type CallOutcome<N extends CallName> = { readonly kind: "ok"; readonly result: ResultOf<N> } | { readonly kind: "failed"; readonly failure: DmFailure } | { readonly kind: "gone" };
+type Input = NodeInput extends infer I ? (I extends { atMs: number } ? Omit<I, "atMs"> : never) : never;
+
+export class NodeModel implements Station {
+  readonly id: NodeId;
+  readonly process: Process;
+  readonly node: ClusterNode;
+  readonly world: World;
+  readonly #network: NetworkModel;
+  readonly #coordination: LeaseDriverModel;
+  readonly #observe: (node: NodeModel, effect: NodeEffect) => void;
+  readonly #calls = new Map<number, (outcome: CallOutcome<CallName>) => void>();
+  readonly #operations = new Map<OperationId, { readonly held: HeldEvent; readonly resume: (decision: Decision | "gone") => void }>();
+  readonly #pending: NodeEffect[] = [];
+  incarnation: Incarnation;
+  isAdmitting = false;
+  #lastCall = 0;
+  #timerMs = Number.POSITIVE_INFINITY;
+
+  constructor(options: {
+    world: World; id: NodeId; incarnation: Incarnation; process: Process; network: NetworkModel; directory: DirectoryModel; preference: number;
+    observe: (node: NodeModel, effect: NodeEffect) => void; told: (node: NodeModel, fact: CoordinationFact) => void;
+  }) {
+    const { world, id, incarnation, process, network, directory, preference } = options;
+    this.world = world;
+    this.id = id;
+    this.process = process;
+    this.incarnation = incarnation;
+    this.#network = network;
+    this.#observe = options.observe;
+    const facts = { id, incarnation, bootId: process.name, address: `${id}:1`, isEligible: true, preference };
+    this.node = new ClusterNode({ ...facts, cluster: "sim", timeouts: simulatedTimeouts });
+    const driver = LeaseDriverModel.start({
+      process, directory, facts,
+      tell: (fact) => process.after(world.random.below(3), () => {
+        options.told(this, fact);
+        this.input({ kind: "coordination", fact });
+      }),
+    });
+    if (driver === undefined) throw new Error("an identity is started once");
+    this.#coordination = driver;
+    network.attach(this);
+    process.onEnd(() => this.#end());
+    this.#armTimer();
+  }
+
+  get isDead(): boolean {
+    return !this.process.isAlive;
+  }
+
+  input(input: Input): void {
+    const effects = this.node.step({ ...input, atMs: this.process.clockMs } as NodeInput);
+    const wasIdle = this.#pending.length === 0;
+    this.#pending.push(...effects);
+    if (wasIdle && effects.length > 0) this.process.after(0, () => this.#performNext());
+    this.#armTimer();
+  }
+
+  linkUp(peer: NodeId, incarnation: Incarnation): void {
+    this.input({ kind: "link-up", peer, incarnation });
+  }
+  linkDown(peer: NodeId): void {
+    this.input({ kind: "link-down", peer });
+  }
+  receive(frame: Frame): void {
+    this.input({ kind: "frame-received", frame });
+  }
+
+  /** An application's call; "gone" when this daemon died before it answered. */
+  *call<N extends CallName>(name: N, args: ArgsOf<N>, client: number): Thread<CallOutcome<N>> {
+    if (this.isDead) return { kind: "gone" };
+    const answered = new Signal();
+    let outcome: CallOutcome<CallName> | undefined;
+    const call = ++this.#lastCall;
+    this.#calls.set(call, (each) => {
+      outcome = each;
+      answered.give();
+    });
+    this.process.after(0, () => this.input({ kind: "call-made", call, client, name, args }));
+    while (outcome === undefined) yield { kind: "await", signal: answered };
+    yield* sleep(0);
+    return outcome as CallOutcome<N>;
+  }
+  clientGone(client: number): void {
+    this.process.after(0, () => this.input({ kind: "client-gone", client }));
+  }
+
+  /** What the reactor does with an operation for which an event is due. `resume` is told once. */
+  hold(held: HeldEvent, resume: (decision: Decision | "gone") => void): void {
+    this.#operations.set(held.operation, { held, resume });
+    if (this.isAdmitting) this.input({ kind: "event-held", held });
+  }
+  get waitingOperations(): OperationId[] {
+    return [...this.#operations.keys()];
+  }
+  operationGone(operation: OperationId): void {
+    this.#operations.delete(operation);
+    this.input({ kind: "operation-gone", operation });
+  }
+
+  #performNext(): void {
+    const effect = this.#pending[0];
+    if (effect === undefined) return;
+    this.#perform(effect);
+    this.#pending.shift();
+    if (this.#pending.length === 0) return;
+    // Mostly at once; sometimes something comes between.
+    this.process.after(this.world.random.chance(0.05) ? this.world.random.below(20) : 0, () => this.#performNext());
+  }
+
+  #perform(effect: NodeEffect): void {
+    this.#observe(this, effect);
+    switch (effect.kind) {
+      case "coordinate":
+        return this.#coordination.request(effect.request);
+      case "transmit":
+        return this.#network.transmit(this, effect.to, effect.frame);
+      case "link-wanted":
+        return this.#network.want(this, effect.peer);
+      case "link-unwanted":
+        return this.#network.unwant(this, effect.peer);
+      case "answer-call":
+        return this.#answered(effect.call, { kind: "ok", result: effect.result } as CallOutcome<CallName>);
+      case "refuse-call":
+        return this.#answered(effect.call, { kind: "failed", failure: effect.failure });
+      case "resume-operation":
+        return this.#resume(effect.operation, effect.decision);
+      case "set-admission":
+        this.isAdmitting = effect.isOpen;
+        // Operations held before are filtered again, and their events raised anew.
+        if (effect.isOpen) for (const { held } of [...this.#operations.values()]) this.process.after(0, () => this.#holdAgain(held));
+        return;
+      case "forget-everything":
+        this.incarnation = effect.incarnation;
+        this.#network.renew(this);
+        return;
+      case "volume-job":
+        this.process.after(this.world.random.below(5), () => this.input({ kind: "volume-done", job: effect.job, result: { kind: "ok", result: {} } }));
+        return;
+      default:
+    }
+  }
+
+  #answered(call: number, outcome: CallOutcome<CallName>): void {
+    const take = this.#calls.get(call);
+    this.world.check(take !== undefined, () => `${this.process.name} answered call ${call} twice`);
+    this.#calls.delete(call);
+    take?.(outcome);
+  }
+  #holdAgain(held: HeldEvent): void {
+    if (this.#operations.has(held.operation) && this.isAdmitting) this.input({ kind: "event-held", held });
+  }
+  #resume(operation: OperationId, decision: Decision): void {
+    const held = this.#operations.get(operation);
+    this.world.check(held !== undefined, () => `${this.process.name} resumed operation ${operation}, which does not wait`);
+    this.#operations.delete(operation);
+    held?.resume(decision);
+  }
+
+  #armTimer(): void {
+    const dueMs = this.node.deadlineMs;
+    if (dueMs === Number.POSITIVE_INFINITY || this.#timerMs <= dueMs) return;
+    this.#timerMs = dueMs;
+    this.process.after(this.process.toWorldMs(Math.max(0.5, dueMs - this.process.clockMs)), () => {
+      if (this.#timerMs !== dueMs) return;
+      this.#timerMs = Number.POSITIVE_INFINITY;
+      this.input({ kind: "time-passed" });
+    });
+  }
+
+  #end(): void {
+    for (const answer of this.#calls.values()) answer({ kind: "gone" });
+    this.#calls.clear();
+    for (const held of this.#operations.values()) held.resume("gone");
+    this.#operations.clear();
+  }
+}
