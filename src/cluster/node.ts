@@ -242,6 +242,8 @@ export class ClusterNode {
         if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "message-received", from, message, atMs: this.#nowMs }));
         return;
       case "manager-result":
+        // Also of a manager that has handed over since: what it answered was true.
+        return this.#managerAnswered(message.request, message.result);
       case "registry-changed":
       case "registry-collect":
       case "registry-installed":
@@ -258,10 +260,8 @@ export class ClusterNode {
     }
   }
 
-  #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "manager-result" | "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
+  #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
     switch (message.kind) {
-      case "manager-result":
-        return this.#managerAnswered(message.request, message.result);
       case "registry-changed":
         return this.#change(from, message);
       case "registry-collect":

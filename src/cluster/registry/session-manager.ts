@@ -310,6 +310,7 @@ export class SessionManager {
     this.#checkClosing();
     this.#answerOnView();
     this.#answer();
+    this.#handOver();
   }
 
   #hasIdFor(call: ManagerCall): boolean {
@@ -362,7 +363,6 @@ export class SessionManager {
           this.#refuse(from, request, { code: "EINVAL", message: `${call.to} is no eligible member` });
           return;
         }
-        if (call.to !== this.#id) this.#effects.push({ kind: "wish", wish: { kind: "move-manager", to: call.to } });
         this.#onView.push(asked);
         return;
       case "fence-node": {
@@ -386,9 +386,21 @@ export class SessionManager {
       const { from, request } = asked;
       if (!this.#view.members.some((member) => member.id === from)) continue;
       if (this.#isShown(asked)) this.#answers.push({ version: this.#copy.version, to: from, request, result: { kind: "done", version: this.#copy.version } });
-      else open.push(asked);
+      else if (this.#isStillPossible(asked.call)) open.push(asked);
+      else this.#refuse(from, request, { code: "EAGAIN", message: "the node that was to be manager left the view meanwhile" });
     }
     this.#onView = open;
+  }
+
+  #isStillPossible(call: ManagerCall): boolean {
+    return call.kind !== "move-manager" || this.#view.members.some((member) => member.id === call.to);
+  }
+
+  /** Only when everything else is answered, so that of several wishes each is fulfilled once; made again after each view. */
+  #handOver(): void {
+    const asked = this.#onView.find(({ call }) => call.kind === "move-manager");
+    if (!this.#isInForce || this.#answers.length > 0 || asked?.call.kind !== "move-manager") return;
+    this.#effects.push({ kind: "wish", wish: { kind: "move-manager", to: asked.call.to } });
   }
 
   #isShown({ from, call, incarnation }: AskedOfView): boolean {
