@@ -233,7 +233,7 @@ async function startMigrator(stage: Stage, node: NodeId): Promise<Running> {
 
 async function recalls(stage: Stage, cast: Cast): Promise<number> {
   const document: unknown = JSON.parse((await stage.sluice(cast.sessionNode, "migrator", "status", "--fs", "fs1", "--json")).toString());
-  return (document as { recalls: number }).recalls;
+  return (document as { recalled: number }).recalled;
 }
 async function stateOf(stage: Stage, node: NodeId, path: string): Promise<string> {
   const document: unknown = JSON.parse((await stage.sluice(node, "state", "--json", path)).toString());
