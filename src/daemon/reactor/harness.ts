@@ -23,7 +23,7 @@ import { type MountOptions, ReactorMount } from "./mount.js";
 
 export const KEY = "5a".repeat(32);
 export const FSID = "0123456789abcdef";
-const WAIT_MS = 10_000;
+const WAIT_MS = 5_000;
 
 /** A backing directory and as many mounts of it as a test wants; `close` leaves nothing behind. */
 export class Bench {
@@ -182,6 +182,7 @@ export class BenchMount {
 
   #received(message: FromReactor): void {
     this.messages.push(message);
+    if (message.kind === "ended" && message.why !== "unmounted" && message.why !== "asked to end") console.error(message.why);
     if (message.kind === "interest-wanted") this.mount.post({ kind: "interest-granted", handle: message.handle, fence: "null", fenceNumber: 0 });
     else if (message.kind === "round-wanted") this.mount.post({ kind: "resume", operation: message.operation, decision: { kind: "continue" } });
     else if (message.kind === "operation-gone") {

@@ -83,6 +83,7 @@ function sleep(timeoutMs: number, isDeviceUnbound: boolean): void {
     return;
   }
   const ready = poll.wait(timeoutMs);
+  core.timers.tick();
   if (ready > 0 && poll.happened(1) !== 0) receive();
 }
 
