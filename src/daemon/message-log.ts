@@ -38,6 +38,7 @@ export class MessageLog {
   readonly #waiters = new Set<() => void>();
   /** Highest number sent to each incarnation: what is not above it is sent again. */
   readonly #sent = new Map<string, number>();
+  readonly #lastSaid = new Map<string, number>();
   #count = 0;
 
   /** @param failed told once when the file cannot be written; the ring goes on. */
@@ -49,7 +50,7 @@ export class MessageLog {
   }
 
   sent(to: NodeId, frame: Frame): void {
-    if (frame.body === undefined) return;
+    if (frame.body === undefined || this.#isRepeated(`to ${to}`, frame.body)) return;
     const stream = `${to} ${frame.toIncarnation} ${frame.fromIncarnation}`;
     const isAgain = frame.sequence !== undefined && frame.sequence <= (this.#sent.get(stream) ?? -1);
     if (frame.sequence !== undefined && !isAgain) this.#sent.set(stream, frame.sequence);
@@ -57,8 +58,17 @@ export class MessageLog {
   }
 
   received(frame: Frame): void {
-    if (frame.body === undefined) return;
+    if (frame.body === undefined || this.#isRepeated(`from ${frame.from}`, frame.body)) return;
     this.#note(entryOf(frame.from, this.#node, frame.body, frame.view, undefined));
+  }
+
+  /** View messages are said again and again until they have done their work; only what is new in them is noted. */
+  #isRepeated(peer: string, body: Message): boolean {
+    if (body.kind !== "greeting" && body.kind !== "view-in-force" && body.kind !== "view-proposed" && body.kind !== "view-adopted") return false;
+    const said = body.kind === "greeting" ? body.incarnation : body.kind === "view-proposed" ? body.view.number : body.number;
+    const isRepeated = this.#lastSaid.get(`${peer} ${body.kind}`) === said;
+    this.#lastSaid.set(`${peer} ${body.kind}`, said);
+    return isRepeated;
   }
 
   /** The manager, on this node, runs a call for `from`. */

@@ -17,7 +17,7 @@ import type { Store } from "./stores/store.js";
 import { Slots, TurnsByKey } from "./turns.js";
 
 const RECALLS_MAX = 8;
-const MIGRATIONS_MAX = 2;
+const MIGRATIONS_MAX = 8;
 /** Events a file with a copy must raise besides those of its region. */
 const EVENTS_WANTED = eventSet(["destroy"]);
 
