@@ -31,7 +31,8 @@ export interface ApplicationHandlers {
   refusal(who: Credentials): string | undefined;
   call(made: CallMade): void;
   abandoned(call: number): void;
-  gone(client: number): void;
+  /** Its connection ended, and with it the calls that were under way. */
+  gone(client: number, calls: readonly number[]): void;
   log(line: string): void;
 }
 
@@ -162,9 +163,10 @@ export class ApplicationServer {
 
   #closed(client: Client): void {
     if (!this.#clients.delete(client.number)) return;
-    for (const call of client.calls.values()) this.#calls.delete(call);
+    const calls = [...client.calls.values()];
+    for (const call of calls) this.#calls.delete(call);
     client.calls.clear();
-    this.#handlers.gone(client.number);
+    this.#handlers.gone(client.number, calls);
   }
 }
 

@@ -148,7 +148,8 @@ export class NodeProcess {
       refusal: (who) => refusalOf(who, applicationGroup),
       call: (made) => this.#called(made),
       abandoned: (call) => this.#abandoned(call),
-      gone: (client) => {
+      gone: (client, calls) => {
+        for (const call of calls) this.#forgetCall(call)?.();
         this.#driver.give({ kind: "client-gone", client });
         this.#volumes.clientGone(client);
       },
@@ -256,11 +257,16 @@ export class NodeProcess {
   }
 
   #abandoned(call: number): void {
-    this.#responding.delete(call);
-    const giveUp = this.#giveUps.get(call);
-    this.#giveUps.delete(call);
+    const giveUp = this.#forgetCall(call);
     if (giveUp === undefined) this.#driver.give({ kind: "call-abandoned", call });
     else giveUp();
+  }
+  /** What is kept here of a call that ends; for one that waits here, how to give it up. */
+  #forgetCall(call: number): (() => void) | undefined {
+    const giveUp = this.#giveUps.get(call);
+    this.#giveUps.delete(call);
+    this.#responding.delete(call);
+    return giveUp;
   }
 
   #answered(call: number, result: unknown): void {
