@@ -73,7 +73,7 @@ export type NodeEffect =
   | { readonly kind: "refuse-call"; readonly call: number; readonly failure: DmFailure }
   | { readonly kind: "resume-operation"; readonly operation: OperationId; readonly decision: Decision }
   /** What a waiting operation waits for changed; for `waiters`. */
-  | { readonly kind: "describe-operation"; readonly operation: OperationId; readonly cause: string; readonly detail: string; readonly token?: number; readonly session?: number }
+  | { readonly kind: "describe-operation"; readonly operation: OperationId; readonly cause: string; readonly detail: string; readonly token?: number; readonly session?: number; /** Until it is given up; absent: without limit. */ readonly leftMs?: number }
   | { readonly kind: "grant-interest"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "raise-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "lower-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }

@@ -106,13 +106,25 @@ export class Bench {
         ...(options.preferences === undefined ? {} : { preferences: options.preferences }),
       });
       const bench = new Bench(cluster, directory);
-      await bench.nameNodes();
+      await bench.nameFirstManager();
       return bench;
     } catch (error) {
       await LocalCluster.open(directory).down().catch(() => {});
       rmSync(directory, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /** The first node is the session manager, whoever came first; a cut never excludes it, since it has the lowest id. */
+  async nameFirstManager(): Promise<void> {
+    const first = this.cluster.nodes[0]!;
+    const { manager } = await this.cluster.document();
+    if (manager !== null && manager !== first) await this.cluster.call(manager, "manager.move", { to: first });
+    await eventually("the first node is session manager everywhere", async () => {
+      const statuses = await Promise.all(this.cluster.nodes.map((id) => this.cluster.status(id)));
+      return statuses.every((status) => status.view?.manager === first && status.view.isInForce);
+    });
+    await this.nameNodes();
   }
 
   /** Gives the letters anew: A to the session manager. */

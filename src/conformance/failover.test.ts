@@ -6,12 +6,12 @@
  */
 import assert from "node:assert/strict";
 import type { EventMessage, EventType } from "../dmapi/events.js";
-import type { NodeId, SessionId } from "../dmapi/ids.js";
+import type { SessionId } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
 import type { SessionEntry } from "../dmapi/status.js";
 import { acceptance, type Letter, type Program, shareBench } from "./bench.js";
 import { DmSession } from "./dm-session.js";
-import { eventually, within } from "./waiting.js";
+import { within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 5, fileSystems: ["fs1"], isFastFailover: true, preferences: { node3: 5 } });
 const everybody: readonly Letter[] = ["A", "B", "C", "D", "E"];
@@ -168,16 +168,7 @@ async function assumeAndFinish(scene: Scene, target: Letter): Promise<void> {
 /** A = node1 is the manager again, all nodes are up. */
 async function lettersAreStandard(): Promise<void> {
   await bench().cluster.start();
-  const first = bench().cluster.nodes[0]!;
-  const { manager } = await bench().cluster.document();
-  if (manager !== first) {
-    await bench().cluster.call(manager as NodeId, "manager.move", { to: first });
-    await eventually("node1 is manager everywhere", async () => {
-      const statuses = await Promise.all(bench().cluster.nodes.map((id) => bench().cluster.status(id)));
-      return statuses.every((status) => status.view?.manager === first && status.view.isInForce);
-    });
-  }
-  await bench().nameNodes();
+  await bench().nameFirstManager();
 }
 function stateOf(sessions: readonly SessionEntry[], id: SessionId): string | undefined {
   return sessions.find((one) => one.id === id)?.state;

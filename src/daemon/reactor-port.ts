@@ -13,7 +13,7 @@ import type { WaiterEntry } from "../dmapi/status.js";
 
 export type ToReactor =
   | { readonly kind: "resume"; readonly operation: OperationId; readonly decision: Decision }
-  | { readonly kind: "describe"; readonly operation: OperationId; readonly cause: WaiterEntry["cause"]; readonly detail: string; readonly token?: number; readonly session?: number }
+  | { readonly kind: "describe"; readonly operation: OperationId; readonly cause: WaiterEntry["cause"]; readonly detail: string; readonly token?: number; readonly session?: number; readonly leftMs?: number }
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
   /** Closed: nothing new is admitted; operations wait (excluded node), visible as such. */

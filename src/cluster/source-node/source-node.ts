@@ -262,9 +262,10 @@ export class SourceNode {
     this.#nextDueMs = Math.min(this.#nextDueMs, this.#dueMs(held));
     if (held.origin.kind !== "operation") return;
     const session = place.kind === "at-session" || place.kind === "waits-session" ? place.session : undefined;
+    const leftMs = this.#dueMs(held) - this.#here.nowMs;
     this.#here.emit({
       kind: "describe-operation", operation: held.origin.operation, ...this.#explain(held), token: held.token,
-      ...(session === undefined ? {} : { session }),
+      ...(session === undefined ? {} : { session }), ...(Number.isFinite(leftMs) ? { leftMs } : {}),
     });
   }
 

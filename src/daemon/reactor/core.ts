@@ -513,10 +513,11 @@ export class ReactorCore {
   interruptButKeepEvent(task: Task): void {
     this.interrupt(task);
   }
-  describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number }): void {
+  describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number; leftMs?: number }): void {
     const hold = this.tasks.get(message.operation)?.hold;
     if (hold === undefined) return;
-    Object.assign(hold, { described: { cause: message.cause, detail: message.detail }, token: message.token, session: message.session });
+    const untilMs = message.leftMs === undefined ? undefined : this.timers.nowMs + message.leftMs;
+    Object.assign(hold, { described: { cause: message.cause, detail: message.detail, untilMs }, token: message.token, session: message.session });
   }
   /** A new incarnation begins: nothing cached is believed any more (safety C7). */
   forgetEverything(): void {

@@ -40,11 +40,12 @@ export class HeldOperations {
     });
   }
 
-  /** Once a second: threads of held requests that are no more. */
+  /** Once a second: threads of held requests that are no more; descriptors that nobody uses. */
   look(): void {
     const { nowMs } = this.#core.timers;
     if (nowMs - this.#lookedAtMs < LOOK_MS) return;
     this.#lookedAtMs = nowMs;
+    this.#core.inodes.sweepIdle((inode) => this.#core.retireReader(inode));
     for (const task of [...this.#core.suspended.values()]) {
       const pid = task.request?.header.pid ?? 0;
       if (pid === 0 || !task.isInterruptible || !task.isSuspended) continue;
@@ -70,6 +71,7 @@ export class HeldOperations {
       pid: process?.pid ?? request.header.pid, uid: request.header.uid, command: process?.command ?? "",
       ageMs: Math.round(core.timers.nowMs - hold.sinceMs), cause: cause ?? causeShown(hold.cause), detail: hold.described?.detail ?? hold.detail,
       blocks: blocksOf(core, task, request),
+      ...(hold.described?.untilMs === undefined ? {} : { deadlineMs: Math.max(0, Math.round(hold.described.untilMs - core.timers.nowMs)) }),
       ...(task.inode === undefined ? {} : { path: core.pathOf(task.inode), handle: core.handleOf(task.inode) }),
       ...(hold.token === undefined ? {} : { token: hold.token as NonNullable<WaiterEntry["token"]> }),
       ...(hold.session === undefined ? {} : { session: hold.session as NonNullable<WaiterEntry["session"]> }),

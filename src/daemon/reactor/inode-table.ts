@@ -48,6 +48,8 @@ export class Inode {
   heldFills = 0;
   /** Last seen without a name. */
   isUnlinked = false;
+  /** Number of the sweep during which its descriptor became idle. */
+  idleSweep = 0;
   isDestroyTold = false;
 
   constructor(identity: { nodeid: number; own: string; handleType: number; handleBytes: Uint8Array; type: number }) {
@@ -65,6 +67,7 @@ export class InodeTable {
   readonly #byHandle = new Map<Handle, Inode>();
   /** Inodes with a cached descriptor that nothing pins; the longest unused first. */
   readonly #idle = new Set<Inode>();
+  #sweep = 0;
   readonly #descriptorsMax: number;
   readonly #close: (fd: number) => void;
   /** The kernel knows it no more, and nothing here uses it. */
@@ -146,6 +149,18 @@ export class InodeTable {
     this.#close(inode.pathFd);
     inode.pathFd = -1;
   }
+  /**
+   * Closes descriptors that were idle through a whole interval between two calls: another node may have removed the
+   * object, and its space is free only when nobody keeps it open. Told of each before it goes.
+   */
+  sweepIdle(tell: (inode: Inode) => void): void {
+    for (const inode of this.#idle) {
+      if (inode.idleSweep >= this.#sweep) break; // the rest became idle later
+      tell(inode);
+      this.letGo(inode);
+    }
+    this.#sweep++;
+  }
   closeAll(): void {
     for (const inode of this.#byNodeid.values()) {
       if (inode.pathFd >= 0) this.#close(inode.pathFd);
@@ -161,6 +176,7 @@ export class InodeTable {
   #makeIdle(inode: Inode): void {
     if (inode.nodeid === ROOT) return;
     this.#idle.delete(inode);
+    inode.idleSweep = this.#sweep;
     if (inode.pathFd >= 0) this.#idle.add(inode);
     if (this.#idle.size <= this.#descriptorsMax) return;
     const [oldest] = this.#idle;

@@ -21,7 +21,7 @@ export interface Hold {
   token?: number | undefined;
   session?: number | undefined;
   /** Told by the main thread, in place of the cause known here. */
-  described?: { cause: string; detail: string } | undefined;
+  described?: { cause: string; detail: string; untilMs: number | undefined } | undefined;
 }
 
 export class Task {
