@@ -51,7 +51,7 @@ if (isBuilt) {
   const simulator = join(top, "dist", "simulator", "main.js");
   if (only === undefined && existsSync(simulator)) {
     const seeds = isLong ? "5000" : "500";
-    await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds], { limitMs: isLong ? 30 * minute : minute });
+    await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds, ...(isLong ? [] : ["--within", "50"])], { limitMs: isLong ? 30 * minute : minute });
   }
   const acceptance = all.filter(isAcceptance);
   await run.files("acceptance tests", acceptance, { concurrency: 2, limitMs: isLong || hasPrograms ? 30 * minute : 110_000, env });

@@ -73,7 +73,7 @@ export class ClusterScene {
     this.world.after(fromMs + random.below(RUN_MS - fromMs - 2_000), run);
   }
   #sampleLater(): void {
-    this.world.after(500, () => {
+    this.world.after(1_500, () => {
       this.#checks.sample();
       this.#sampleLater();
     });

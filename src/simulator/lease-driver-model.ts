@@ -9,7 +9,7 @@ import type { DirectoryModel } from "./directory-model.js";
 import { type Process, Signal, system, type Thread } from "./world.js";
 
 /** Between the two sizes the product ships, so that a simulated minute holds several lives. */
-export const simulatedTimes: LeaseTimes = { renewMs: 500, holdMs: 4_000, deadMs: 6_500 };
+export const simulatedTimes: LeaseTimes = { renewMs: 1_000, holdMs: 4_000, deadMs: 7_000 };
 
 export class LeaseDriverModel {
   readonly process: Process;

@@ -32,6 +32,7 @@ export class NodeModel implements Station {
   readonly #observe: (node: NodeModel, effect: NodeEffect) => void;
   readonly #calls = new Map<number, (outcome: CallOutcome<CallName>) => void>();
   readonly #operations = new Map<OperationId, { readonly held: HeldEvent; readonly resume: (decision: Decision | "gone") => void }>();
+  readonly #crossed = new Set<OperationId>();
   readonly #pending: NodeEffect[] = [];
   incarnation: Incarnation;
   isAdmitting = false;
@@ -116,6 +117,7 @@ export class NodeModel implements Station {
   }
   operationGone(operation: OperationId): void {
     this.#operations.delete(operation);
+    this.#crossed.add(operation);
     this.input({ kind: "operation-gone", operation });
   }
 
@@ -169,10 +171,13 @@ export class NodeModel implements Station {
     take?.(outcome);
   }
   #holdAgain(held: HeldEvent): void {
-    if (this.#operations.has(held.operation) && this.isAdmitting) this.input({ kind: "event-held", held });
+    if (!this.#operations.has(held.operation) || !this.isAdmitting) return;
+    this.#crossed.add(held.operation);
+    this.input({ kind: "event-held", held });
   }
   #resume(operation: OperationId, decision: Decision): void {
     const held = this.#operations.get(operation);
+    if (held === undefined && this.#crossed.has(operation)) return; // its user went, or it was raised anew, while a decision was on its way
     this.world.check(held !== undefined, () => `${this.process.name} resumed operation ${operation}, which does not wait`);
     this.#operations.delete(operation);
     held?.resume(decision);

@@ -43,8 +43,13 @@ export class SourceNode {
     this.#isServedBy = isServedBy;
   }
 
-  /** A user operation waits. One that is known already was turned into a new event by its reactor. */
+  /**
+   * A user operation waits. After an exclusion its reactor raises it again; the event is kept here and offered anew
+   * already, and a second one would be with two applications at a time.
+   */
   hold(held: HeldEvent): void {
+    const known = this.#byOperation.get(held.operation);
+    if (known !== undefined && known.fs === held.fs && JSON.stringify(known.event) === JSON.stringify(held.event)) return;
     this.operationGone(held.operation);
     const type = held.event.type;
     const isDirectoryOperation = held.isSynchronous && !isDataEvent(type) && "handle1" in held.event && type !== "nospace";

@@ -159,7 +159,9 @@ export class Membership {
     const pauseMs = input.atMs - this.#nowMs;
     if (pauseMs > 2 * this.#pingMs) this.#reach.forgive(pauseMs);
     this.#nowMs = input.atMs;
+    const isRoutine = this.#isRoutine(input);
     this.#take(input);
+    if (isRoutine) return [];
     this.#adoptStored();
     this.#wantLinks();
     this.#ping();
@@ -170,6 +172,21 @@ export class Membership {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  /** What comes with every frame and says nothing new: nothing follows from it but what the deadline brings. */
+  #isRoutine(input: MembershipInput): boolean {
+    switch (input.kind) {
+      case "heard":
+        return this.#reach.isReached(input.peer, input.incarnation, this.#nowMs);
+      case "view-message": {
+        if (!this.#reach.isReached(input.from, input.incarnation, this.#nowMs)) return false;
+        const { message } = input;
+        return message.kind === "greeting" || (message.kind === "view-in-force" && this.#isInForce && message.number === this.#adopted?.number);
+      }
+      default:
+        return false;
+    }
   }
 
   #take(input: MembershipInput): void {
