@@ -85,7 +85,7 @@ export class Admission {
       case "record-loaded": this.#recordLoaded(this.#object(input.handle), input.record); break;
       case "record-failed": this.#recordFailed(this.#object(input.handle), input.code); break;
       case "guard-taken": this.#guardTaken(this.#object(input.handle), input.record); break;
-      case "guard-failed": this.#guardFailed(this.#object(input.handle), input.code); break;
+      case "guard-failed": this.#guardFailed(this.#object(input.handle), input.code, input.isBusy); break;
       case "guard-unneeded": this.#guardUnneeded(input.handle); break;
       case "interest-granted": this.#interestGranted(input); break;
       case "fence-raised": this.#fenceRaised(input); break;
@@ -93,7 +93,7 @@ export class Admission {
       case "round-begun": this.#roundBegun(input); break;
       case "pages-flushed":
       case "data-synced": this.#roundAdvanced(input); break;
-      case "owned-events": this.#owned = input.events; this.#filterThose("no-owner"); break;
+      case "owned-events": this.#owned = input.events; break;
       case "fs-event-list": this.#fsEventList = input.events; break;
       case "admission": this.#admission(input.isOpen, input.why); break;
       case "object-forgotten": this.#objectForgotten(input.handle); break;
@@ -401,12 +401,12 @@ export class Admission {
     this.#filterWaiting(object);
   }
 
-  #guardFailed(object: ManagedObject, code: DmCode): void {
+  #guardFailed(object: ManagedObject, code: DmCode, isBusy: boolean): void {
     object.guard = "none";
     const waiting = [...object.waiting];
     for (const id of waiting) {
       const operation = this.#operations.get(id);
-      if (operation?.cause !== "guard" || operation.phase !== "filtered") continue;
+      if (operation?.cause !== "guard" || operation.phase !== "filtered" || (isBusy && operation.request.isWriteback)) continue;
       object.waiting.delete(id);
       this.#refuse(operation, code);
     }

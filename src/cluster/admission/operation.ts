@@ -60,7 +60,8 @@ export type AdmissionInput =
   | { readonly kind: "record-failed"; readonly handle: Handle; readonly code: DmCode }
   /** With the record as read under the guard. */
   | { readonly kind: "guard-taken"; readonly handle: Handle; readonly record: FileRecord | null }
-  | { readonly kind: "guard-failed"; readonly handle: Handle; readonly code: DmCode }
+  /** `isBusy`: somebody else held it for too long; write-back, whose bytes are nowhere else, goes on asking. */
+  | { readonly kind: "guard-failed"; readonly handle: Handle; readonly code: DmCode; readonly isBusy: boolean }
   /** The last writable open went. */
   | { readonly kind: "guard-unneeded"; readonly handle: Handle }
   | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }

@@ -13,7 +13,7 @@ import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import type { ReactorCore } from "./core.js";
-import { showChange } from "./file-operations.js";
+import { showChange, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps, Task } from "./task.js";
 
@@ -112,10 +112,7 @@ function* showTimes(core: ReactorCore, inode: Inode, atime: files.TimeChange, mt
   const shown = (time: files.TimeChange) => (time === "now" ? now : time === "omit" ? undefined : time);
   const atimeNs = shown(atime);
   const mtimeNs = shown(mtime);
-  const updated = yield* core.call("updateVirtual", guardFd, inode.own, core.metaFd, {
-    ctimeNs: now, ...(atimeNs === undefined ? {} : { atimeNs }), ...(mtimeNs === undefined ? {} : { mtimeNs }),
-  });
-  if (typeof updated !== "number") core.recordKnown(inode, updated);
+  yield* updateShown(core, inode, { ctimeNs: now, ...(atimeNs === undefined ? {} : { atimeNs }), ...(mtimeNs === undefined ? {} : { mtimeNs }) });
 }
 
 // Extended attributes.

@@ -13,7 +13,7 @@ import { ThreadIdentity } from "../../os/identity.js";
 import { LockRequest, setLock } from "../../os/locks.js";
 import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
-import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
+import { APPEND_BYTE, releaseGuard, SHOWN_BYTE, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
 import { removeMark } from "../../volume/mark.js";
 import { peekGeneration, readRecord, writeRecord, type AttributePlace } from "../../volume/record.js";
@@ -255,14 +255,16 @@ export const backingCalls = {
   changeTimes: (pathFd: number, atime: files.TimeChange, mtime: files.TimeChange): number =>
     files.utimensAt(pathFd, emptyName, atime, mtime, files.AT_EMPTY_PATH),
 
-  /** Shows users of a file that is not resident what they set; under the shared guard of `fd` (safety H12). */
-  updateVirtual(fd: number, own: string, metaFd: number, change: { size?: number; atimeNs?: bigint; mtimeNs?: bigint; ctimeNs: bigint }): Stored | number {
-    const old = readRecord({ fd }, own, metaFd);
-    if (old.kind !== "own") return old.kind === "failed" ? -old.errno : { generation: old.generation, record: null };
-    if (old.record.virtual === undefined) return { generation: old.generation, record: old.record };
-    const record: FileRecord = { ...old.record, generation: old.generation + 1, virtual: { ...old.record.virtual, ...change } };
-    const written = writeRecord({ fd }, own, metaFd, old, record);
-    return written < 0 ? written : { generation: record.generation, record };
+  /**
+   * Shows users of a file that is not resident what they set; under the shared guard of `fd`, so that only other such
+   * changes can be made meanwhile (safety H12). -EAGAIN: another node is making one.
+   */
+  updateVirtual(fd: number, own: string, metaFd: number, change: VirtualChange): Stored | number {
+    const turn = setLock(fd, lock.fill("write", SHOWN_BYTE, 1n));
+    if (turn < 0) return turn === -errno.EACCES ? -errno.EAGAIN : turn;
+    const result = changeVirtual(fd, own, metaFd, change);
+    setLock(fd, lock.fill("unlock", SHOWN_BYTE, 1n));
+    return result;
   },
 
   getAttribute(pathFd: number, name: string, size: number): Uint8Array | number {
@@ -312,6 +314,21 @@ export const backingCalls = {
 } as const;
 export type BackingCalls = typeof backingCalls;
 export type BackingCallName = keyof BackingCalls;
+
+export interface VirtualChange {
+  readonly size?: number;
+  readonly atimeNs?: bigint;
+  readonly mtimeNs?: bigint;
+  readonly ctimeNs: bigint;
+}
+function changeVirtual(fd: number, own: string, metaFd: number, change: VirtualChange): Stored | number {
+  const old = readRecord({ fd }, own, metaFd);
+  if (old.kind !== "own") return old.kind === "failed" ? -old.errno : { generation: old.generation, record: null };
+  if (old.record.virtual === undefined) return { generation: old.generation, record: old.record };
+  const record: FileRecord = { ...old.record, generation: old.generation + 1, virtual: { ...old.record.virtual, ...change } };
+  const written = writeRecord({ fd }, own, metaFd, old, record);
+  return written < 0 ? written : { generation: record.generation, record };
+}
 
 function openedAnew(fd: number, metaFd: number): { fd: number; found: Found } | number {
   const pathFd = files.openAt(files.AT_FDCWD, proc(fd), files.open.path);

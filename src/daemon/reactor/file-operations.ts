@@ -13,7 +13,7 @@ import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import { peekGeneration } from "../../volume/record.js";
-import type { Found } from "./backing-calls.js";
+import type { Found, VirtualChange } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
@@ -57,6 +57,7 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   if (failed < 0) return failed;
   const file = core.opens.add(inode, request.flags, isDirectOpen(core, inode, request.flags));
   if (truncates) core.guardDone(inode);
+  yield* dropOldPages(core, file);
   if (!core.send(reply(file))) closeFile(core, file);
   return undefined;
 }
@@ -68,13 +69,24 @@ function isDirectOpen(core: ReactorCore, inode: Inode, flags: number): boolean {
   return record !== null && record !== undefined && (record.regions.length > 0 || record.residency === "partial");
 }
 /**
- * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true (safety H7); with pages
- * locked by a held read it would wait for that one, so then they stay.
+ * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true (safety H7). In doing so
+ * it waits, unkillably, for pages locked by a held read: reads of direct opens can be held, so for those we drop the pages
+ * ourselves, before the reply.
  */
 function openFlagsOf(core: ReactorCore, file: OpenFile): number {
-  const keeps = file.inode.heldFills > 0 ? openReplyFlags.keepCache : 0;
-  if (keeps !== 0) core.dropPages(file.inode, 0, 0);
-  return (file.isDirect ? openReplyFlags.directIo : 0) | keeps;
+  if (file.isDirect) return openReplyFlags.directIo | openReplyFlags.keepCache;
+  if (file.inode.heldFills === 0) {
+    file.inode.mayHavePages = true;
+    return 0;
+  }
+  core.dropPages(file.inode, 0, 0);
+  return openReplyFlags.keepCache;
+}
+function* dropOldPages(core: ReactorCore, file: OpenFile): Steps<void> {
+  const { inode } = file;
+  if (!file.isDirect || !inode.mayHavePages) return;
+  if (inode.cachedOpens === 0) inode.mayHavePages = inode.heldFills > 0;
+  yield* core.pagesDropped(inode);
 }
 
 export function* create(core: ReactorCore, task: Task, request: RequestOf<"create">): Steps {
@@ -198,7 +210,10 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
   task.inode = inode;
   const handle = core.handleOf(inode);
   const isFill = (request.readFlags & READ_LOCKOWNER) === 0;
-  if (isFill) inode.heldFills++;
+  if (isFill) {
+    inode.heldFills++;
+    inode.mayHavePages = true;
+  }
   const size = Math.min(request.size, READ_SIZE_MAX);
   let verdict = yield* core.admit(task, [core.useOf(inode, "read")], [{ kind: "data", type: "read", handle, offset: request.offset, length: size }]);
   let result: number | Uint8Array = verdict;
@@ -255,11 +270,15 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
     const fd = core.guards.fdOf(inode);
     written = appends ? yield* appendTo(core, task, inode, fd) : yield* core.call("write", fd, dataOf(task), request.offset, killsPrivileges);
     if (written === -errno.EINTR) continue;
-    if ((written !== -errno.ENOSPC && written !== -errno.EDQUOT) || isWriteback) break;
+    if (written !== -errno.ENOSPC || isWriteback) break;
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
   if (written > 0) yield* showChange(core, inode, { end: offset + written });
+  if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
+    const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
+    if (synced < 0) written = synced;
+  }
   yield* core.ran(task);
   core.guardDone(inode);
   if (written < 0) return written;
@@ -300,8 +319,16 @@ export function* showChange(core: ReactorCore, inode: Inode, change: { size?: nu
   if (record?.virtual === undefined || record.residency !== "partial") return;
   const now = BigInt(Date.now()) * 1_000_000n;
   const size = change.size ?? Math.max(record.virtual.size, change.end ?? 0);
-  const updated = yield* core.call("updateVirtual", core.guards.fdOf(inode), inode.own, core.metaFd, { size, mtimeNs: now, ctimeNs: now });
-  if (typeof updated !== "number") core.recordKnown(inode, updated);
+  yield* updateShown(core, inode, { size, mtimeNs: now, ctimeNs: now });
+}
+/** The guard is held. A failure leaves what was shown: the data itself is as the user wanted it. */
+export function* updateShown(core: ReactorCore, inode: Inode, change: VirtualChange): Steps<void> {
+  for (;;) {
+    const updated = yield* core.call("updateVirtual", core.guards.fdOf(inode), inode.own, core.metaFd, change);
+    if (typeof updated !== "number") return core.recordKnown(inode, updated);
+    if (updated !== -errno.EAGAIN) return core.count("times of stubs that could not be changed");
+    yield* core.sleep(1);
+  }
 }
 
 export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fallocate">): Steps {

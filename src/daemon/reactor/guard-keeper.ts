@@ -52,7 +52,7 @@ export class GuardKeeper {
 
   take(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
-    if (inode === undefined) return this.#core.step({ kind: "guard-failed", handle, code: "ESTALE" });
+    if (inode === undefined) return this.#core.step({ kind: "guard-failed", handle, code: "ESTALE", isBusy: false });
     const guard: Guard = { fd: -1, isCancelled: false };
     this.#guards.set(inode, guard);
     const task = new Task(undefined, "guard");
@@ -81,7 +81,8 @@ export class GuardKeeper {
       if (taken !== -errno.EAGAIN || core.timers.nowMs >= deadlineMs) {
         this.#guards.delete(inode);
         core.count("guards refused");
-        core.step({ kind: "guard-failed", handle, code: taken === -errno.EAGAIN ? "EIO" : codeOf(-taken) });
+        const isBusy = taken === -errno.EAGAIN;
+        core.step({ kind: "guard-failed", handle, code: isBusy ? "EIO" : codeOf(-taken), isBusy });
         return undefined;
       }
       yield* core.sleep(LOOK_AGAIN_MS);

@@ -36,6 +36,7 @@ export class Inode {
   pins = 0;
   opens = 0;
   writableOpens = 0;
+  cachedOpens = 0;
   /** Where it was last found, for people. */
   parent = 0;
   name = "";
@@ -46,6 +47,8 @@ export class Inode {
   isOpening = false;
   /** Held cached reads and faults: their pages are locked in the kernel (safety C6). */
   heldFills = 0;
+  /** The kernel may keep pages of it: it was opened cached, or pages were filled. */
+  mayHavePages = false;
   /** Last seen without a name. */
   isUnlinked = false;
   /** Number of the sweep during which its descriptor became idle. */

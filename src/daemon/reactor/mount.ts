@@ -9,6 +9,7 @@ import { MessageChannel, Worker, type MessagePort } from "node:worker_threads";
 import { close } from "../../os/files.js";
 import * as files from "../../os/files.js";
 import { eventfd, signalEvent } from "../../os/device.js";
+import { raiseOpenFileLimit } from "../../os/process.js";
 import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, unmountPlace } from "../../fuse/mount.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
 import { isLocalBacking } from "./backing-calls.js";
@@ -19,6 +20,8 @@ const IO_THREADS_LOCAL = 2;
 const IO_THREADS = 4;
 const NOTIFIER_THREADS = 2;
 const READY_WITHIN_MS = 10_000;
+/** Opens of users, cached objects and guards each take a descriptor. */
+const OPEN_FILES_WANTED = 1 << 20;
 
 export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd"> & {
   /** What the mount table calls it; the name of the file system when absent. */
@@ -43,6 +46,7 @@ export class ReactorMount {
 
   /** @throws Error in words for the operator; nothing is left mounted or running then. */
   static async start(options: MountOptions, onMessage?: (message: FromReactor) => void): Promise<ReactorMount> {
+    raiseOpenFileLimit(OPEN_FILES_WANTED);
     detachLeftOver(options.mountpoint);
     const fuseFd = openDevice();
     const wakeFd = eventfd();
@@ -114,6 +118,8 @@ export class ReactorMount {
       if (this.#isOver) return;
       this.#isOver = true;
       this.#overResolve();
+      // Users of a mount that nobody serves any more get an error, not a wait.
+      void this.#closeAll();
     }
     if (this.#listener === undefined) this.#early.push(message);
     else this.#listener(message);
@@ -133,11 +139,13 @@ export class ReactorMount {
       });
     });
   }
-  #isClosed = false;
+  #closing: Promise<void> | undefined;
   /** The device goes first: a notifier that waits in the kernel is freed by the end of the connection. */
-  async #closeAll(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+  #closeAll(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+  async #close(): Promise<void> {
     close(this.#fuseFd);
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#wakeFd);

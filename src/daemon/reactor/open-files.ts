@@ -33,6 +33,7 @@ export class OpenFiles {
     this.#files.set(file.fh, file);
     inode.opens++;
     if (isWritable) inode.writableOpens++;
+    if (!isDirect) inode.cachedOpens++;
     return file;
   }
   remove(fh: number): OpenFile | undefined {
@@ -41,6 +42,7 @@ export class OpenFiles {
     this.#files.delete(fh);
     file.inode.opens--;
     if (file.isWritable) file.inode.writableOpens--;
+    if (!file.isDirect) file.inode.cachedOpens--;
     return file;
   }
   get(fh: number): OpenFile | undefined {

@@ -1,0 +1,358 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { eventSet, type EventSet, type EventType } from "../../dmapi/events.js";
+import type { Handle, OperationId, RequestId } from "../../dmapi/ids.js";
+import type { FileRecord } from "../../dmapi/record.js";
+import { regionFlags } from "../../dmapi/regions.js";
+import { Admission } from "./admission.js";
+import type { AdmissionEffect, AdmissionInput, AdmissionRequest, ObjectUse, PreEvent } from "./operation.js";
+
+const F = "f" as Handle;
+const G = "g" as Handle;
+const D = "d" as Handle;
+const R = "r1" as RequestId;
+const flags = regionFlags.read | regionFlags.write | regionFlags.truncate;
+const resident: FileRecord = { generation: 1, residency: "resident", regions: [], attributes: {} };
+const stub: FileRecord = { generation: 2, residency: "partial", regions: [{ offset: 0, size: 0, flags }], attributes: {} };
+
+/** The machine with a driver that answers what a volume would: records as set, guards free unless taken away. */
+class Bench {
+  readonly machine: Admission;
+  readonly records = new Map<Handle, FileRecord | null>();
+  isGuardFree = true;
+  grantsInterest = true;
+  /** In order, short: "admit 1", "hold 2 event", "refuse 3 EIO", "raise 2 read". */
+  log: string[] = [];
+
+  constructor(options: { owned?: EventType[]; list?: EventType[]; retry?: number } = {}) {
+    this.machine = new Admission({ dataEventRetry: options.retry ?? 2, fsEventList: eventSet(options.list ?? []) });
+    this.step({ kind: "admission", isOpen: true, why: "" });
+    this.own(...(options.owned ?? []));
+  }
+  own(...types: EventType[]): void {
+    this.step({ kind: "owned-events", events: eventSet(types) });
+  }
+  readonly #inputs: AdmissionInput[] = [];
+  #isStepping = false;
+  /** As the reactor does: what an effect leads to comes after the effects beside it. */
+  step(input: AdmissionInput): void {
+    this.#inputs.push(input);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+      for (const effect of this.machine.step(next)) this.#perform(effect);
+    }
+    this.#isStepping = false;
+  }
+  arrive(id: number, uses: ObjectUse[], events: PreEvent[] = [], isWriteback = false): void {
+    this.step({ kind: "operation-arrived", operation: { id: id as OperationId, uses, events, isWriteback } satisfies AdmissionRequest });
+  }
+  read(id: number, handle = F, offset = 0, length = 100): void {
+    this.arrive(id, [{ handle, access: "read", needsGuard: false }], [{ kind: "data", type: "read", handle, offset, length }]);
+  }
+  write(id: number, handle = F, isWriteback = false, offset = 0, length = 100): void {
+    this.arrive(id, [{ handle, access: "change", needsGuard: true }], [{ kind: "data", type: "write", handle, offset, length }], isWriteback);
+  }
+  ran(id: number): void {
+    this.step({ kind: "operation-ran", operation: id as OperationId, events: [] });
+  }
+  answer(id: number, code?: "EBUSY"): void {
+    this.step({ kind: "event-answered", operation: id as OperationId, decision: code === undefined ? { kind: "continue" } : { kind: "abort", code } });
+  }
+  /** What happened since the last look. */
+  happened(): string[] {
+    const { log } = this;
+    this.log = [];
+    return log;
+  }
+  #perform(effect: AdmissionEffect): void {
+    switch (effect.kind) {
+      case "load-record": return this.step({ kind: "record-loaded", handle: effect.handle, record: this.records.get(effect.handle) ?? null });
+      case "take-guard":
+        if (this.isGuardFree) this.step({ kind: "guard-taken", handle: effect.handle, record: this.records.get(effect.handle) ?? null });
+        return;
+      case "want-interest":
+        this.log.push(`interest ${effect.handle}`);
+        if (this.grantsInterest) this.step({ kind: "interest-granted", handle: effect.handle, fence: "null", fenceNumber: 0 });
+        return;
+      case "admit": case "finish": return void this.log.push(`${effect.kind} ${effect.operation}`);
+      case "refuse": return void this.log.push(`refuse ${effect.operation} ${effect.code}`);
+      case "hold": if (effect.cause !== "record") this.log.push(`hold ${effect.operation} ${effect.cause}`); return;
+      case "raise": return void this.log.push(`raise ${effect.operation} ${"type" in effect.event ? effect.event.type : effect.event.kind}`);
+      case "fence-drained": return void this.log.push(`fence-drained ${effect.fenceNumber}`);
+      case "round-drained": return void this.log.push(`round-drained ${effect.round}`);
+      case "drop-event": return void this.log.push(`drop-event ${effect.type}`);
+      default: this.log.push(`${effect.kind} ${effect.handle}`);
+    }
+  }
+}
+/** Holds for the guard and interest that a free volume ends in the same breath. */
+const settled = (log: string[]) => log.filter((line) => !/^(hold \d+ (guard|interest)|interest )/.test(line));
+
+describe("what is admitted at once", () => {
+  test("anything on an object without a record", () => {
+    const bench = new Bench();
+    bench.read(1);
+    bench.write(2);
+    assert.deepEqual(settled(bench.happened()), ["admit 1", "admit 2"]);
+  });
+  test("with a record, only after interest is registered", () => {
+    const bench = new Bench();
+    bench.records.set(F, resident);
+    bench.grantsInterest = false;
+    bench.read(1);
+    assert.deepEqual(bench.happened(), ["interest f", "hold 1 interest"]);
+    bench.step({ kind: "interest-granted", handle: F, fence: "exclusive", fenceNumber: 3 });
+    assert.deepEqual(bench.happened(), ["hold 1 fence"]);
+    bench.step({ kind: "fence-lowered", handle: F, fence: "null", fenceNumber: 3 });
+    assert.deepEqual(bench.happened(), ["admit 1"]);
+  });
+  test("nothing while admission is closed, but write-back", () => {
+    const bench = new Bench();
+    bench.step({ kind: "admission", isOpen: false, why: "excluded" });
+    bench.read(1);
+    bench.write(2, F, true);
+    assert.deepEqual(settled(bench.happened()), ["hold 1 closed", "admit 2"]);
+    bench.step({ kind: "admission", isOpen: true, why: "" });
+    assert.deepEqual(bench.happened(), ["admit 1"]);
+  });
+  test("all objects or none", () => {
+    const bench = new Bench();
+    bench.step({ kind: "fence-raised", handle: G, fence: "shared", fenceNumber: 1 });
+    bench.happened();
+    bench.arrive(1, [{ handle: D, access: "change", needsGuard: false }, { handle: G, access: "change", needsGuard: false }]);
+    assert.deepEqual(bench.happened(), ["hold 1 fence"]);
+    bench.step({ kind: "fence-raised", handle: D, fence: "exclusive", fenceNumber: 1 });
+    assert.deepEqual(bench.happened(), ["fence-drained 1"], "what waits holds nothing");
+  });
+});
+
+describe("which events are due (XDSM 6.2)", () => {
+  const region = (from: number, size: number, kinds: number): FileRecord => ({ ...resident, regions: [{ offset: from, size, flags: kinds }] });
+  const table: [name: string, record: FileRecord, act: (bench: Bench) => void, isDue: boolean][] = [
+    ["a read that ends before the region", region(100, 10, flags), (bench) => bench.read(1, F, 50, 50), false],
+    ["a read of its first byte", region(100, 10, flags), (bench) => bench.read(1, F, 50, 51), true],
+    ["a read of its last byte", region(100, 10, flags), (bench) => bench.read(1, F, 109, 5), true],
+    ["a read after it", region(100, 10, flags), (bench) => bench.read(1, F, 110, 5), false],
+    ["a write in a READ region", region(0, 0, regionFlags.read), (bench) => bench.write(1), false],
+    ["a write beyond the end, region to infinity", region(10, 0, regionFlags.write), (bench) => bench.write(1, F, false, 1e6, 1), true],
+    ["write-back of a resident file", region(0, 0, flags), (bench) => bench.write(1, F, true), false],
+    ["write-back of a stub", stub, (bench) => bench.write(1, F, true), true],
+    ["opening a stub for writing", stub, (bench) => bench.arrive(1, [{ handle: F, access: "look", needsGuard: false }], [{ kind: "open-for-write", handle: F }]), true],
+    ["opening a resident file for writing", region(0, 0, flags), (bench) => bench.arrive(1, [{ handle: F, access: "look", needsGuard: false }], [{ kind: "open-for-write", handle: F }]), false],
+    ["truncation before the region's end", region(0, 10, flags), (bench) => bench.arrive(1, [{ handle: F, access: "change", needsGuard: true }], [{ kind: "data", type: "truncate", handle: F, offset: 9, length: 0 }]), true],
+    ["truncation at its end", region(0, 10, flags), (bench) => bench.arrive(1, [{ handle: F, access: "change", needsGuard: true }], [{ kind: "data", type: "truncate", handle: F, offset: 10, length: 0 }]), false],
+  ];
+  for (const [name, record, act, isDue] of table) {
+    test(`${name}: ${isDue ? "due" : "not due"}`, () => {
+      const bench = new Bench({ owned: ["read", "write", "truncate"] });
+      bench.records.set(F, record);
+      act(bench);
+      assert.equal(bench.log.some((line) => line.startsWith("raise 1")), isDue);
+      assert.equal(bench.log.includes("admit 1"), !isDue);
+    });
+  }
+});
+
+describe("answers", () => {
+  test("a recalled file is read; the record is read again first", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    assert.deepEqual(settled(bench.happened()), ["raise 1 read", "hold 1 event"]);
+    bench.records.set(F, { ...resident, generation: 3 });
+    bench.answer(1);
+    assert.deepEqual(settled(bench.happened()), ["admit 1"]);
+  });
+  test("CONTINUE without a recall is asked again, then EIO", () => {
+    const bench = new Bench({ owned: ["read"], retry: 1 });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.answer(1);
+    bench.answer(1);
+    assert.deepEqual(settled(bench.happened()).filter((line) => !line.startsWith("hold")), ["raise 1 read", "raise 1 read", "refuse 1 EIO"]);
+  });
+  test("an observer's region may stay: a resident file is read after CONTINUE", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, { ...resident, regions: stub.regions });
+    bench.read(1);
+    bench.answer(1);
+    assert.equal(bench.log.at(-1), "admit 1");
+  });
+  test("an abort is the errno; a late answer is dropped", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.answer(1, "EBUSY");
+    assert.equal(bench.log.at(-1), "refuse 1 EBUSY");
+    bench.happened();
+    bench.answer(1);
+    assert.deepEqual(bench.happened(), []);
+  });
+  test("a data event that nobody owns is held as such and told to main, which knows the deadline", () => {
+    const bench = new Bench();
+    bench.records.set(F, stub);
+    bench.read(1);
+    assert.deepEqual(settled(bench.happened()), ["raise 1 read", "hold 1 no-owner"]);
+  });
+  test("a listed event: owned is raised, unowned EIO, an object's own list wins over the file system's", () => {
+    const make = (bench: Bench) => bench.arrive(1, [{ handle: D, access: "change", needsGuard: false }], [{ kind: "listed", type: "create", lists: [D] }]);
+    const owned = new Bench({ owned: ["create"], list: ["create"] });
+    make(owned);
+    assert.deepEqual(owned.happened(), ["raise 1 create", "hold 1 event"]);
+    owned.answer(1);
+    assert.deepEqual(owned.happened(), ["admit 1"]);
+    const unowned = new Bench({ list: ["create"] });
+    make(unowned);
+    assert.deepEqual(unowned.happened(), ["refuse 1 EIO"]);
+    const overridden = new Bench({ list: ["create"] });
+    overridden.records.set(D, { ...resident, eventList: 0 as EventSet });
+    make(overridden);
+    assert.equal(overridden.log.at(-1), "admit 1");
+  });
+  test("post events in order, unowned ones dropped and counted, the failure's form only after its pre form", () => {
+    const bench = new Bench({ owned: ["postremove"], list: ["postremove", "destroy", "postcreate"] });
+    bench.arrive(1, [{ handle: D, access: "change", needsGuard: false }]);
+    bench.step({ kind: "operation-ran", operation: 1 as OperationId, events: [{ type: "destroy", lists: [F] }, { type: "postremove", lists: [D] }, { type: "postcreate", lists: [D], onlyAfter: "create" }] });
+    assert.deepEqual(bench.happened(), ["admit 1", "drop-event destroy", "raise 1 postremove", "hold 1 event"]);
+    bench.answer(1);
+    assert.deepEqual(bench.happened(), ["finish 1"]);
+  });
+  test("out of space: raised, then tried again; unowned, ENOSPC", () => {
+    const bench = new Bench({ owned: ["nospace"], list: ["nospace"] });
+    bench.write(1);
+    bench.step({ kind: "space-ran-out", operation: 1 as OperationId });
+    bench.answer(1);
+    assert.deepEqual(settled(bench.happened()), ["admit 1", "raise 1 nospace", "hold 1 event", "admit 1"]);
+    bench.own();
+    bench.step({ kind: "space-ran-out", operation: 1 as OperationId });
+    assert.equal(bench.log.at(-1), "refuse 1 ENOSPC");
+  });
+});
+
+describe("drains", () => {
+  test("a fence is drained when the conflicting operations before it have ended; readers pass a shared one", () => {
+    const bench = new Bench();
+    bench.read(1);
+    bench.write(2);
+    bench.happened();
+    bench.step({ kind: "fence-raised", handle: F, fence: "shared", fenceNumber: 1 });
+    bench.read(3);
+    bench.write(4);
+    assert.deepEqual(bench.happened(), ["admit 3", "hold 4 fence"]);
+    bench.ran(2);
+    assert.deepEqual(bench.happened(), ["fence-drained 1", "hold 4 fence", "finish 2"]);
+  });
+  test("an exclusive fence takes the guard back first", () => {
+    const bench = new Bench();
+    bench.write(1);
+    bench.happened();
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 2 });
+    assert.deepEqual(bench.happened(), []);
+    bench.ran(1);
+    assert.deepEqual(bench.happened(), ["drop-guard f", "fence-drained 2", "finish 1"]);
+  });
+  test("a record round: nothing admitted under the old record runs, later ones go by the new", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, resident);
+    bench.read(1);
+    bench.records.set(F, stub);
+    bench.happened();
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "record-changed", handle: F, generation: 2 } });
+    bench.read(2);
+    assert.deepEqual(bench.happened(), ["raise 2 read", "hold 2 event"]);
+    bench.ran(1);
+    assert.deepEqual(bench.happened(), ["round-drained r1", "finish 1"]);
+  });
+  test("a record never goes back in generation", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.step({ kind: "record-loaded", handle: F, record: resident });
+    assert.equal(bench.machine.recordOf(F)?.generation, 2);
+  });
+  test("a flush serves reads and write-back while pages are dropped, then drains, syncs, gives the guard back", () => {
+    const bench = new Bench();
+    bench.write(1);
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 1 });
+    bench.ran(1);
+    bench.happened();
+    bench.read(2);
+    assert.deepEqual(bench.happened(), ["hold 2 fence"]);
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
+    bench.write(3, F, true);
+    assert.deepEqual(settled(bench.happened()), ["flush-pages f", "admit 2", "admit 3"]);
+    bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
+    bench.ran(2);
+    assert.deepEqual(bench.happened(), ["finish 2"]);
+    bench.ran(3);
+    assert.deepEqual(bench.happened(), ["sync-data f", "finish 3"]);
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), ["drop-guard f", "round-drained r1"]);
+  });
+  test("held operations do not count: a round does not wait for them", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.happened();
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "record-changed", handle: F, generation: 2 } });
+    assert.deepEqual(bench.happened(), ["round-drained r1"]);
+  });
+});
+
+describe("the guard", () => {
+  test("a write is filtered again by the record as read under the guard", () => {
+    const bench = new Bench({ owned: ["write"] });
+    bench.records.set(F, resident);
+    bench.isGuardFree = false;
+    bench.write(1);
+    assert.equal(bench.log.at(-1), "hold 1 guard");
+    bench.happened();
+    bench.step({ kind: "guard-taken", handle: F, record: stub });
+    assert.deepEqual(bench.happened(), ["raise 1 write", "hold 1 event"]);
+  });
+  test("refused at its deadline, but never write-back", () => {
+    const bench = new Bench();
+    bench.isGuardFree = false;
+    bench.write(1);
+    bench.write(2, F, true);
+    bench.happened();
+    bench.step({ kind: "guard-failed", handle: F, code: "EIO", isBusy: true });
+    assert.deepEqual(bench.happened(), ["refuse 1 EIO", "hold 2 guard"]);
+    bench.step({ kind: "guard-taken", handle: F, record: null });
+    assert.deepEqual(bench.happened(), ["admit 2"]);
+  });
+  test("given back with the last writable open, once nothing runs under it", () => {
+    const bench = new Bench();
+    bench.write(1);
+    bench.step({ kind: "guard-unneeded", handle: F });
+    bench.happened();
+    bench.ran(1);
+    assert.deepEqual(bench.happened(), ["drop-guard f", "finish 1"]);
+  });
+});
+
+describe("a new incarnation", () => {
+  test("drops what is cached, gives guards back when drained, and raises held events anew", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.write(2, G);
+    bench.happened();
+    bench.step({ kind: "everything-forgotten" });
+    assert.deepEqual(settled(bench.happened()), ["raise 1 read", "hold 1 event"]);
+    bench.ran(2);
+    assert.deepEqual(bench.happened(), ["drop-guard g", "finish 2"]);
+  });
+  test("an interrupted operation is gone from every list", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.step({ kind: "operation-gone", operation: 1 as OperationId });
+    bench.happened();
+    bench.answer(1);
+    bench.step({ kind: "object-forgotten", handle: F });
+    assert.deepEqual(bench.happened(), ["drop-interest f"]);
+    assert.deepEqual(bench.machine.counts, { objects: 0, operations: 0 });
+  });
+});
