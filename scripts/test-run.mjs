@@ -2,7 +2,7 @@
 // behind. A run marks its processes by an environment variable and gives them a temporary directory of their own, so
 // that it finds exactly what it started, however deep, and never touches another run's.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 export class TestRun {
@@ -16,6 +16,7 @@ export class TestRun {
     this.top = top;
     this.deadlineMs = performance.now() + budgetMs;
     this.directory = mkdtempSync("/tmp/sluice-test-run-");
+    chmodSync(this.directory, 0o755); // ordinary users reach the mounts below
     this.env = { ...process.env, SLUICE_TEST_RUN: this.directory, SLUICE_NO_BUILD: "1", TMPDIR: this.directory };
     for (const name of ["NODE_OPTIONS", "NODE_TEST_CONTEXT", "SLUICE_SOCKET"]) delete this.env[name];
   }

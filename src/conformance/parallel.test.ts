@@ -59,6 +59,19 @@ acceptance("T18 with an instance's node dead, users go on", async () => {
   await finish(sessions, servers, handle);
 });
 
+acceptance("ordinary users enter a mount whose backing is private; chmod and chown of its root stay apart from the backing", async () => {
+  const root = bench().path("C", "fs1");
+  const user = { uid: 65_534, gid: 65_534 };
+  await bench().run("ls", [root], user);
+  await bench().shell('chmod 1777 "$1"; chown 7:8 "$1"', root);
+  assert.equal((await bench().run("stat", ["-c", "%a %u:%g %F", bench().path("A", "fs1")])).toString(), "1777 7:8 directory\n");
+  assert.equal((await bench().run("stat", ["-c", "%a %u", bench().backing("fs1")])).toString(), "700 0\n");
+  await bench().run("touch", [bench().path("A", "fs1", "of-a-user")], user);
+  await bench().shell('chmod 700 "$1"', root);
+  assert.match((await within(bench().program("ls", [bench().path("B", "fs1")], user).end, "ls")).errors, /Permission denied/);
+  await bench().shell('chown 0:0 "$1"; chmod 755 "$1"', root);
+});
+
 acceptance("T19 an ordinary user's program: continue lets it succeed, abort gives it that errno, the event names it", async () => {
   const session = await bench().session("B", "T19", { fs1: ["create", "read"] });
   await session.enable("fs1", ["create"]);

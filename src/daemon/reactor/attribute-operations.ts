@@ -15,6 +15,7 @@ import { fileTypes } from "../../os/stat.js";
 import type { ReactorCore } from "./core.js";
 import { showChange, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
+import { changeFace, isRoot, shownStatx } from "./root-face.js";
 import type { Steps, Task } from "./task.js";
 
 export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"getattr">): Steps {
@@ -27,7 +28,8 @@ function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Step
   const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
   if (typeof looked === "number") return looked;
   core.recordSeen(inode, looked.stored);
-  core.send(core.reply.begin(unique).attributeReply(Buffer.from(looked.statx), looked.stored?.record?.virtual).finish());
+  const shown = yield* shownStatx(core, inode, looked.statx);
+  core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual).finish());
   return undefined;
 }
 export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx">): Steps {
@@ -36,7 +38,8 @@ export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx"
   const fd = yield* core.pathFd(inode);
   const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
   if (typeof looked === "number") return looked;
-  core.send(core.reply.begin(request.header.unique).statxReply(Buffer.from(looked.statx), looked.stored?.record?.virtual).finish());
+  const shown = yield* shownStatx(core, inode, looked.statx);
+  core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual).finish());
   return undefined;
 }
 
@@ -81,13 +84,18 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
     if (result < 0) return result;
     yield* showChange(core, inode, { size: request.size });
   }
-  if (has(attributeBits.uid | attributeBits.gid)) {
+  const isFace = isRoot(inode) && has(attributeBits.uid | attributeBits.gid | attributeBits.mode);
+  if (isFace) {
+    const result = yield* changeFace(core, request);
+    if (result < 0) return result;
+  }
+  if (!isFace && has(attributeBits.uid | attributeBits.gid)) {
     const uid = has(attributeBits.uid) ? request.uid : 0xffffffff;
     const gid = has(attributeBits.gid) ? request.gid : 0xffffffff;
     const result = yield* core.call("changeOwner", fd, uid, gid);
     if (result < 0) return result;
   }
-  if (has(attributeBits.mode)) {
+  if (!isFace && has(attributeBits.mode)) {
     const result = yield* core.call("changeMode", fd, request.mode);
     if (result < 0) return result;
   }
@@ -120,6 +128,7 @@ function* showTimes(core: ReactorCore, inode: Inode, atime: files.TimeChange, mt
 const OWN_PREFIX = "trusted.sluice";
 const HANDLE_ATTRIBUTE = "system.sluice.handle";
 const FS_ATTRIBUTE = "system.sluice.fs";
+const ACCESS_ACL = "system.posix_acl_access";
 const STATE_ATTRIBUTE = "user.sluice.state";
 const isVirtual = (name: string) => name === HANDLE_ATTRIBUTE || name === FS_ATTRIBUTE || name === STATE_ATTRIBUTE;
 
@@ -170,6 +179,7 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   if (inode === undefined) return -errno.ESTALE;
   task.inode = inode;
   if (request.name.startsWith(OWN_PREFIX) || isVirtual(request.name)) return -errno.EPERM;
+  if (isRoot(inode) && request.name === ACCESS_ACL) return -errno.EOPNOTSUPP; // it would open the backing's own root
   const handle = core.handleOf(inode);
   core.tell(task, { type: "attribute", handle });
   const refused = yield* core.admit(task, [core.useOf(inode, "change")], []);
