@@ -57,13 +57,21 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   }
   core.tell(task, { type: "attribute", handle });
   const events: PreEvent[] = has(attributeBits.size) ? [{ kind: "data", type: "truncate", handle, offset: request.size, length: 0 }] : [];
-  const refused = yield* core.admit(task, [core.useOf(inode, "change", isRegular)], events);
+  const needsGuard = isRegular && (has(attributeBits.size | attributeBits.atime | attributeBits.mtime) || (yield* isPartial(core, inode)));
+  const refused = yield* core.admit(task, [core.useOf(inode, "change", needsGuard)], events);
   if (refused < 0) return refused;
   const result = yield* change(core, inode, request);
   yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
   core.guardDone(inode);
   if (result < 0) return result;
   return yield* replyAttributes(core, inode, request.header.unique);
+}
+
+/** Then its record has to follow, under the guard; else a change of mode or owner leaves the mark alone. */
+function* isPartial(core: ReactorCore, inode: Inode): Steps<boolean> {
+  const fd = yield* core.pathFd(inode);
+  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  return typeof looked === "number" || looked.stored === undefined || looked.stored.record?.residency === "partial";
 }
 
 /** Pages elsewhere are believed by size and mtime: who sets the mtime back must have them dropped first (safety H7). */

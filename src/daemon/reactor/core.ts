@@ -21,6 +21,8 @@ import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
+import { KEPT_MS, KeptEvents } from "./kept-events.js";
+import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
 import type { SideThreads } from "./side-threads.js";
 import { Task, type Steps } from "./task.js";
@@ -57,11 +59,13 @@ export class ReactorCore {
   readonly #awaitingMain = new Map<OperationId, Task>();
   /** Requests that are being worked on and wait for something, by their unique number. */
   readonly suspended = new Map<bigint, Task>();
+  readonly #keptEvents = new KeptEvents();
   readonly #io: SideThreads;
   readonly #notifiers: SideThreads;
   readonly #ready: { task: Task; value: unknown }[] = [];
   readonly #inputs: AdmissionInput[] = [];
   #isStepping = false;
+  #isOver = false;
   #nextOperation = 1;
   /** The task whose steps run now. */
   #current: Task | undefined;
@@ -97,6 +101,12 @@ export class ReactorCore {
     this.inodes.pin(this.intern(found, undefined, "", true));
   }
 
+  /** The mount is over: every descriptor goes, and with them all locks. */
+  close(): void {
+    this.#isOver = true;
+    this.inodes.closeAll();
+    for (const fd of [...this.opens.directoryDescriptors(), ...lockDescriptors(this), this.metaFd, this.rootFd]) if (fd >= 0) files.close(fd);
+  }
   count(name: string, by = 1): void {
     this.counters[name] = (this.counters[name] ?? 0) + by;
   }
@@ -196,7 +206,7 @@ export class ReactorCore {
     return (yield) as ReturnType<BackingCalls[N]>;
   }
   closeLater(fd: number): void {
-    if (this.isLocal) files.close(fd);
+    if (this.isLocal || this.#isOver) files.close(fd);
     else this.#io.ask({ kind: "call", name: "close", args: [fd] }, () => {});
   }
   *sleep(delayMs: number): Steps<void> {
@@ -353,6 +363,15 @@ export class ReactorCore {
     const event = this.#eventOf(task, effect.event);
     task.hasRaised = true;
     const process = this.processOf(task);
+    if (event.type === "read" && process !== undefined) {
+      const joined = this.#keptEvents.join(effect.operation, process.pid, event);
+      if (joined !== undefined) {
+        this.count("reads that joined the event of their interrupted first try");
+        if (joined.decision !== undefined) this.step({ kind: "event-answered", operation: effect.operation, decision: joined.decision });
+        return;
+      }
+      task.events.set("read", event);
+    }
     const path = task.inode === undefined ? undefined : this.pathOf(task.inode);
     this.count(`events raised: ${event.type}`);
     this.post({
@@ -491,7 +510,11 @@ export class ReactorCore {
   }
   resume(operation: OperationId, decision: { kind: "continue" } | { kind: "abort"; code: keyof typeof errnoOf }): void {
     const task = this.#awaitingMain.get(operation);
-    if (task === undefined) return this.step({ kind: "event-answered", operation, decision });
+    if (task === undefined) {
+      const waiting = this.#keptEvents.answered(operation, decision);
+      if (waiting !== "kept") this.step({ kind: "event-answered", operation: waiting, decision });
+      return;
+    }
     if (task.isSuspended) {
       task.isSuspended = false;
       this.wake(task, decision.kind === "continue" ? 0 : -errnoOf[decision.code]);
@@ -503,7 +526,8 @@ export class ReactorCore {
     task.isSuspended = false;
     if (task.operation !== undefined) {
       if (!this.#awaitingMain.has(task.operation)) this.step({ kind: "operation-gone", operation: task.operation });
-      if (task.hasRaised) this.post({ kind: "operation-gone", operation: task.operation });
+      if (task.hasRaised) this.post({ kind: "operation-gone", operation: this.#keptEvents.knownAs(task.operation) });
+      this.#keptEvents.ended(task.operation);
     }
     this.count("operations interrupted");
     this.wake(task, task.isDone ? 0 : -errno.EINTR);
@@ -511,10 +535,19 @@ export class ReactorCore {
 
   /** For a signal whose handler may try the same read again: its event stays open for a while and the retry joins it (safety H2). */
   interruptButKeepEvent(task: Task): void {
+    const event = task.events.get("read");
+    const { operation, process } = task;
+    if (!task.hasRaised || event?.type !== "read" || operation === undefined || process === undefined || !task.isSuspended) return this.interrupt(task);
+    const known = this.#keptEvents.knownAs(operation);
+    this.#keptEvents.keep(operation, process.pid, event);
+    this.timers.after(KEPT_MS, () => {
+      if (this.#keptEvents.drop(known)) this.post({ kind: "operation-gone", operation: known });
+    });
+    task.hasRaised = false;
     this.interrupt(task);
   }
   describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number; leftMs?: number }): void {
-    const hold = this.tasks.get(message.operation)?.hold;
+    const hold = this.tasks.get(this.#keptEvents.waiting(message.operation))?.hold;
     if (hold === undefined) return;
     const untilMs = message.leftMs === undefined ? undefined : this.timers.nowMs + message.leftMs;
     Object.assign(hold, { described: { cause: message.cause, detail: message.detail, untilMs }, token: message.token, session: message.session });
@@ -525,6 +558,7 @@ export class ReactorCore {
       inode.generation = -1;
       this.dropPages(inode, 0, 0);
     }
+    this.#keptEvents.clear();
     this.step({ kind: "everything-forgotten" });
   }
 

@@ -4,7 +4,7 @@
  * Source    safety C3-C6, H2, H3; XDSM 3.3, 3.5, 4.3, 6.2.
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { regionFlags } from "../../dmapi/regions.js";
@@ -113,6 +113,19 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     await a.event("read");
     reading.child.kill("SIGINT");
     assert.equal((await reading.ended).code, 7);
+  });
+
+  test("a signal that is handled ends the read after the grace; the retry joins the event, which is not raised twice", async () => {
+    const recallIt = makeStub("retried");
+    const reading = bench.run("sh", ["-c", `trap : USR1; exec 3< ${a.mountpoint}/retried; read line <&3; echo again; read line <&3; echo "$line"`]);
+    const held = await a.event("read");
+    reading.child.kill("SIGUSR1");
+    await a.until("the retry", async () => (await a.report()).counters["reads that joined the event of their interrupted first try"] === 1);
+    assert.equal(a.seen.length, 1);
+    recallIt();
+    a.resume(held);
+    assert.equal((await reading.ended).output, `again\n${text(20000).toString()}\n`);
+    assert.equal(a.seen.length, 1);
   });
 
   test("a held mapped reader can be killed, and running a stub gives the true program", async () => {
@@ -301,6 +314,26 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     const lines = readFileSync(inBacking("log"), "utf8").trim().split("\n");
     assert.equal(lines.length, 800);
     assert.equal(new Set(lines).size, 800);
+  });
+
+  test("a full file system: room is made and the write goes on, or the user gets the errno", async () => {
+    const small = new Bench({ backingSize: 1 << 20 });
+    try {
+      const mount = await small.mount();
+      mount.own("nospace");
+      mount.eventList("nospace");
+      writeFileSync(join(small.backing, "ballast"), Buffer.alloc(600_000));
+      const writing = small.shell(`head -c 700000 /dev/zero > ${mount.mountpoint}/big && echo written`);
+      const held = await mount.event("nospace");
+      assert.equal(held.isSynchronous, true);
+      unlinkSync(join(small.backing, "ballast"));
+      mount.resume(held);
+      assert.equal((await writing.ended).output, "written\n");
+      mount.answer = () => ({ kind: "abort", code: "EDQUOT" });
+      assert.match((await small.shell(`head -c 700000 /dev/zero > ${mount.mountpoint}/more`).ended).output, /quota/i);
+    } finally {
+      await small.close();
+    }
   });
 
   test("the guard held by somebody else delays a writer, and refuses it at the deadline", async () => {

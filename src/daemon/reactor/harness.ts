@@ -6,7 +6,7 @@
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { unmountPlace } from "../../fuse/mount.js";
 import { eventSet, type EventType } from "../../dmapi/events.js";
 import type { FsName, Handle, RequestId } from "../../dmapi/ids.js";
@@ -30,11 +30,15 @@ export class Bench {
   readonly directory = mkdtempSync("/tmp/sluice-test-reactor-");
   readonly backing = join(this.directory, "backing");
   readonly #mounts: BenchMount[] = [];
+  readonly #isMounted: boolean;
   readonly #children: ChildProcess[] = [];
 
-  constructor() {
+  /** `backingSize`: a file system of its own of that many bytes, in memory. */
+  constructor(options: { readonly backingSize?: number } = {}) {
+    this.#isMounted = options.backingSize !== undefined;
     chmodSync(this.directory, 0o755);
     mkdirSync(this.backing, { mode: 0o700 });
+    if (this.#isMounted) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${options.backingSize},mode=700`, "none", this.backing]);
     mkdirSync(join(this.backing, ".sluice/meta"), { recursive: true });
   }
   async mount(options: Partial<MountOptions> = {}): Promise<BenchMount> {
@@ -84,6 +88,7 @@ export class Bench {
   async close(): Promise<void> {
     for (const child of this.#children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     for (const mount of this.#mounts) await mount.close();
+    if (this.#isMounted) execFileSync("umount", [this.backing]);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

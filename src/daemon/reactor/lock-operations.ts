@@ -41,6 +41,10 @@ function owners(core: ReactorCore, inode: Inode): Map<string, Owner> {
 }
 const keyOf = (owner: bigint, isFlock: boolean) => `${owner}${isFlock ? "f" : ""}`;
 
+export function lockDescriptors(core: ReactorCore): number[] {
+  return [...(ownersOf.get(core)?.values() ?? [])].flatMap((ofInode) => [...ofInode.values()].map((owner) => owner.fd));
+}
+
 /** A close by that owner: its locks of ranges go (POSIX). */
 export function dropOwnerLocks(core: ReactorCore, inode: Inode, owner: bigint): void {
   drop(core, inode, keyOf(owner, false));

@@ -61,6 +61,9 @@ export class OpenFiles {
     this.#directories.delete(fh);
     return directory;
   }
+  directoryDescriptors(): number[] {
+    return [...this.#directories.values()].map((directory) => directory.fd);
+  }
   get counts(): { files: number; directories: number } {
     return { files: this.#files.size, directories: this.#directories.size };
   }

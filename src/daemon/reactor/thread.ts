@@ -43,7 +43,7 @@ const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_SIZE);
 const poll = new PollSet([{ fd: options.fuseFd, events: POLLIN }, { fd: options.wakeFd, events: POLLIN }]);
 
 run();
-core.inodes.closeAll();
+core.close();
 port.postMessage({ kind: "ended", why: reactor.ended ?? "" } satisfies FromReactor);
 
 function run(): void {
