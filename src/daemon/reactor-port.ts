@@ -45,6 +45,8 @@ export type FromReactor =
 export interface ReactorOptions {
   readonly fs: FsName;
   readonly backing: string;
+  /** Every call on it goes to the I/O workers, also where it looks like a local one. */
+  readonly isRemote?: boolean;
   readonly mountpoint: string;
   readonly mode: "fast" | "exact";
   /** Hexadecimal; seals handles (volume/handle-seal.ts). */

@@ -66,6 +66,10 @@ export class Admission {
   recordOf(handle: Handle): FileRecord | null | undefined {
     return this.#objects.get(handle)?.record;
   }
+  /** What the data of an admitted operation is checked against: generation of what was stored when its filter looked. */
+  generationUnder(operation: OperationId, handle: Handle): number | undefined {
+    return this.#objects.get(handle)?.running.get(operation)?.generation;
+  }
   hasGuard(handle: Handle): boolean {
     return this.#objects.get(handle)?.guard === "shared";
   }
@@ -82,9 +86,10 @@ export class Admission {
       case "space-ran-out": this.#spaceRanOut(input.operation); break;
       case "operation-gone": this.#gone(input.operation); break;
       case "event-answered": this.#answered(input.operation, input.decision); break;
-      case "record-loaded": this.#recordLoaded(this.#object(input.handle), input.record); break;
+      case "record-loaded": this.#recordLoaded(this.#object(input.handle), input); break;
+      case "record-seen": this.#recordSeen(this.#object(input.handle), input); break;
       case "record-failed": this.#recordFailed(this.#object(input.handle), input.code); break;
-      case "guard-taken": this.#guardTaken(this.#object(input.handle), input.record); break;
+      case "guard-taken": this.#guardTaken(this.#object(input.handle), input); break;
       case "guard-failed": this.#guardFailed(this.#object(input.handle), input.code, input.isBusy); break;
       case "guard-unneeded": this.#guardUnneeded(input.handle); break;
       case "interest-granted": this.#interestGranted(input); break;
@@ -131,14 +136,17 @@ export class Admission {
     if (!this.#eventsPassed(operation) || !this.#guardsHeld(operation)) return;
     operation.phase = "admitted";
     operation.cause = undefined;
-    for (const use of uses) this.#object(use.handle).running.set(operation.request.id, { access: use.access, hasGuard: use.needsGuard });
+    for (const use of uses) {
+      const object = this.#object(use.handle);
+      object.running.set(operation.request.id, { access: use.access, hasGuard: use.needsGuard, generation: object.stored });
+    }
     this.#effects.push({ kind: "admit", operation: operation.request.id });
   }
 
   #recordsKnown(operation: Operation, handles: readonly Handle[]): boolean {
     for (const handle of handles) {
       const object = this.#object(handle);
-      if (object.record !== undefined && !object.mustLoadAgain) continue;
+      if (object.record !== undefined && !object.mustLoadAgain && !object.isLoading) continue;
       this.#load(object);
       this.#hold(operation, "record", "reading the record", object);
       return false;
@@ -361,17 +369,23 @@ export class Admission {
     this.#effects.push({ kind: "load-record", handle: object.handle });
   }
 
-  #recordLoaded(object: ManagedObject, record: FileRecord | null): void {
+  #recordLoaded(object: ManagedObject, found: FoundRecord): void {
     object.isLoading = false;
-    this.#setRecord(object, record);
+    this.#setRecord(object, found);
     if (object.mustLoadAgain) return this.#load(object);
     this.#advanceDrains(object);
     this.#filterWaiting(object);
   }
+  #recordSeen(object: ManagedObject, found: FoundRecord): void {
+    this.#setRecord(object, found);
+    this.#filterWaiting(object);
+  }
 
   /** A cache entry never goes back in generation (safety C4). */
-  #setRecord(object: ManagedObject, record: FileRecord | null): void {
-    if (object.record === undefined || (record?.generation ?? 0) >= object.generation) object.record = record;
+  #setRecord(object: ManagedObject, { record, stored = record?.generation ?? 0 }: FoundRecord): void {
+    if (object.record !== undefined && (record?.generation ?? 0) < object.generation) return;
+    object.record = record;
+    object.stored = stored;
   }
 
   #recordFailed(object: ManagedObject, code: DmCode): void {
@@ -384,7 +398,7 @@ export class Admission {
       if (operation?.phase === "filtered" && !operation.isWaitingForAnswer) this.#refuse(operation, code);
       else if (operation?.phase === "post") this.#finishWithoutPost(operation);
     }
-    for (const drain of object.drains) if (drain.step === "load") drain.step = "drain"; // an object that is gone has nothing to load
+    for (const drain of object.drains) if (drain.step === "load") object.beginDraining(drain); // an object that is gone has nothing to load
     this.#advanceDrains(object);
   }
   #finishWithoutPost(operation: Operation): void {
@@ -392,11 +406,11 @@ export class Admission {
     this.#tellPost(operation);
   }
 
-  #guardTaken(object: ManagedObject, record: FileRecord | null): void {
+  #guardTaken(object: ManagedObject, found: FoundRecord): void {
     if (object.guard !== "wanted") return; // taken back meanwhile
     object.guard = "shared";
     object.mustLoadAgain = false;
-    this.#setRecord(object, record);
+    this.#setRecord(object, found);
     this.#advanceDrains(object);
     this.#filterWaiting(object);
   }
@@ -465,10 +479,12 @@ export class Admission {
         this.#effects.push(done);
         return;
       }
-      const mustLoad = object.record !== undefined && object.generation < work.generation;
+      // Also while a load runs that may have looked before the change: its answer is not to be believed.
+      const mustLoad = (object.record !== undefined || object.isLoading) && object.generation < work.generation;
       if (mustLoad) object.mustLoadAgain = true;
       const drain: Drain = {
-        step: mustLoad || object.isLoading ? "load" : "drain", afterPages: "drain", hasSync: false, pending: object.runningNow(), givesGuardBack: true, round, from, done,
+        step: mustLoad || object.isLoading ? "load" : "drain", afterPages: "drain", hasSync: false, pending: object.runningNow(), givesGuardBack: true,
+        generation: work.generation, round, from, done,
       };
       object.drains.add(drain);
       if (mustLoad) this.#load(object);
@@ -508,7 +524,7 @@ export class Admission {
     if (object.drains.size === 0) return;
     for (const drain of [...object.drains]) {
       if (ended !== undefined) drain.pending.delete(ended);
-      if (drain.step === "load" && !object.isLoading && !object.mustLoadAgain) drain.step = "drain";
+      if (drain.step === "load" && !object.isLoading && !object.mustLoadAgain) object.beginDraining(drain);
       if (drain.step !== "drain" || drain.pending.size > 0) continue;
       if (drain.givesGuardBack && object.hasGuardedRunning) continue;
       if (drain.hasSync) {
@@ -575,6 +591,10 @@ export class Admission {
   }
 }
 
+interface FoundRecord {
+  readonly record: FileRecord | null;
+  readonly stored?: number;
+}
 interface AdmissionFence {
   readonly handle: Handle;
   readonly fence: ManagedObject["fence"];

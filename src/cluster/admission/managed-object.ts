@@ -14,6 +14,8 @@ import type { AdmissionEffect } from "./operation.js";
 export interface Running {
   readonly access: Access;
   readonly hasGuard: boolean;
+  /** What was stored when its filter looked: what its data has to be checked against (safety C4 (3)). */
+  readonly generation: number;
 }
 
 /**
@@ -30,6 +32,8 @@ export interface Drain {
   readonly hasSync: boolean;
   readonly pending: Set<OperationId>;
   readonly givesGuardBack: boolean;
+  /** Nothing may run that was admitted under less: "load" adds to `pending` what was, while it lasted. */
+  readonly generation?: number;
   readonly round?: RequestId;
   readonly from?: string;
   /** Undefined: nobody is told. */
@@ -40,6 +44,8 @@ export class ManagedObject {
   readonly handle: Handle;
   /** Undefined: not read yet. */
   record: FileRecord | null | undefined = undefined;
+  /** Generation of what is stored, also where that is no record of ours. */
+  stored = 0;
   isLoading = false;
   /** The kernel knows it no more: to be dropped when idle. */
   isForgotten = false;
@@ -84,6 +90,11 @@ export class ManagedObject {
       if (fence === undefined || fences(fence, running.access)) pending.add(operation);
     }
     return pending;
+  }
+  /** The record is known. What was admitted under an older one while it was not is waited for too. */
+  beginDraining(drain: Drain): void {
+    drain.step = "drain";
+    for (const [operation, { generation }] of this.running) if (generation < (drain.generation ?? 0)) drain.pending.add(operation);
   }
   get isIdle(): boolean {
     return this.running.size === 0 && this.waiting.size === 0 && this.drains.size === 0 && !this.isLoading;

@@ -55,11 +55,14 @@ export type AdmissionInput =
   | { readonly kind: "space-ran-out"; readonly operation: OperationId }
   | { readonly kind: "operation-gone"; readonly operation: OperationId }
   | { readonly kind: "event-answered"; readonly operation: OperationId; readonly decision: Decision }
-  | { readonly kind: "record-loaded"; readonly handle: Handle; readonly record: FileRecord | null }
+  /** Answer to load-record. `stored`: generation of what is stored where that is no record to go by; else the record's own. */
+  | { readonly kind: "record-loaded"; readonly handle: Handle; readonly record: FileRecord | null; readonly stored?: number }
+  /** Come along with something else; whoever waits for a load goes on waiting for it. */
+  | { readonly kind: "record-seen"; readonly handle: Handle; readonly record: FileRecord | null; readonly stored?: number }
   /** The record could not be read: those who wait for it fail. */
   | { readonly kind: "record-failed"; readonly handle: Handle; readonly code: DmCode }
   /** With the record as read under the guard. */
-  | { readonly kind: "guard-taken"; readonly handle: Handle; readonly record: FileRecord | null }
+  | { readonly kind: "guard-taken"; readonly handle: Handle; readonly record: FileRecord | null; readonly stored?: number }
   /** `isBusy`: somebody else held it for too long; write-back, whose bytes are nowhere else, goes on asking. */
   | { readonly kind: "guard-failed"; readonly handle: Handle; readonly code: DmCode; readonly isBusy: boolean }
   /** The last writable open went. */

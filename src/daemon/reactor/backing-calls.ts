@@ -198,7 +198,12 @@ export const backingCalls = {
   allocate: (fd: number, mode: number, offset: number, length: number): number => files.fallocate(fd, mode, offset, length),
   sync: (fd: number, isDataOnly: boolean): number => (isDataOnly ? files.fdatasync(fd) : files.fsync(fd)),
   syncAll: (fd: number): number => files.syncfs(fd),
-  seek: (fd: number, offset: number, whence: number): number => files.lseek(fd, offset, whence),
+  /** As `read`. */
+  seek(fd: number, offset: number, whence: number, generation: number): number {
+    const found = files.lseek(fd, offset, whence);
+    const now = peekGeneration({ fd });
+    return now < 0 ? now : now > generation ? -errno.EAGAIN : found;
+  },
   /** As `read`: -EAGAIN when the source's record moved on. */
   copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number, generation: number): number {
     const copied = files.copyFileRange(from, fromOffset, to, toOffset, length);

@@ -78,7 +78,7 @@ export class ReactorCore {
     this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
     if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
-    this.isLocal = isLocalBacking(this.rootFd);
+    this.isLocal = options.isRemote !== true && isLocalBacking(this.rootFd);
     this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
@@ -437,13 +437,17 @@ export class ReactorCore {
     if (typeof stored === "number") {
       this.count("records that could not be read");
       this.step({ kind: "record-failed", handle, code: stored === -errno.ESTALE ? "ESTALE" : "EIO" });
-    } else this.recordKnown(inode, stored);
+    } else this.recordKnown(inode, stored, "record-loaded");
     return undefined;
   }
   /** A record read from the volume, which admission is to go by. */
-  recordKnown(inode: Inode, stored: Stored): void {
-    if (stored.generation >= inode.generation) inode.generation = stored.generation;
-    this.step({ kind: "record-loaded", handle: this.handleOf(inode), record: stored.record });
+  recordKnown(inode: Inode, { record, generation }: Stored, kind: "record-loaded" | "record-seen" = "record-seen"): void {
+    if (generation >= inode.generation) inode.generation = generation;
+    this.step({ kind, handle: this.handleOf(inode), record, stored: generation });
+  }
+  /** What the data of this admitted operation is checked against (safety C4 (3)); whatever the node has learned since does not count. */
+  generationUnder(task: Task, inode: Inode): number {
+    return this.admission.generationUnder(task.operation!, this.handleOf(inode)) ?? -1;
   }
   /** One that came along with something else: taken over where admission has an older one. */
   recordSeen(inode: Inode, stored: Stored | undefined): void {

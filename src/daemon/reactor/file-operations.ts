@@ -221,7 +221,8 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     const reader = yield* core.borrowReader(inode);
     if (typeof reader === "number") result = reader;
     else {
-      result = core.isLocal ? readHere(core, request, reader.fd, size, inode.generation) : yield* core.call("read", reader.fd, size, request.offset, inode.generation);
+      const generation = core.generationUnder(task, inode);
+      result = core.isLocal ? readHere(core, request, reader.fd, size, generation) : yield* core.call("read", reader.fd, size, request.offset, generation);
       core.returnReader(reader);
     }
     if (result !== -errno.EAGAIN) break;
@@ -375,7 +376,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
     const reader = yield* core.borrowReader(from);
     if (typeof reader === "number") copied = reader;
     else {
-      copied = yield* core.callAside("copyRange", reader.fd, request.offset, core.guards.fdOf(to), request.offsetOut, length, from.generation);
+      copied = yield* core.callAside("copyRange", reader.fd, request.offset, core.guards.fdOf(to), request.offsetOut, length, core.generationUnder(task, from));
       core.returnReader(reader);
     }
     if (copied === -errno.EINTR) continue;
@@ -397,23 +398,31 @@ export function* lseek(core: ReactorCore, task: Task, request: RequestOf<"lseek"
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
   const inode = core.useInode(task, file.inode);
-  const pathFd = yield* core.pathFd(inode);
-  const looked = pathFd < 0 ? pathFd : yield* core.call("look", pathFd, inode.own, core.metaFd);
-  if (typeof looked === "number") return looked;
   let result: number;
-  if (looked.stored?.record?.residency === "partial") {
-    // Its holes on disk are not its holes: all of it is data (a stub looks whole).
-    const size = looked.stored.record.virtual?.size ?? Number(Buffer.from(looked.statx).readBigUInt64LE(40));
-    result = request.offset >= size ? -errno.ENXIO : request.whence === files.SEEK_HOLE ? size : request.offset;
-  } else {
-    core.recordSeen(inode, looked.stored);
-    const fd = yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
-    result = fd < 0 ? fd : yield* core.call("seek", fd, request.offset, request.whence);
-    if (fd >= 0) core.closeLater(fd);
-  }
+  do result = yield* seekOnce(core, inode, request);
+  while (result === -errno.EAGAIN);
   if (result < 0) return result;
   core.send(core.reply.begin(request.header.unique).u64(result).finish());
   return undefined;
+}
+/** Never held, so no round waits for it: a hole that came with a newer record is nobody's hole. -EAGAIN: look again. */
+function* seekOnce(core: ReactorCore, inode: Inode, { offset, whence }: RequestOf<"lseek">): Steps<number> {
+  const pathFd = yield* core.pathFd(inode);
+  const looked = pathFd < 0 ? pathFd : yield* core.call("look", pathFd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  const { stored } = looked;
+  if (stored === undefined) return -errno.EIO;
+  if (stored.record?.residency === "partial") {
+    // Its holes on disk are not its holes: all of it is data (a stub looks whole).
+    const size = stored.record.virtual?.size ?? Number(Buffer.from(looked.statx).readBigUInt64LE(40));
+    return offset >= size ? -errno.ENXIO : whence === files.SEEK_HOLE ? size : offset;
+  }
+  core.recordSeen(inode, stored);
+  const fd = yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
+  if (fd < 0) return fd;
+  const result = yield* core.call("seek", fd, offset, whence, stored.generation);
+  core.closeLater(fd);
+  return result;
 }
 
 export function* fsync(core: ReactorCore, task: Task, request: RequestOf<"fsync">): Steps {

@@ -74,7 +74,7 @@ export class GuardKeeper {
         }
         guard.fd = taken.fd;
         inode.generation = Math.max(inode.generation, taken.stored.generation);
-        core.step({ kind: "guard-taken", handle, record: taken.stored.record });
+        core.step({ kind: "guard-taken", handle, record: taken.stored.record, stored: taken.stored.generation });
         return undefined;
       }
       if (guard.isCancelled) return undefined;

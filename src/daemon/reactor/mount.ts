@@ -77,7 +77,7 @@ export class ReactorMount {
         sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [channel.port2] }));
         return channel.port1;
       });
-    const data: ThreadData = { options, io: side(ioThreadsFor(options.backing)), notifiers: side(NOTIFIER_THREADS) };
+    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS) };
     this.#sides = sides;
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
     this.#reactor.on("message", (message: FromReactor) => this.#received(message));
@@ -152,10 +152,10 @@ export class ReactorMount {
   }
 }
 
-function ioThreadsFor(backing: string): number {
+function ioThreadsFor({ backing, isRemote }: ReactorOptions): number {
   const fd = files.openAt(files.AT_FDCWD, backing, files.open.readOnly | files.open.directory);
   if (fd < 0) throw new Error(`the backing ${backing} cannot be opened`);
-  const isLocal = isLocalBacking(fd);
+  const isLocal = isRemote !== true && isLocalBacking(fd);
   files.close(fd);
   return isLocal ? IO_THREADS_LOCAL : IO_THREADS;
 }

@@ -1,0 +1,160 @@
+/**
+ * Operations on a backing whose every call is a worker's: what other nodes do between two of them, step by step.
+ *
+ * Source    safety C4 (3), H1, H12.
+ */
+import assert from "node:assert/strict";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import type { FsName } from "../../dmapi/ids.js";
+import type { FileRecord } from "../../dmapi/record.js";
+import { regionFlags } from "../../dmapi/regions.js";
+import type { RequestOf } from "../../fuse/codec/request.js";
+import * as files from "../../os/files.js";
+import type { FromReactor } from "../reactor-port.js";
+import { backingCalls, type Found } from "./backing-calls.js";
+import { ReactorCore } from "./core.js";
+import { copyFileRange, lseek, read } from "./file-operations.js";
+import { Bench, FSID, KEY } from "./harness.js";
+import type { Inode } from "./inode-table.js";
+import { SideThreads, type SideRequest } from "./side-threads.js";
+import { Task, type Steps } from "./task.js";
+
+const REPLY_HEADER = 16;
+const header = { unique: 9n, nodeid: 2, uid: 0, gid: 0, pid: 0, opcode: 0, length: 0 };
+const whole = [{ offset: 0, size: 0, flags: regionFlags.read | regionFlags.write | regionFlags.truncate }];
+const resident: Omit<FileRecord, "generation"> = { residency: "resident", regions: [], attributes: {} };
+
+/** A reactor's core whose workers do nothing until the test says so. */
+class Stage {
+  readonly bench = new Bench();
+  readonly posted: FromReactor[] = [];
+  readonly core: ReactorCore;
+  readonly #workers: MessagePort;
+  readonly #threads: SideThreads;
+  readonly #kernel: string;
+  readonly #kernelFd: number;
+
+  constructor() {
+    const channel = new MessageChannel();
+    this.#workers = channel.port2;
+    this.#threads = new SideThreads([channel.port1]);
+    this.#kernel = join(this.bench.directory, "replies");
+    this.#kernelFd = openSync(this.#kernel, "w");
+    this.core = new ReactorCore(
+      {
+        fs: "fs1" as FsName, backing: this.bench.backing, isRemote: true, mountpoint: "/nowhere", mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1",
+        fuseFd: this.#kernelFd, wakeFd: -1, eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0, dataEventRetry: 2, guardTimeoutMs: 100, interruptGraceMs: 100,
+      },
+      { post: (message) => this.#heard(message), io: this.#threads, notifiers: this.#threads },
+    );
+    this.core.step({ kind: "admission", isOpen: true, why: "" });
+  }
+  #heard(message: FromReactor): void {
+    this.posted.push(message);
+    if (message.kind === "interest-wanted") this.core.step({ kind: "interest-granted", handle: message.handle, fence: "null", fenceNumber: 0 });
+  }
+  /** Lets the workers do their calls one after another; stops before the first of that name. */
+  workUntil(name?: string): void {
+    for (;;) {
+      this.core.runReady();
+      const next = this.#next();
+      if (next === undefined) return;
+      if (next.kind === "call" && next.name === name) {
+        this.#waiting = next;
+        return;
+      }
+      this.#do(next);
+    }
+  }
+  #waiting: SideRequest | undefined;
+  #next(): SideRequest | undefined {
+    const waiting = this.#waiting ?? (receiveMessageOnPort(this.#workers)?.message as SideRequest | undefined);
+    this.#waiting = undefined;
+    return waiting;
+  }
+  #do(request: SideRequest): void {
+    const result = request.kind === "call" ? (backingCalls[request.name as "close"] as (...args: readonly unknown[]) => unknown)(...request.args) : 0;
+    this.#workers.postMessage({ id: request.id, result });
+    this.#threads.receive();
+  }
+  open(name: string, content: Buffer): { inode: Inode; fh: number } {
+    writeFileSync(join(this.bench.backing, name), content);
+    const found = backingCalls.find(this.core.rootFd, name, this.core.metaFd) as Found;
+    const inode = this.core.intern(found, undefined, name, true);
+    return { inode, fh: this.core.opens.add(inode, files.open.readWrite, true).fh };
+  }
+  /** Region, record, punch, as a data manager does it once all who could be asked have drained. */
+  migrate(name: string, length: number): void {
+    this.bench.changeRecord(name, () => ({ ...resident, residency: "partial", regions: whole }), (fd) => {
+      assert.equal(files.fallocate(fd, files.FALLOC_PUNCH_HOLE | files.FALLOC_KEEP_SIZE, 0, length), 0);
+    });
+  }
+  run(steps: (core: ReactorCore, task: Task) => Steps, kind: string): Task {
+    const task = new Task(undefined, kind);
+    this.core.start(task, steps(this.core, task));
+    return task;
+  }
+  /** What the kernel was answered, without headers. */
+  get answered(): Buffer {
+    return readFileSync(this.#kernel).subarray(REPLY_HEADER);
+  }
+  async close(): Promise<void> {
+    this.core.close();
+    this.#workers.close();
+    closeSync(this.#kernelFd);
+    await this.bench.close();
+  }
+}
+
+const canOpenHandles = process.getuid?.() === 0 && existsSync("/dev/fuse");
+describe("between two calls to a remote backing", { skip: canOpenHandles ? false : "needs root" }, () => {
+  let stage: Stage;
+  beforeEach(() => {
+    stage = new Stage();
+  });
+  afterEach(() => stage.close());
+  const content = Buffer.alloc(8192, "x");
+
+  /** As any other operation of the node would: it learns the new record while the first is under way. */
+  function learn(inode: Inode): void {
+    const stored = backingCalls.loadRecord(inode.pathFd, inode.own, stage.core.metaFd);
+    assert.ok(typeof stored !== "number");
+    stage.core.recordSeen(inode, stored);
+  }
+
+  test("a read admitted under the old record does not give the hole, though the node has learned the new one meanwhile", () => {
+    const { inode, fh } = stage.open("f", content);
+    const request: RequestOf<"read"> = { kind: "read", header, fh, offset: 0, size: 4096, readFlags: 2, flags: 0 };
+    stage.run((core, task) => read(core, task, request), "read");
+    stage.workUntil("reopen"); // admitted; its descriptor is being opened
+    stage.migrate("f", content.length);
+    learn(inode);
+    stage.workUntil();
+    assert.equal(stage.answered.length, 0, "nothing is answered yet");
+    assert.equal(stage.posted.at(-1)?.kind, "event-held", "it waits for the recall");
+  });
+  test("nor does copy_file_range from it", () => {
+    const from = stage.open("from", content);
+    const to = stage.open("to", Buffer.alloc(0));
+    const request: RequestOf<"copyFileRange"> = { kind: "copyFileRange", header, fh: from.fh, offset: 0, nodeidOut: to.inode.nodeid, fhOut: to.fh, offsetOut: 0, length: 4096, is64: false };
+    stage.run((core, task) => copyFileRange(core, task, request), "copy");
+    stage.workUntil("reopen");
+    stage.migrate("from", content.length);
+    learn(from.inode);
+    stage.workUntil();
+    assert.equal(stage.answered.length, 0);
+    assert.equal(stage.posted.at(-1)?.kind, "event-held");
+  });
+  test("SEEK_DATA does not find the hole of a file that was whole when it looked", () => {
+    const { fh } = stage.open("f", content);
+    const request: RequestOf<"lseek"> = { kind: "lseek", header, fh, offset: 0, whence: files.SEEK_HOLE };
+    stage.run((core, task) => lseek(core, task, request), "lseek");
+    stage.workUntil("seek");
+    stage.migrate("f", content.length);
+    stage.workUntil();
+    assert.equal(stage.answered.readBigUInt64LE(0), BigInt(content.length), "all of it is data");
+  });
+});
