@@ -21,8 +21,6 @@ const NAMES_START = GUARD_START + 4096n;
 /** Users' flock is a lock on this byte; appends of different nodes take turns on the next (safety H9). */
 export const FLOCK_BYTE = GUARD_START + 2048n;
 export const APPEND_BYTE = GUARD_START + 2049n;
-/** Nodes that hold the guard shared take turns on this byte when they change the times shown of a stub. */
-export const SHOWN_BYTE = GUARD_START + 2050n;
 /** Holders of the shared guard take turns on this one to change what a record shows of times and size (record.ts). */
 export const RECORD_BYTE = GUARD_START + 2050n;
 

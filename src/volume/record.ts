@@ -140,24 +140,18 @@ function writeSpill(metaFd: number, name: string, body: Buffer): number {
 }
 
 const lock = new LockRequest();
-const never = new Int32Array(new SharedArrayBuffer(4));
-const TURN_WAIT_MS = 1000;
 /**
  * Changes virtual size and times of a file that is not resident, for a node that holds the *shared* guard on `fd`: regions
  * and residency cannot change meanwhile, and holders take turns on a byte of the file, threads of one node too.
- * What stands afterwards; -EAGAIN when another holder does not end its turn; any other negative errno.
+ * What stands afterwards; -EAGAIN when another holder has the turn; any other negative errno. Never waits.
  */
 export function changeVirtual(fd: number, own: string, metaFd: number, change: (old: VirtualStat) => VirtualStat): StoredRecord | number {
   // A fresh open file: locks through the same one would not exclude the node's other threads.
   const turnFd = files.openAt(files.AT_FDCWD, files.procPath(fd), files.open.readWrite);
   if (turnFd < 0) return turnFd;
   try {
-    for (let waited = 0; ; waited++) {
-      const taken = setLock(turnFd, lock.fill("write", RECORD_BYTE, 1n));
-      if (taken >= 0) break;
-      if (taken !== -errno.EAGAIN || waited >= TURN_WAIT_MS) return taken;
-      Atomics.wait(never, 0, 0, 1);
-    }
+    const taken = setLock(turnFd, lock.fill("write", RECORD_BYTE, 1n));
+    if (taken < 0) return taken === -errno.EACCES ? -errno.EAGAIN : taken;
     const stored = readRecord({ fd }, own, metaFd);
     if (stored.kind !== "own" || stored.record.virtual === undefined) return stored;
     const record = { ...stored.record, generation: stored.generation + 1, virtual: change(stored.record.virtual) };

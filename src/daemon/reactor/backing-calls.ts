@@ -13,10 +13,10 @@ import { ThreadIdentity } from "../../os/identity.js";
 import { LockRequest, setLock } from "../../os/locks.js";
 import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
-import { APPEND_BYTE, releaseGuard, SHOWN_BYTE, tryTakeGuard } from "../../volume/guard.js";
+import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
 import { removeMark } from "../../volume/mark.js";
-import { peekGeneration, readRecord, writeRecord, type AttributePlace } from "../../volume/record.js";
+import { changeVirtual, peekGeneration, readRecord, type AttributePlace, type StoredRecord } from "../../volume/record.js";
 
 /** An object found by name or opened: its identity, its attributes, and the record's share in them. */
 export interface Found {
@@ -79,7 +79,9 @@ function asUser<T extends number>(who: Creation, act: () => T): number {
 
 /** The negative errno where the record cannot be known: then nothing may be said about the data. */
 function stored(place: AttributePlace, own: string, metaFd: number): Stored | number {
-  const found = readRecord(place, own, metaFd);
+  return storedFrom(readRecord(place, own, metaFd));
+}
+function storedFrom(found: StoredRecord): Stored | number {
   if (found.kind === "own") return { generation: found.generation, record: found.record };
   if (found.kind === "failed") return -found.errno;
   if (found.kind === "corrupted") return -errno.EIO;
@@ -262,14 +264,12 @@ export const backingCalls = {
 
   /**
    * Shows users of a file that is not resident what they set; under the shared guard of `fd`, so that only other such
-   * changes can be made meanwhile (safety H12). -EAGAIN: another node is making one.
+   * changes can be made meanwhile (safety H12). -EAGAIN: another node, or another thread of this one, is making one.
    */
   updateVirtual(fd: number, own: string, metaFd: number, change: VirtualChange): Stored | number {
-    const turn = setLock(fd, lock.fill("write", SHOWN_BYTE, 1n));
-    if (turn < 0) return turn === -errno.EACCES ? -errno.EAGAIN : turn;
-    const result = changeVirtual(fd, own, metaFd, change);
-    setLock(fd, lock.fill("unlock", SHOWN_BYTE, 1n));
-    return result;
+    const { end = 0, ...set } = change;
+    const changed = changeVirtual(fd, own, metaFd, (old) => ({ ...old, ...set, size: set.size ?? Math.max(old.size, end) }));
+    return typeof changed === "number" ? changed : storedFrom(changed);
   },
 
   getAttribute(pathFd: number, name: string, size: number): Uint8Array | number {
@@ -322,17 +322,11 @@ export type BackingCallName = keyof BackingCalls;
 
 export interface VirtualChange {
   readonly size?: number;
+  /** Shown at least as long as this. */
+  readonly end?: number;
   readonly atimeNs?: bigint;
   readonly mtimeNs?: bigint;
   readonly ctimeNs: bigint;
-}
-function changeVirtual(fd: number, own: string, metaFd: number, change: VirtualChange): Stored | number {
-  const old = readRecord({ fd }, own, metaFd);
-  if (old.kind !== "own") return old.kind === "failed" ? -old.errno : { generation: old.generation, record: null };
-  if (old.record.virtual === undefined) return { generation: old.generation, record: old.record };
-  const record: FileRecord = { ...old.record, generation: old.generation + 1, virtual: { ...old.record.virtual, ...change } };
-  const written = writeRecord({ fd }, own, metaFd, old, record);
-  return written < 0 ? written : { generation: record.generation, record };
 }
 
 function openedAnew(fd: number, metaFd: number): { fd: number; found: Found } | number {

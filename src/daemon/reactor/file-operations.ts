@@ -267,15 +267,20 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
   if (verdict < 0) return verdict;
   const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
   let written: number;
+  let end = 0;
   for (;;) {
     const fd = core.guards.fdOf(inode);
-    written = appends ? yield* appendTo(core, task, inode, fd) : yield* core.call("write", fd, dataOf(task), request.offset, killsPrivileges);
+    if (appends) ({ written, end } = yield* appendTo(core, task, inode, fd));
+    else {
+      written = yield* core.call("write", fd, dataOf(task), request.offset, killsPrivileges);
+      end = request.offset + written;
+    }
     if (written === -errno.EINTR) continue;
     if (written !== -errno.ENOSPC || isWriteback) break;
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
-  if (written > 0) yield* showChange(core, inode, { end: offset + written });
+  if (written > 0) yield* showChange(core, inode, { end });
   if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
     const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
     if (synced < 0) written = synced;
@@ -296,7 +301,7 @@ function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
   return typeof looked === "number" ? asked : Number(Buffer.from(looked.statx).readBigUInt64LE(40));
 }
 /** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
-function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<number> {
+function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<{ written: number; end: number }> {
   const request = task.request as RequestOf<"write">;
   const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
   for (;;) {
@@ -305,12 +310,12 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
       yield* core.sleep(1);
       continue;
     }
-    if (typeof appended === "number") return appended;
+    if (typeof appended === "number") return { written: appended, end: 0 };
     if (appended.end !== request.offset + appended.written) {
       core.expireAttributes(inode);
       core.dropPages(inode, request.offset, 0);
     }
-    return appended.written;
+    return appended;
   }
 }
 
@@ -319,8 +324,7 @@ export function* showChange(core: ReactorCore, inode: Inode, change: { size?: nu
   const record = core.admission.recordOf(core.handleOf(inode));
   if (record?.virtual === undefined || record.residency !== "partial") return;
   const now = BigInt(Date.now()) * 1_000_000n;
-  const size = change.size ?? Math.max(record.virtual.size, change.end ?? 0);
-  yield* updateShown(core, inode, { size, mtimeNs: now, ctimeNs: now });
+  yield* updateShown(core, inode, { ...change, mtimeNs: now, ctimeNs: now });
 }
 /** The guard is held. A failure leaves what was shown: the data itself is as the user wanted it. */
 export function* updateShown(core: ReactorCore, inode: Inode, change: VirtualChange): Steps<void> {
