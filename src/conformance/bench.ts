@@ -7,8 +7,8 @@
  * Source    requirements 1.2, "common bench".
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -90,6 +90,7 @@ export class Bench {
   readonly #letters = new Map<Letter, NodeId>();
   readonly #connections = new Map<NodeId, Promise<Connection>>();
   readonly #programs = new Set<ChildProcess>();
+  readonly #small = new Map<string, LocalCluster | undefined>();
 
   private constructor(cluster: LocalCluster, directory: string) {
     this.cluster = cluster;
@@ -138,8 +139,29 @@ export class Bench {
     for (const [index, id] of order.entries()) this.#letters.set(letters[index]!, id);
   }
 
+  /** A cluster of its own over a file system "small" of so many MiB. */
+  async openSmall(nodes: number, mebibytes: number): Promise<LocalCluster> {
+    const directory = mkdtempSync(join(this.directory, "small-"));
+    const backing = join(directory, "backing");
+    mkdirSync(backing, { mode: 0o700 });
+    await this.run("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", backing]);
+    this.#small.set(backing, undefined);
+    const cluster = await LocalCluster.up({ directory: join(directory, "cluster"), nodes, fileSystems: [{ name: "small", backing }] });
+    this.#small.set(backing, cluster);
+    return cluster;
+  }
+  async closeSmall(): Promise<void> {
+    for (const [backing, cluster] of this.#small) {
+      this.#small.delete(backing);
+      const clusterDirectory = join(backing, "..", "cluster");
+      await (cluster ?? (existsSync(clusterDirectory) ? LocalCluster.open(clusterDirectory) : undefined))?.down();
+      spawnSync("umount", ["-l", backing], { stdio: "ignore" });
+    }
+  }
+
   async close(): Promise<void> {
     for (const program of this.#programs) program.kill("SIGKILL");
+    await this.closeSmall();
     for (const connection of this.#connections.values()) (await connection.catch(() => undefined))?.close();
     await this.cluster.down();
     rmSync(this.directory, { recursive: true, force: true });
