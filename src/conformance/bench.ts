@@ -41,10 +41,10 @@ export function shareBench(options: BenchOptions): () => Bench {
   let bench: Bench | undefined;
   before(async () => {
     if (whyNot !== undefined) return;
-    bench = await Bench.open(options);
     // A run that takes too long is asked to end before it is killed: nothing may stay mounted.
-    process.once("SIGTERM", () => void bench?.close().finally(() => process.exit(143)));
-  }, { timeout: 60_000 });
+    process.once("SIGTERM", () => void (bench === undefined ? Bench.closeHalfOpen() : bench.close()).finally(() => process.exit(143)));
+    bench = await Bench.open(options);
+  }, { timeout: 110_000 });
   after(async () => bench?.close(), { timeout: 60_000 });
   return () => {
     assert(bench !== undefined, "the bench did not open");
@@ -97,8 +97,19 @@ export class Bench {
     this.directory = directory;
   }
 
+  static readonly #opening = new Set<string>();
+
+  /** Ends what `open` has begun. */
+  static async closeHalfOpen(): Promise<void> {
+    for (const directory of Bench.#opening) {
+      await LocalCluster.open(directory).down().catch(() => {});
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
   static async open(options: BenchOptions): Promise<Bench> {
     const directory = mkdtempSync(join(tmpdir(), "sluice-test-"));
+    Bench.#opening.add(directory);
     chmodSync(directory, 0o755); // ordinary users reach the mounts below
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
     try {
@@ -109,6 +120,7 @@ export class Bench {
       });
       const bench = new Bench(cluster, directory);
       await bench.nameFirstManager();
+      Bench.#opening.delete(directory);
       return bench;
     } catch (error) {
       await LocalCluster.open(directory).down().catch(() => {});
