@@ -68,10 +68,13 @@ export class FileMover {
     const steps = () => migrateSteps({ verb, newObject: store.newObjectName(), store: store.identity, nowMs: Date.now(), eventsWanted: EVENTS_WANTED, fsEventList });
     return this.#move("migrating", order, verb, steps);
   }
-  /** A file that is whole already is answered at once, never behind recalls of other files. */
+  /**
+   * A file that is whole already is answered at once, never behind recalls of other files, nor behind a move of this one:
+   * that may be waiting for the very user who asks, whose node has an old record.
+   */
   async recall(order: MoveOrder, options: { isEmptied?: boolean } = {}): Promise<MoveOutcome> {
     const isWhole = async () => (await this.options.session.object(order.handle).record()).record?.residency !== "partial";
-    if (!this.#turns.isBusy(order.handle) && (await isWhole().catch(() => false))) return { kind: "already", state: "resident", bytes: 0 };
+    if (await isWhole().catch(() => false)) return { kind: "already", state: "resident", bytes: 0 };
     const steps = () => recallSteps({ store: this.options.store.identity, isEmptied: options.isEmptied ?? false });
     return this.#move("recalling", order, "migrate", steps);
   }
