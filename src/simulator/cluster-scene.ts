@@ -56,7 +56,7 @@ export class ClusterScene {
     const { random } = world;
     for (const id of this.#ids) world.after(random.below(500), () => this.#start(id));
     if (random.chance(0.3)) Object.assign(this.#directory.troubles, { lost: 0.01, ambiguous: 0.02, repeated: 0.02 });
-    if (random.chance(0.3)) Object.assign(this.#directory.troubles, { stale: 0.05, staleMs: 2_000 });
+    if (random.chance(0.3)) Object.assign(this.#directory.troubles, { stale: 0.02, staleMs: 2_000 });
     this.#network.delayMs = random.pick([1, 5, 50, 300]);
     for (let call = 0; call < CALLS; call++) this.#at(4_000, random, () => this.#outside.start(this.#call(random)));
     for (let operation = 0; operation < OPERATIONS; operation++) this.#at(4_000, random, () => this.#userOperation(random));

@@ -13,7 +13,7 @@ export interface DirectoryTroubles {
   lost: number;
   ambiguous: number;
   repeated: number;
-  /** Probability that a listing or read is an old one, at most this old. */
+  /** Probability that a client keeps a listing when it has made it, and for how long at most it then gives the old one. */
   stale: number;
   staleMs: number;
 }
@@ -26,9 +26,10 @@ export class DirectoryModel {
   readonly #world: World;
   readonly troubles: DirectoryTroubles = { lost: 0, ambiguous: 0, repeated: 0, stale: 0, staleMs: 0 };
   readonly #files = new Map<string, Content>();
-  /** Earlier states of the names, for stale listings. */
-  readonly #history: { readonly atMs: number; readonly names: readonly string[] }[] = [];
+  /** Listings that clients keep. */
+  readonly #kept = new Map<string, { readonly untilMs: number; readonly names: readonly string[] }>();
   readonly #locks = new Map<string, Process>();
+  isLax = false;
   /** A view came in. */
   onLink: (path: string, text: string) => void = () => {};
 
@@ -70,7 +71,7 @@ export class DirectoryModel {
   #do(call: VolumeCall, process: Process): VolumeAnswer {
     switch (call.kind) {
       case "list":
-        return { kind: "names", names: this.#list(call.directory) };
+        return { kind: "names", names: this.#list(call.directory, process) };
       case "read": {
         const file = this.#files.get(call.path);
         return file === undefined ? failed("ENOENT", call.path) : { kind: "text", text: file.text };
@@ -80,16 +81,14 @@ export class DirectoryModel {
         if (call.isNew && file !== undefined) return failed("EEXIST", call.path);
         if (file === undefined) this.#files.set(call.path, { text: call.text });
         else file.text = call.text;
-        this.#remember();
         return { kind: "done" };
       }
       case "rename": {
-        const file = this.#files.get(call.from);
+        const file = this.#files.get(call.from) ?? this.#renewed(call);
         if (file === undefined) return failed("ENOENT", call.from);
         if (this.#files.get(call.to) === file) return { kind: "done" }; // two names of one file: POSIX does nothing
         this.#files.delete(call.from);
         this.#files.set(call.to, file);
-        this.#remember();
         return { kind: "done" };
       }
       case "link": {
@@ -98,12 +97,10 @@ export class DirectoryModel {
         if (this.#files.has(call.to)) return failed("EEXIST", call.to);
         this.#files.set(call.to, file);
         if (/^views\/view\./.test(call.to)) this.onLink(call.to, file.text);
-        this.#remember();
         return { kind: "done" };
       }
       case "unlink":
         if (!this.#files.delete(call.path)) return failed("ENOENT", call.path);
-        this.#remember();
         return { kind: "done" };
       case "sync-directory":
         return { kind: "done" };
@@ -114,18 +111,25 @@ export class DirectoryModel {
     }
   }
 
-  #list(directory: string): readonly string[] {
+  /** With the rule taken away that a claim is of exactly the renewal that was watched. */
+  #renewed({ from, to }: { readonly from: string; readonly to: string }): Content | undefined {
+    if (!this.isLax || !to.startsWith("leases/taken+")) return undefined;
+    const life = from.slice(0, from.lastIndexOf(".") + 1);
+    const path = [...this.#files.keys()].find((each) => each.startsWith(life));
+    const file = path === undefined ? undefined : this.#files.get(path);
+    if (path !== undefined) this.#files.delete(path);
+    return file;
+  }
+  #list(directory: string, process: Process): readonly string[] {
     const { random, nowMs } = this.#world;
     const { stale, staleMs } = this.troubles;
-    if (stale === 0 || !random.chance(stale)) return this.names(directory);
-    const atMs = nowMs - random.below(staleMs);
-    const then = this.#history.findLast((state) => state.atMs <= atMs)?.names ?? [];
-    return then.filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1));
-  }
-  #remember(): void {
-    if (this.troubles.stale === 0) return;
-    this.#history.push({ atMs: this.#world.nowMs, names: [...this.#files.keys()] });
-    if (this.#history.length > 400) this.#history.splice(0, 200);
+    if (stale === 0) return this.names(directory);
+    const client = `${process.name} ${directory}`;
+    const kept = this.#kept.get(client);
+    if (kept !== undefined && kept.untilMs > nowMs) return kept.names;
+    const names = this.names(directory);
+    if (random.chance(stale)) this.#kept.set(client, { untilMs: nowMs + random.below(staleMs), names });
+    return names;
   }
 }
 

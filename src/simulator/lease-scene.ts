@@ -18,6 +18,7 @@ import type { MemberFacts, View } from "../cluster/view-document.js";
 import { decodeDocument, type Life, isSameLife, lifeName, type ViewFile } from "../coordination/shared-volume/layout.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { DirectoryModel } from "./directory-model.js";
+import type { Mutant } from "./file-model.js";
 import { LeaseDriverModel, simulatedTimes } from "./lease-driver-model.js";
 import { Process, type World } from "./world.js";
 
@@ -172,9 +173,10 @@ export class LeaseScene {
   readonly #lastIncarnation = new Map<NodeId, number>();
   readonly #ids: NodeId[];
 
-  constructor(world: World, nodes: number) {
+  constructor(world: World, nodes: number, mutant: Mutant = "none") {
     this.world = world;
     this.directory = new DirectoryModel(world);
+    this.directory.isLax = mutant === "claim-without-watch";
     this.directory.onLink = (path, text) => this.#linked(path, text);
     this.#ids = [..."ABCDEFG"].slice(0, nodes) as NodeId[];
   }
@@ -185,7 +187,7 @@ export class LeaseScene {
     for (const id of this.#ids) world.after(random.below(2_000), () => this.#start(id));
     const troubles = this.directory.troubles;
     if (random.chance(0.6)) Object.assign(troubles, { lost: 0.01, ambiguous: 0.03, repeated: 0.03 });
-    if (random.chance(0.4)) Object.assign(troubles, { stale: 0.1, staleMs: random.chance(0.5) ? 1_000 : 20_000 });
+    if (random.chance(0.4)) Object.assign(troubles, { stale: 0.03, staleMs: random.chance(0.5) ? 1_000 : 20_000 });
     for (let fault = 0; fault < 5; fault++) world.after(5_000 + random.below(RUN_MS - 10_000), () => this.#fault(random));
     world.run(RUN_MS);
     Object.assign(troubles, { lost: 0, ambiguous: 0, repeated: 0, stale: 0 });

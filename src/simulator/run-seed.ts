@@ -3,6 +3,8 @@
  */
 import { Random } from "../base/random.js";
 import { ClusterScene } from "./cluster-scene.js";
+import { DataScene } from "./data-scene.js";
+import type { Mutant } from "./file-model.js";
 import { LeaseScene } from "./lease-scene.js";
 import { World } from "./world.js";
 
@@ -12,6 +14,8 @@ export interface RunOptions {
   /** Only this scene. */
   readonly scene?: string;
   readonly isTracing?: boolean;
+  /** One rule taken away, to see that it is missed. */
+  readonly mutant?: Mutant;
 }
 export interface SeedFailure {
   readonly scene: string;
@@ -21,13 +25,14 @@ export interface SeedFailure {
 }
 
 interface Scene {
-  readonly run: (world: World, nodes: number) => void;
+  readonly run: (world: World, nodes: number, options: RunOptions) => void;
   /** Every so many seeds. */
   readonly every: number;
 }
 const scenes: Readonly<Record<string, Scene>> = {
-  lease: { run: (world, nodes) => new LeaseScene(world, nodes).run(), every: 4 },
+  lease: { run: (world, nodes, { mutant }) => new LeaseScene(world, nodes, mutant).run(), every: 4 },
   cluster: { run: (world, nodes) => new ClusterScene(world, nodes).run(), every: 1 },
+  data: { run: (world, nodes, { mutant }) => new DataScene(world, nodes, mutant).run(), every: 1 },
 };
 export const sceneNames = Object.keys(scenes);
 
@@ -39,7 +44,7 @@ export function runSeed(options: RunOptions & { readonly seed: number }): SeedFa
     world.isTracing = options.isTracing === true;
     const drawn = world.random.between(3, 7);
     try {
-      scene.run(world, options.nodes ?? drawn);
+      scene.run(world, options.nodes ?? drawn, options);
     } catch (error) {
       const isViolation = error instanceof Error && error.name === "Violation";
       const text = isViolation ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);

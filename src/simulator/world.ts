@@ -25,15 +25,22 @@ export class Violation extends Error {
 export class World {
   readonly random: Random;
   nowMs = 0;
+  /** Told where a process is about to do something that ought to survive any interruption. */
+  onCrossing: (process: Process) => void = () => {};
   readonly trace: string[] = [];
   isTracing = false;
   #order = 0;
+  #numbers = 0;
   #heap: Entry[] = [];
 
   constructor(random: Random) {
     this.random = random;
   }
 
+  /** 1, 2, 3 and so on, in this world. */
+  newNumber(): number {
+    return ++this.#numbers;
+  }
   log(text: () => string): void {
     if (this.isTracing) this.trace.push(`${this.nowMs.toFixed(2).padStart(10)} ${text()}`);
   }
@@ -96,6 +103,11 @@ export type Thread<T = void> = Generator<Step, T, unknown>;
 
 export function* sleep(ms: number): Thread {
   yield { kind: "sleep", ms };
+}
+/** A place where stopping is worst: a scene may stop the process here. */
+export function* crossing(process: Process): Thread {
+  process.world.onCrossing(process);
+  yield { kind: "sleep", ms: 0 };
 }
 /** One system call. What `effect` throws, the call throws. */
 export function* system<T>(effect: () => T, ms = 1): Thread<T> {

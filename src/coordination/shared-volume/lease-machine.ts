@@ -290,7 +290,9 @@ export class LeaseMachine {
       }
       this.#renewals = name.renewals;
       this.#renewalTriedMs = undefined;
+      return;
     }
+    if (this.#nowMs > this.#validUntilMs) this.#loseLease(); // somebody removed it
   }
 
   #renewed(issuedMs: number): void {
@@ -325,9 +327,15 @@ export class LeaseMachine {
 
   *#giveUpLease(): Procedure {
     this.#validUntilMs = 0;
-    if (this.#lease !== "held") return;
-    const done = yield { kind: "rename", from: paths.lease(this.#self, this.#renewals), to: paths.left(this.#self) };
-    if (done.answer.kind !== "done") this.#failed("giving the lease up", done);
+    if (this.#lease === "held") {
+      const done = yield { kind: "rename", from: paths.lease(this.#self, this.#renewals), to: paths.left(this.#self) };
+      if (done.answer.kind === "done") return;
+      this.#failed("giving the lease up", done);
+    }
+    // Whoever claims it needs a name to take: unless it was taken, one is put there.
+    const listing = yield* this.#list("leases");
+    const own = (listing?.names ?? []).map(parseLeaseName).find((name) => name !== undefined && isSameLife(name.life, this.#self));
+    if (listing !== undefined && own === undefined) yield { kind: "write", path: paths.left(this.#self), text: encodeDocument({}, SMALL_FILE_BYTES), isNew: true };
   }
 
   *#publishReach(): Procedure {
@@ -559,7 +567,8 @@ export class LeaseMachine {
       const mayClaim = watched?.state === "proven" || (watched?.state === "silent" && watched.renewals === name.renewals);
       return mayClaim ? { ...none, path: paths.lease(life, name.renewals) } : none;
     }
-    return { ...none, isAbsent: watched !== undefined && watched.state !== "alive" };
+    // A listing may be old: that no lease is shown counts only when nobody is left to renew it.
+    return { ...none, isAbsent: watched?.state === "proven" };
   }
 }
 

@@ -19,7 +19,7 @@ import type { ThreadData } from "./thread.js";
 const IO_THREADS_LOCAL = 2;
 const IO_THREADS = 4;
 const NOTIFIER_THREADS = 2;
-const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
+const READY_WITHIN_MS = 10_000;
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
 
@@ -70,20 +70,19 @@ export class ReactorMount {
     this.#fuseFd = options.fuseFd;
     this.#over = new Promise((resolve) => (this.#overResolve = resolve));
     const sides: Worker[] = [];
-    const over = new SharedArrayBuffer(4);
     const side = (count: number): MessagePort[] =>
       Array.from({ length: count }, () => {
         const channel = new MessageChannel();
-        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over };
+        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd };
         sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [channel.port2] }));
         return channel.port1;
       });
-    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS), over };
+    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS) };
     this.#sides = sides;
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
     this.#reactor.on("message", (message: FromReactor) => this.#received(message));
-    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
-    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended", isFailure: true }));
+    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}` }));
+    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended" }));
   }
 
   onMessage(listener: (message: FromReactor) => void): void {
@@ -147,9 +146,8 @@ export class ReactorMount {
     return this.#closing;
   }
   async #close(): Promise<void> {
-    files.replaceByNothing(this.#fuseFd);
-    await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#fuseFd);
+    await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#wakeFd);
   }
 }

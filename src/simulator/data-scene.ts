@@ -1,0 +1,278 @@
+/**
+ * Scene "data": files that are read, written and mapped on several nodes while a migration application moves them away and
+ * back, and nodes, daemons and applications die, freeze and are evicted at any moment.
+ *
+ * Real are the admission machine, the steps of migrate and recall, and the rules of records; modelled are volume, kernels,
+ * reactor and (at its worst) the cluster.
+ *
+ * Promises checked at every effect and every read:
+ * - a reader gets what was true at some time while it read, never the hole;
+ * - where the record says resident the bytes are there, else the object it names has them: no write is ever lost;
+ * - nobody writes where no guard is held; records only go forward;
+ * - after healing everything is served, and every file can be migrated and recalled.
+ *
+ * Source    safety C1-C6, H3, H13.
+ */
+import type { Random } from "../base/random.js";
+import type { Handle } from "../dmapi/ids.js";
+import { ControlModel, DaemonModel } from "./control-model.js";
+import { BLOCKS, FileModel, type Mutant, StoreModel } from "./file-model.js";
+import { KernelModel } from "./kernel-model.js";
+import { MoverModel } from "./mover-model.js";
+import { ReactorModel } from "./reactor-model.js";
+import { Process, sleep, type Thread, type World } from "./world.js";
+
+const RUN_MS = 60_000;
+const SETTLE_MS = 120_000;
+const FILES = 3;
+const USERS = 200;
+const MOVES = 40;
+const FAULTS = 3;
+/** Besides those at any time: processes stopped where it is worst. */
+const CROSSINGS = 4;
+
+interface Machine {
+  readonly name: string;
+  readonly kernelProcess: Process;
+  kernel: KernelModel;
+  daemon: DaemonModel;
+  lives: number;
+  evictionDue: number;
+}
+
+export class DataScene {
+  readonly world: World;
+  readonly #control: ControlModel;
+  readonly #store = new StoreModel();
+  readonly #files = new Map<Handle, FileModel>();
+  readonly #machines: Machine[] = [];
+  readonly #movers: MoverModel[] = [];
+  #mover: MoverModel | undefined;
+  /** User operations that have not ended. */
+  #open = 0;
+  readonly counts: Record<string, number> = {};
+
+  constructor(world: World, nodes: number, mutant: Mutant = "none") {
+    this.world = world;
+    this.#control = new ControlModel(world);
+    for (let file = 1; file <= FILES; file++) {
+      const handle = `file${file}` as Handle;
+      this.#files.set(handle, new FileModel(world, handle, this.#store, mutant));
+    }
+    for (const name of [..."ABCDEFG"].slice(0, nodes)) this.#addMachine(name);
+  }
+
+  run(): void {
+    const { world } = this;
+    const { random } = world;
+    this.#startMover(random.pick(this.#machines));
+    for (let user = 0; user < USERS; user++) world.after(random.below(RUN_MS), () => this.#startUser(random));
+    for (let move = 0; move < MOVES; move++) world.after(random.below(RUN_MS), () => this.#wish(random));
+    for (let fault = 0; fault < FAULTS; fault++) world.after(1_000 + random.below(RUN_MS - 5_000), () => this.#fault(random));
+    let crossings = CROSSINGS;
+    world.onCrossing = (process) => {
+      if (crossings === 0 || world.nowMs > RUN_MS || !random.chance(process.name.includes("mover") ? 0.008 : 0.002)) return;
+      crossings--;
+      this.#stop(process, random);
+    };
+    this.#watch();
+    world.run(RUN_MS);
+    this.#heal();
+    this.#settle("after healing");
+    for (const verb of ["migrate", "recall"] as const) {
+      for (const file of this.#files.values()) this.#mover!.wish(file, verb);
+      this.#settle(`after the last ${verb}`);
+    }
+    for (const machine of this.#machines) for (const file of this.#files.values()) this.#use(machine, this.#readAll(machine, file));
+    this.#settle("after the last reads");
+  }
+
+  #settle(when: string): void {
+    const { world } = this;
+    for (const untilMs = world.nowMs + SETTLE_MS; world.nowMs < untilMs; ) {
+      world.run(world.nowMs + 500);
+      if (this.#open === 0 && this.#mover!.isIdle) return;
+    }
+    const reactors = this.#machines.map((machine) => `${machine.name}: ${machine.daemon.reactor.describe() || "nothing"}`);
+    world.check(false, () => `${when} ${this.#open} user operations wait, the mover is ${this.#mover!.isIdle ? "idle" : "busy"}; ${reactors.join("; ")}; ${this.#control.describe()}`);
+  }
+
+  // Machines.
+
+  #addMachine(name: string): void {
+    const kernelProcess = new Process(this.world, `${name}.kernel`);
+    const { kernel, daemon } = this.#newDaemon(name, 1, kernelProcess);
+    this.#machines.push({ name, kernelProcess, kernel, daemon, lives: 1, evictionDue: 0 });
+  }
+  #newDaemon(name: string, lives: number, kernelProcess: Process): { kernel: KernelModel; daemon: DaemonModel } {
+    const process = new Process(this.world, `${name}.daemon${lives}`);
+    const daemon = new DaemonModel(this.#control, process);
+    const reactor = new ReactorModel({ world: this.world, process, up: daemon, files: this.#files });
+    const kernel = new KernelModel(this.world, kernelProcess, reactor);
+    reactor.kernel = kernel;
+    daemon.reactor = reactor;
+    process.onEnd(() => {
+      kernel.abort();
+      this.world.after(5, () => this.#control.evict(daemon));
+    });
+    this.world.after(20, () => this.#control.join(daemon));
+    return { kernel, daemon };
+  }
+  #restart(machine: Machine): void {
+    if (machine.daemon.process.state !== "dead") return;
+    Object.assign(machine, this.#newDaemon(machine.name, ++machine.lives, machine.kernelProcess));
+  }
+
+  /** Who stands still is evicted after a while, and the session goes to another application. */
+  #watch(): void {
+    this.world.after(250, () => {
+      for (const machine of this.#machines) {
+        machine.evictionDue = machine.daemon.process.isRunning ? 0 : machine.evictionDue + 250;
+        if (machine.evictionDue >= 1_500) this.#control.evict(machine.daemon);
+      }
+      const mover = this.#mover;
+      const isGone = mover === undefined || !mover.process.isAlive || !mover.daemon.process.isAlive || !mover.daemon.isMember;
+      if (isGone) {
+        const candidates = this.#machines.filter((machine) => machine.daemon.process.isRunning && machine.daemon.isMember);
+        if (candidates.length > 0) this.#startMover(this.world.random.pick(candidates));
+      }
+      this.#watch();
+    });
+  }
+  #startMover(machine: Machine): void {
+    const process = new Process(this.world, `${machine.name}.mover${this.#movers.length + 1}`);
+    const mover = new MoverModel({ process, daemon: machine.daemon, control: this.#control, store: this.#store });
+    this.world.log(() => `${process.name} begins`);
+    this.#mover = mover;
+    this.#movers.push(mover);
+    this.#control.assume(mover);
+    // The session's daemon is dead: its application learns it, and ends.
+    machine.daemon.process.onEnd(() => process.after(5, () => process.kill()));
+  }
+
+  // What goes wrong.
+
+  #fault(random: Random): void {
+    const machine = random.pick(this.#machines);
+    const mover = this.#mover!;
+    const moversMachine = this.#machines.find((each) => each.daemon === mover.daemon) ?? machine;
+    const pauseMs = random.pick([50, 500, 3_000, 10_000]);
+    switch (random.below(7)) {
+      case 0:
+        return this.#kill(machine);
+      case 1:
+        return this.#kill(moversMachine);
+      case 2:
+        return mover.process.kill();
+      case 3:
+        mover.process.pause(false);
+        if (random.chance(0.5)) this.world.after(random.below(2_000), () => this.#kill(moversMachine));
+        return this.world.after(pauseMs, () => mover.process.resume());
+      case 4: // the whole machine
+      case 5: {
+        const at = random.chance(0.5) ? moversMachine : machine;
+        const processes = [at.kernelProcess, at.daemon.process, ...this.#movers.filter((each) => each.daemon === at.daemon).map((each) => each.process)];
+        for (const process of processes) process.pause(true);
+        return this.world.after(pauseMs, () => {
+          for (const process of processes) process.resume();
+        });
+      }
+      case 6: {
+        const { process } = random.chance(0.5) ? moversMachine.daemon : machine.daemon;
+        process.pause(false);
+        return this.world.after(pauseMs, () => process.resume());
+      }
+    }
+  }
+  #stop(process: Process, random: Random): void {
+    if (random.chance(0.2)) {
+      const machine = this.#machines.find((each) => each.daemon.process === process);
+      if (machine === undefined) process.kill();
+      else this.#kill(machine);
+      return;
+    }
+    process.pause(random.chance(0.5));
+    const machine = this.#machines.find((each) => each.daemon.process === process || this.#mover?.daemon === each.daemon);
+    if (random.chance(0.6)) machine?.daemon.process.pause(false);
+    this.world.after(random.pick([30, 1_000, 4_000, 12_000]), () => {
+      process.resume();
+      machine?.daemon.process.resume();
+    });
+  }
+  #kill(machine: Machine): void {
+    machine.daemon.process.kill();
+    this.world.after(this.world.random.between(100, 5_000), () => this.#restart(machine));
+  }
+
+  #heal(): void {
+    this.world.log(() => "healing");
+    for (const machine of this.#machines) {
+      machine.kernelProcess.resume();
+      machine.daemon.process.resume();
+    }
+    for (const mover of this.#movers) mover.process.resume();
+    this.world.run(this.world.nowMs + 50);
+    for (const machine of this.#machines) this.#restart(machine);
+    this.world.run(this.world.nowMs + 3_000);
+  }
+
+  // Users and their operators.
+
+  #wish(random: Random): void {
+    const mover = this.#mover;
+    if (mover?.process.isAlive !== true) return;
+    mover.wish(random.pick([...this.#files.values()]), random.pick(["migrate", "migrate", "migrate", "premigrate", "release", "recall"] as const));
+  }
+  #startUser(random: Random): void {
+    const machine = random.pick(this.#machines);
+    const file = random.pick([...this.#files.values()]);
+    const kind = random.below(10);
+    if (kind < 4) this.#use(machine, this.#readAll(machine, file));
+    else if (kind < 7) this.#use(machine, this.#rewrite(machine, file, random));
+    else this.#use(machine, this.#map(machine, file, random));
+  }
+  #use(machine: Machine, work: Thread<string>): void {
+    this.#open++;
+    machine.kernelProcess.start(this.#counted(work));
+  }
+  *#counted(work: Thread<string>): Thread {
+    const how = yield* work;
+    this.counts[how] = (this.counts[how] ?? 0) + 1;
+    this.#open--;
+  }
+
+  *#readAll({ kernel, daemon }: Machine, file: FileModel): Thread<string> {
+    const open = yield* kernel.open(file, false, () => daemon.reactor.hasRegions(file));
+    if (open === undefined) return "open refused";
+    for (let block = 0; block < BLOCKS; block++) if (!(yield* kernel.read(open, block, false))) return "read refused";
+    return "read";
+  }
+
+  /** Some blocks, and sometimes the modification time put back, as rsync and touch do. */
+  *#rewrite({ kernel, daemon }: Machine, file: FileModel, random: Random): Thread<string> {
+    const open = yield* kernel.open(file, true, () => daemon.reactor.hasRegions(file));
+    if (open === undefined) return "open for writing refused";
+    for (let block = 0; block < BLOCKS; block++) {
+      if (random.chance(0.5)) continue;
+      if (!(yield* kernel.write(open, block))) return "write refused";
+      yield* sleep(random.below(100));
+      if (!(yield* kernel.read(open, block, false))) return "read refused";
+    }
+    if (random.chance(0.4)) yield* kernel.utimens(open);
+    return "written";
+  }
+
+  /** Looks and stores through a mapping that lives for a while, also after its file was closed. */
+  *#map({ kernel, daemon }: Machine, file: FileModel, random: Random): Thread<string> {
+    const isWriter = random.chance(0.5);
+    const open = yield* kernel.open(file, isWriter, () => daemon.reactor.hasRegions(file));
+    if (open === undefined) return "open for mapping refused";
+    for (let touch = 0; touch < 6; touch++) {
+      const block = random.below(BLOCKS);
+      const isDone = isWriter && random.chance(0.5) ? yield* kernel.store(open, block) : yield* kernel.read(open, block, true);
+      if (!isDone) return "fault refused";
+      yield* sleep(random.below(1_500));
+    }
+    return "mapped";
+  }
+}

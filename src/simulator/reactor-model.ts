@@ -1,0 +1,245 @@
+/**
+ * A reactor with its workers in the simulation: drives the real admission machine and performs what it says on the
+ * modelled volume, as daemon/reactor does: one guard descriptor of each file, reads that look at the generation again,
+ * readers opened anew when it moved.
+ *
+ * Source    safety C1, C3, C4, C6, H1.
+ */
+import { Admission } from "../cluster/admission/admission.js";
+import type { AdmissionEffect, AdmissionInput, AdmissionRequest } from "../cluster/admission/operation.js";
+import { eventSet } from "../dmapi/events.js";
+import type { Handle, OperationId } from "../dmapi/ids.js";
+import { BLOCK_BYTES, type FileModel, OpenFile } from "./file-model.js";
+import type { KernelModel, KernelRequest, Reply, Server } from "./kernel-model.js";
+import { crossing, type Process, sleep, system, type Thread, type World } from "./world.js";
+
+const GUARD_TIMEOUT_MS = 20_000;
+
+interface Guard {
+  open: OpenFile | undefined;
+  isCancelled: boolean;
+}
+interface Inode {
+  readonly file: FileModel;
+  generation: number;
+  reader: { readonly open: OpenFile; readonly generation: number } | undefined;
+  guard: Guard | undefined;
+  heldFills: number;
+}
+interface Operation {
+  readonly request: KernelRequest;
+  result: Reply | undefined;
+}
+
+/** What the reactor tells the rest of its daemon. */
+export interface Upward {
+  raised(operation: OperationId, file: FileModel, type: "read" | "write" | "truncate"): void;
+  interestWanted(file: FileModel): void;
+  fenceDrained(file: FileModel, fenceNumber: number): void;
+  roundDrained(round: string): void;
+}
+
+export class ReactorModel implements Server {
+  readonly world: World;
+  readonly process: Process;
+  readonly #up: Upward;
+  readonly #files: ReadonlyMap<Handle, FileModel>;
+  readonly #admission = new Admission({ dataEventRetry: 4, fsEventList: 0 });
+  readonly #inodes = new Map<Handle, Inode>();
+  readonly #operations = new Map<OperationId, Operation>();
+  kernel!: KernelModel;
+  #lastOperation = 0;
+
+  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel> }) {
+    this.world = options.world;
+    this.process = options.process;
+    this.#up = options.up;
+    this.#files = options.files;
+    this.step({ kind: "owned-events", events: eventSet(["read", "write", "truncate"]) });
+  }
+
+  get waiting(): number {
+    return this.#operations.size;
+  }
+  /** Open modes go by what this node knows of the record. */
+  hasRegions(file: FileModel): boolean {
+    return (this.#admission.recordOf(file.handle)?.regions.length ?? 0) > 0;
+  }
+
+  serve(request: KernelRequest): void {
+    this.process.after(0.1, () => this.#arrive(request));
+  }
+
+  step(input: AdmissionInput): void {
+    for (const effect of this.#admission.step(input)) this.#perform(effect);
+  }
+
+  #arrive(request: KernelRequest): void {
+    const id = ++this.#lastOperation as OperationId;
+    const { handle } = request.file;
+    this.#operations.set(id, { request, result: undefined });
+    if (request.kind === "read") this.#inode(handle).heldFills++;
+    const data = { handle, offset: request.block * BLOCK_BYTES, length: BLOCK_BYTES } as const;
+    const operation: Record<KernelRequest["kind"], Pick<AdmissionRequest, "uses" | "events">> = {
+      open: { uses: [{ handle, access: "look", needsGuard: false }], events: [{ kind: "open-for-write", handle }] },
+      read: { uses: [{ handle, access: "read", needsGuard: false }], events: [{ kind: "data", type: "read", ...data }] },
+      write: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "write", ...data }] },
+      utimens: { uses: [{ handle, access: "change", needsGuard: true }], events: [] },
+    };
+    this.step({ kind: "operation-arrived", operation: { id, isWriteback: request.isWriteback, ...operation[request.kind] } });
+  }
+
+  #perform(effect: AdmissionEffect): void {
+    switch (effect.kind) {
+      case "admit":
+        return this.process.start(this.#run(effect.operation));
+      case "refuse":
+        return this.#answer(effect.operation, { kind: "failed", code: effect.code });
+      case "finish":
+        return this.#answer(effect.operation, this.#operations.get(effect.operation)!.result!);
+      case "raise": {
+        const { file, kind } = this.#operations.get(effect.operation)!.request;
+        return this.#up.raised(effect.operation, file, kind === "read" ? "read" : "write");
+      }
+      case "load-record":
+        return this.process.start(this.#loadRecord(this.#inode(effect.handle)));
+      case "take-guard":
+        return this.#takeGuard(this.#inode(effect.handle));
+      case "drop-guard":
+        return this.#dropGuard(this.#inode(effect.handle));
+      case "want-interest":
+        return this.#up.interestWanted(this.#inode(effect.handle).file);
+      case "flush-pages":
+        return this.#flushPages(effect);
+      case "sync-data":
+        return this.process.start(this.#syncData(effect));
+      case "fence-drained":
+        return this.#up.fenceDrained(this.#inode(effect.handle).file, effect.fenceNumber);
+      case "round-drained":
+        return this.#up.roundDrained(effect.round);
+      case "hold":
+      case "drop-interest":
+      case "drop-event":
+    }
+  }
+
+  #inode(handle: Handle): Inode {
+    let inode = this.#inodes.get(handle);
+    if (inode === undefined) {
+      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0 };
+      this.#inodes.set(handle, inode);
+    }
+    return inode;
+  }
+
+  // Operations that were admitted.
+
+  *#run(id: OperationId): Thread {
+    const operation = this.#operations.get(id)!;
+    const { request } = operation;
+    const inode = this.#inode(request.file.handle);
+    yield* crossing(this.process);
+    const result = request.kind === "read" ? yield* this.#read(inode, id, request.block) : yield* this.#change(inode, request);
+    if (result === "overtaken") return this.step({ kind: "operation-overtaken", operation: id });
+    operation.result = result;
+    this.step({ kind: "operation-ran", operation: id, events: [] });
+  }
+
+  *#read(inode: Inode, id: OperationId, block: number): Thread<Reply | "overtaken"> {
+    const { file } = inode;
+    const mustReopen = inode.reader === undefined || (inode.reader.generation !== inode.generation && file.mutant !== "stale-descriptor");
+    if (mustReopen) {
+      const { generation } = inode;
+      const open = yield* system(() => new OpenFile(file, this.process), 0.3);
+      inode.reader?.open.close(this.process);
+      inode.reader = { open, generation };
+    }
+    const { open } = inode.reader!;
+    const version = yield* system(() => open.read(block), 0.5);
+    const now = yield* system(() => file.generation, 0.2);
+    // Whatever the node has learned since it was admitted does not count.
+    if (now > (this.#admission.generationUnder(id, file.handle) ?? -1) && file.mutant !== "no-generation-check") return "overtaken";
+    return { kind: "ok", version };
+  }
+
+  *#change(inode: Inode, request: KernelRequest): Thread<Reply> {
+    const { file } = inode;
+    if (request.kind === "open") return { kind: "ok", version: 0 };
+    const open = inode.guard?.open;
+    this.world.check(open !== undefined && !open.isClosed, () => `${this.process.name} changes ${file.handle} without the guard`);
+    if (request.kind === "utimens") yield* system(() => (file.mtimeNs = 1n), 0.5);
+    else yield* system(() => file.userWrite(request.block, request.version, this.process.name), 0.5);
+    return { kind: "ok", version: request.version };
+  }
+
+  #answer(id: OperationId, reply: Reply): void {
+    const operation = this.#operations.get(id)!;
+    this.#operations.delete(id);
+    if (operation.request.kind === "read") this.#inode(operation.request.file.handle).heldFills--;
+    operation.request.answer(reply);
+  }
+
+  // Records, the guard, pages.
+
+  *#loadRecord(inode: Inode): Thread {
+    const record = yield* system(() => inode.file.record, 0.5);
+    inode.generation = Math.max(inode.generation, record?.generation ?? 0);
+    this.step({ kind: "record-loaded", handle: inode.file.handle, record });
+  }
+
+  #takeGuard(inode: Inode): void {
+    const guard: Guard = { open: undefined, isCancelled: false };
+    inode.guard = guard;
+    this.process.start(this.#takeGuardSteps(inode, guard));
+  }
+  *#takeGuardSteps(inode: Inode, guard: Guard): Thread {
+    const { file } = inode;
+    const open = yield* system(() => new OpenFile(file, this.process), 0.3);
+    const deadlineMs = this.process.clockMs + GUARD_TIMEOUT_MS;
+    while (!(yield* system(() => open.tryLock("shared"), 0.3))) {
+      if (this.process.clockMs < deadlineMs && !guard.isCancelled) {
+        yield* sleep(20);
+        continue;
+      }
+      open.close(this.process);
+      if (guard.isCancelled) return;
+      inode.guard = undefined;
+      return this.step({ kind: "guard-failed", handle: file.handle, code: "EIO", isBusy: true });
+    }
+    if (file.mutant !== "mark-stays") yield* system(() => (file.mark = null), 0.3);
+    const record = yield* system(() => file.record, 0.3);
+    if (guard.isCancelled) return open.close(this.process);
+    guard.open = open;
+    inode.generation = Math.max(inode.generation, record?.generation ?? 0);
+    this.step({ kind: "guard-taken", handle: file.handle, record });
+  }
+  #dropGuard(inode: Inode): void {
+    const { guard } = inode;
+    if (guard === undefined) return;
+    inode.guard = undefined;
+    guard.isCancelled = true;
+    const { open } = guard;
+    if (open !== undefined) this.process.start(system(() => open.close(this.process), 0.3));
+  }
+
+  #flushPages({ handle, round, from }: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
+    const { file, heldFills } = this.#inode(handle);
+    const flushed = () => this.process.after(0.1, () => this.step({ kind: "pages-flushed", handle, round, from }));
+    // Ranges with a held read are locked in the kernel: then the dropping is queued and not waited for (safety C6).
+    if (heldFills > 0) flushed();
+    this.kernel.process.start(this.#invalidate(file, heldFills > 0 ? undefined : flushed));
+  }
+  *#invalidate(file: FileModel, done: (() => void) | undefined): Thread {
+    yield* this.kernel.invalidate(file);
+    done?.();
+  }
+  *#syncData({ handle, round, from }: Extract<AdmissionEffect, { kind: "sync-data" }>): Thread {
+    yield* system(() => undefined, 2);
+    this.step({ kind: "data-synced", handle, round, from });
+  }
+
+  /** What waits inside, for people who look for what hangs. */
+  describe(): string {
+    return [...this.#operations].map(([id, { request }]) => `${id} ${request.kind}${request.isWriteback ? " (write-back)" : ""} ${request.file.handle}`).join(", ");
+  }
+}
