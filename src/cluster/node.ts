@@ -284,7 +284,7 @@ export class ClusterNode {
   /** Whether anything came of it. */
   #tellHands(): boolean {
     const hands = { isHeldHere: this.#copy.isInstalled, holders: this.#manager?.holders };
-    const text = JSON.stringify(hands);
+    const text = `${hands.isHeldHere} ${hands.holders?.join(" ")}`;
     if (text === this.#toldHands) return false;
     this.#toldHands = text;
     this.#membershipStep({ kind: "registry-changed-hands", ...hands, atMs: this.#nowMs });

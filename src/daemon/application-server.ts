@@ -12,6 +12,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import { errnoName } from "../os/errno.js";
 import { peerCredentials } from "../os/descriptors.js";
 import { decodeToDaemon, encodeToApplication, FrameError, FrameSplitter } from "../wire/application-frames.js";
+import { writeTogether } from "../wire/write-together.js";
 
 export interface Credentials {
   readonly pid: number;
@@ -128,7 +129,7 @@ export class ApplicationServer {
     if (client.calls.has(message.id)) throw new FrameError(`call id ${message.id} used again before it was answered`);
     if (client.calls.size >= CALLS_PER_CLIENT_MAX) {
       const failure = { code: "EAGAIN", message: `${CALLS_PER_CLIENT_MAX} calls of this connection wait already` } as const;
-      client.socket.write(encodeToApplication({ kind: "failure", id: message.id, failure }));
+      writeTogether(client.socket, encodeToApplication({ kind: "failure", id: message.id, failure }));
       return;
     }
     const call = this.#nextCall++;
@@ -142,7 +143,7 @@ export class ApplicationServer {
     if (known === undefined) return false;
     this.#calls.delete(call);
     known.client.calls.delete(known.id);
-    known.client.socket.write(this.#encode(known.id, make(known.id)));
+    writeTogether(known.client.socket, this.#encode(known.id, make(known.id)));
     if (known.client.socket.writableLength > UNREAD_BYTES_MAX) this.#cutOff(known.client, `${UNREAD_BYTES_MAX} bytes of answers were not fetched`);
     return true;
   }

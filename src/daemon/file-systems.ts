@@ -66,6 +66,8 @@ type ReactorEffect = Extract<
   { kind: "resume-operation" | "describe-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-admission" | "forget-everything" }
 >;
 
+type Describe = Extract<NodeEffect, { kind: "describe-operation" }>;
+
 export class FileSystems {
   readonly #make: MountMaker;
   readonly #give: (fact: Fact) => void;
@@ -74,6 +76,8 @@ export class FileSystems {
   readonly #byFsid = new Map<string, Served>();
   readonly #byReactor = new Map<number, Served>();
   readonly #operations = new Map<number, Set<OperationId>>();
+  /** What the reactors' held operations wait for, told to a reactor when it is to report: nobody else reads it. */
+  readonly #described = new Map<OperationId, { readonly effect: Describe; readonly atMs: number }>();
   readonly #reports = new Map<number, (report: Report) => void>();
   #nextReport = 1;
   #lastReactor = 0;
@@ -130,10 +134,11 @@ export class FileSystems {
   perform(effect: ReactorEffect): void {
     switch (effect.kind) {
       case "resume-operation":
-        return this.#toOperation(effect.operation, (operation) => ({ kind: "resume", operation, decision: effect.decision }), true);
+        this.#operationOver(effect.operation);
+        return this.#toOperation(effect.operation, (operation) => ({ kind: "resume", operation, decision: effect.decision }));
       case "describe-operation": {
-        const { kind: _, operation: _operation, cause, ...rest } = effect;
-        return this.#toOperation(effect.operation, (operation) => ({ kind: "describe", operation, cause: cause as WaiterEntry["cause"], ...rest }), false);
+        this.#described.set(effect.operation, { effect, atMs: performance.now() });
+        return;
       }
       case "grant-interest":
         this.#toHandle(effect.handle, { ...effect, kind: "interest-granted" });
@@ -198,8 +203,19 @@ export class FileSystems {
       };
       const timer = setTimeout(() => done({ waiters: [], counters: { reactorsSilent: 1 } }), REPORT_WITHIN_MS);
       this.#reports.set(id, done);
+      this.#describeTo(this.#byName.get(fs)!);
       mount.post({ kind: "report", id });
     });
+  }
+
+  #describeTo(served: Served): void {
+    const nowMs = performance.now();
+    for (const [wide, { effect, atMs }] of this.#described) {
+      if (this.#byReactor.get(wide % REACTORS) !== served) continue;
+      const { kind: _, operation: _operation, cause, leftMs, ...rest } = effect;
+      const left = leftMs === undefined ? {} : { leftMs: Math.max(0, leftMs - (nowMs - atMs)) };
+      this.#toOperation(wide, (operation) => ({ kind: "describe", operation, cause: cause as WaiterEntry["cause"], ...rest, ...left }));
+    }
   }
 
   #heard(reactor: number, served: Served, message: FromReactor): void {
@@ -215,7 +231,7 @@ export class FileSystems {
       }
       case "operation-gone": {
         const operation = this.#widened(reactor, message.operation);
-        this.#operations.get(reactor)?.delete(operation);
+        this.#operationOver(operation);
         return this.#give({ kind: "operation-gone", operation });
       }
       case "round-wanted": {
@@ -254,7 +270,12 @@ export class FileSystems {
     served.fences.clear();
     served.rounds.clear();
   }
+  #operationOver(operation: OperationId): void {
+    this.#operations.get(operation % REACTORS)?.delete(operation);
+    this.#described.delete(operation);
+  }
   #forgetReactor(reactor: number): void {
+    for (const operation of this.#described.keys()) if (operation % REACTORS === reactor) this.#described.delete(operation);
     this.#byReactor.delete(reactor);
     this.#operations.delete(reactor);
   }
@@ -268,9 +289,8 @@ export class FileSystems {
     return (operation * REACTORS + reactor) as OperationId;
   }
 
-  #toOperation(wide: OperationId, make: (operation: OperationId) => ToReactor, isLast: boolean): void {
+  #toOperation(wide: OperationId, make: (operation: OperationId) => ToReactor): void {
     const reactor = wide % REACTORS;
-    if (isLast) this.#operations.get(reactor)?.delete(wide);
     const served = this.#byReactor.get(reactor);
     if (served?.reactor === reactor) served.mount?.post(make(Math.floor(wide / REACTORS) as OperationId));
   }

@@ -15,6 +15,9 @@ export const LOG_ENTRIES_MAX = 20_000;
 const ANSWER_ENTRIES_MAX = 2_000;
 /** What waits to be written to a slow disk; beyond it the file loses entries, the ring does not. */
 const FILE_BYTES_WAITING_MAX = 16 * 1024 * 1024;
+/** Lines are made and written this long after the first of them, many at a time: users wait for what the log tells of. */
+const FILE_AFTER_MS = 20;
+const FILE_ENTRIES_TOGETHER_MAX = 1_000;
 
 /** The functions of the standard that the manager runs for others (requirement R5); the rest keep their own names. */
 const functionOf: Readonly<Record<ManagerCall["kind"], string>> = {
@@ -40,6 +43,9 @@ export class MessageLog {
   readonly #sent = new Map<string, number>();
   readonly #lastSaid = new Map<string, number>();
   #count = 0;
+  /** Entries up to this number have been handed to the file. */
+  #filed = 0;
+  #fileTimer: NodeJS.Timeout | undefined;
 
   /** @param failed told once when the file cannot be written; the ring goes on. */
   constructor(node: NodeId, path: string | undefined, failed: (why: string) => void) {
@@ -108,6 +114,8 @@ export class MessageLog {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#fileTimer);
+    this.#writeFile();
     const file = this.#file;
     if (file !== undefined) await new Promise<void>((resolve) => (file.destroyed ? resolve() : file.end(() => resolve())));
   }
@@ -116,10 +124,25 @@ export class MessageLog {
     const number = ++this.#count;
     const atMs = Date.now();
     this.#ring[number % LOG_ENTRIES_MAX] = { entry, atMs };
-    if (this.#file !== undefined && this.#file.writableLength < FILE_BYTES_WAITING_MAX) {
-      this.#file.write(`${JSON.stringify({ number, at: new Date(atMs).toISOString(), ...entry })}\n`);
+    if (this.#file !== undefined) {
+      if (number - this.#filed >= FILE_ENTRIES_TOGETHER_MAX) this.#writeFile();
+      else this.#fileTimer ??= setTimeout(() => this.#writeFile(), FILE_AFTER_MS);
     }
     for (const wake of [...this.#waiters]) wake();
+  }
+
+  #writeFile(): void {
+    clearTimeout(this.#fileTimer);
+    this.#fileTimer = undefined;
+    const first = this.#filed + 1;
+    this.#filed = this.#count;
+    if (this.#file === undefined || this.#file.destroyed || this.#file.writableLength >= FILE_BYTES_WAITING_MAX) return;
+    let lines = "";
+    for (let number = first; number <= this.#count; number++) {
+      const { entry, atMs } = this.#ring[number % LOG_ENTRIES_MAX]!;
+      lines += `${JSON.stringify({ number, at: new Date(atMs).toISOString(), ...entry })}\n`;
+    }
+    if (lines !== "") this.#file.write(lines);
   }
 }
 

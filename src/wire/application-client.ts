@@ -11,6 +11,7 @@ import { createConnection, type Socket } from "node:net";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import { DmError } from "../dmapi/errors.js";
 import { decodeToApplication, encodeToDaemon, FrameSplitter } from "./application-frames.js";
+import { writeTogether } from "./write-together.js";
 
 interface CallUnderWay {
   readonly name: string;
@@ -89,7 +90,7 @@ export class ApplicationClient {
         this.#underWay.delete(id);
         return;
       }
-      this.#socket.write(bytes);
+      writeTogether(this.#socket, bytes);
     });
   }
 
@@ -107,7 +108,7 @@ export class ApplicationClient {
   #abandon(id: number, whenLate: CallOptions["whenLate"]): void {
     const call = this.#underWay.get(id);
     if (call === undefined) return;
-    this.#socket.write(encodeToDaemon({ kind: "abandon", id }));
+    writeTogether(this.#socket, encodeToDaemon({ kind: "abandon", id }));
     this.#underWay.set(id, { name: call.name, resolve: (result) => whenLate?.(result), reject: () => {} });
     call.reject(new DmError("EINTR", call.name, "given up"));
   }

@@ -16,6 +16,7 @@ import {
   type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
   NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, NODE_PROTOCOL_VERSION, proofOf, type Welcome,
 } from "./node-frames.js";
+import { writeTogether } from "./write-together.js";
 
 /** Who this end is; a fresh nonce for each connection. */
 export interface Identity {
@@ -82,7 +83,7 @@ class Connection implements PeerConnection {
   send(message: LinkMessage): void {
     if (this.#state === "closed" || this.#socket.destroyed) return;
     if (this.#peer !== undefined && !this.#handlers.maySay(this.#peer)) return;
-    this.#socket.write(encodeLinkMessage(message));
+    writeTogether(this.#socket, encodeLinkMessage(message));
   }
 
   beat(nowMs: number, wasAsleep: boolean, silenceMs: number): void {

@@ -17,7 +17,7 @@ import type { EventMessageBetweenNodes } from "../messages.js";
 import type { RegistryIndex } from "../registry-index.js";
 import type { Surroundings } from "../surroundings.js";
 import { type Entry, type HostedSession, isBinding, messageOf, newHostedSession, type Reader } from "./hosted-session.js";
-import { RecentTokens } from "./recent-tokens.js";
+import { RecentMap, RecentTokens } from "./recent-tokens.js";
 
 /** Undelivered events of a session; sources of asynchronous events beyond it wait for room, notices are dropped. */
 export const QUEUE_LENGTH_MAX = 16_384;
@@ -43,7 +43,7 @@ export class SessionNode {
   #early: { from: NodeId; message: EventRaised }[] = [];
   #knownSessions = new Set<SessionId>();
   /** Answers of event.get, kept for a caller that gave up as they left. */
-  readonly #answers = new Map<number, Entry[]>();
+  readonly #answers = new RecentMap<number, Entry[]>(ANSWERS_REMEMBERED);
 
   constructor(here: Surroundings, desk: CallDesk, tokenEnded: (token: Token) => void) {
     this.#here = here;
@@ -316,7 +316,6 @@ export class SessionNode {
       for (const entry of batch) this.#takeOut(hosted, entry);
       hosted.delivered += batch.length;
       this.#answers.set(reader.call, batch);
-      if (this.#answers.size > ANSWERS_REMEMBERED) this.#answers.delete(this.#answers.keys().next().value!);
       const messages: EventMessage[] = batch.map(messageOf);
       this.#desk.answer(reader.call, messages);
     }
