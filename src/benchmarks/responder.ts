@@ -12,4 +12,4 @@ await session.setDisposition(fsName, ["read"]);
 const fs = await connection.fileSystem(fsName);
 await session.object(fs.handleOf(path)).setRegions([{ offset: 0, size: 0, flags: regionFlags.read }]);
 process.stdout.write("ready\n");
-for await (const event of session.events()) if (event.type === "read") await event.continue();
+for await (const event of session.events({ isAhead: true })) if (event.type === "read") await event.continue();

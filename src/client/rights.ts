@@ -77,7 +77,9 @@ export class OutstandingToken implements AsyncDisposable {
   async respond(response: DmResponse, data?: Uint8Array): Promise<void> {
     if (!this.#isOutstanding) throw new DmError("ESRCH", "event.respond", `token ${this.token} was answered already`);
     const args = { session: this.session.id, token: this.token, response, ...(data === undefined ? {} : { data }) };
-    await this.session.connection.call("event.respond", args);
+    const answered = this.session.connection.call("event.respond", args);
+    this.session.answering();
+    await answered;
     this.#isOutstanding = false;
   }
   async [Symbol.asyncDispose](): Promise<void> {

@@ -20,6 +20,11 @@ export interface EventsOptions {
   readonly signal?: AbortSignal;
   /** At most so many in one call to the daemon. */
   readonly max?: number;
+  /**
+   * The loop goes on until its signal, so the next events are asked for together with each answer: one message less to
+   * wait for. They then may come to this process before its loop is back for them.
+   */
+  readonly isAhead?: boolean;
 }
 
 export class Session {
@@ -27,6 +32,7 @@ export class Session {
   readonly id: SessionId;
   #info: string;
   readonly #received: EventMessage[] = [];
+  #askAhead: (() => void) | undefined;
 
   constructor(connection: Connection, id: SessionId, info: string) {
     this.connection = connection;
@@ -60,19 +66,43 @@ export class Session {
   /** Events in order, until the signal ends the loop. @throws DmError ENOTREADY the daemon is gone; EINVAL the session is. */
   async *events(options: EventsOptions = {}): AsyncGenerator<Event, void, undefined> {
     const isStopped = () => options.signal?.aborted === true;
-    while (!isStopped()) {
-      const next = this.#received.shift();
-      if (next !== undefined) {
-        yield receivedEvent(this, next);
-        continue;
-      }
-      try {
-        this.#received.push(...(await this.#get(options)));
-      } catch (error) {
-        if (error instanceof DmError && error.code === "EINTR" && isStopped()) return;
-        throw error;
-      }
+    const end = new AbortController();
+    const stop = () => end.abort();
+    if (isStopped()) return;
+    options.signal?.addEventListener("abort", stop, { once: true });
+    const ask = () => this.#get({ ...options, signal: end.signal });
+    let asked: ReturnType<typeof ask> | undefined;
+    if (options.isAhead === true) {
+      this.#askAhead = () => {
+        if (asked !== undefined || this.#received.length > 0 || end.signal.aborted) return;
+        asked = ask();
+        asked.catch(() => {}); // the loop hears of it when it is back
+      };
     }
+    try {
+      while (!isStopped()) {
+        const next = this.#received.shift();
+        if (next !== undefined) {
+          yield receivedEvent(this, next);
+          continue;
+        }
+        asked ??= ask();
+        const messages = await asked;
+        asked = undefined;
+        this.#received.push(...messages);
+      }
+    } catch (error) {
+      if (!(error instanceof DmError && error.code === "EINTR" && isStopped())) throw error;
+    } finally {
+      this.#askAhead = undefined;
+      options.signal?.removeEventListener("abort", stop);
+      asked?.then((messages) => this.#received.push(...messages), () => {});
+      end.abort();
+    }
+  }
+  /** An answer is on its way; with `isAhead` the next events are asked for in the same message. */
+  answering(): void {
+    this.#askAhead?.();
   }
   /** What is queued, waiting up to `waitMs` for a first one; an empty list when there is none. */
   async getEvents(options: { max?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<Event[]> {
