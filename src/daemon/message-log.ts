@@ -147,10 +147,22 @@ export class MessageLog {
 }
 
 function entryOf(from: NodeId, to: NodeId, body: Message, epoch: number, remark: string | undefined): Noted {
-  const session = "session" in body ? (body.session as SessionId) : undefined;
+  const session = "session" in body ? (body.session as SessionId) : sessionOf(body);
   const token = "token" in body ? (body.token as Token) : undefined;
   const said = [summaryOf(body), remark].filter((text) => text !== undefined).join("; ");
   return { from, to, kind: body.kind, epoch, ...(session !== undefined && { session }), ...(token !== undefined && { token }), ...(said !== "" && { summary: said }) };
+}
+
+/** Of what the manager tells: the session it is about. */
+function sessionOf(body: Message): SessionId | undefined {
+  if (body.kind === "manager-result" && body.result.kind === "done") return body.result.session;
+  if (body.kind !== "registry-changed") return undefined;
+  for (const change of body.change.changes) {
+    if (change.kind === "session-put") return change.session.id;
+    if (change.kind === "session-destroyed") return change.id;
+    if (change.kind === "dispositions-set" && change.owner.kind === "session") return change.owner.session;
+  }
+  return undefined;
 }
 
 /** One line for people: what a message carries besides its session and token. */

@@ -69,8 +69,9 @@ class Walk {
     await this.#showSince(marks, /^(manager-|registry-)/);
     const atManager = await this.#stage.log(this.#manager, marks.get(this.#manager));
     this.#say.check("R5: the manager logged the session-management function", atManager.some((entry) => /create/.test(`${entry.kind} ${entry.summary ?? ""}`)));
-    const firstSeen = atManager.find((entry) => entry.session === session.id);
-    this.#say.check("R16: the id appears first at the manager", firstSeen !== undefined, `session ${session.id}`);
+    const everywhere = await Promise.all(this.#nodes.map((id) => this.#stage.log(id, marks.get(id))));
+    const [first] = everywhere.flat().filter((entry) => entry.session === session.id).sort((a, b) => a.at.localeCompare(b.at));
+    this.#say.check("R16: the id appears first in a message of the manager", first?.from === this.#manager, `session ${session.id}, ${first?.kind}`);
     await session.setDisposition(FS, ["create"]);
     await this.#enable(["create"]);
     for (const node of this.#nodes) {
