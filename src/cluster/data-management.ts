@@ -8,7 +8,7 @@
  */
 import { assert } from "../base/assert.js";
 import type { EventSet } from "../dmapi/events.js";
-import type { FsName, NodeId } from "../dmapi/ids.js";
+import type { FsName, NodeId, OperationId } from "../dmapi/ids.js";
 import type { QueueEntry, StatusDocument } from "../dmapi/status.js";
 import { AttachedFileSystems } from "./attached-file-systems.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
@@ -31,6 +31,7 @@ import { Surroundings } from "./surroundings.js";
 import type { View } from "./view-document.js";
 
 type Message = Extract<DataManagementInput, { kind: "message-received" }>["message"];
+type RoundWanted = Extract<DataManagementInput, { kind: "round-wanted" }>;
 type CallMade = Extract<DataManagementInput, { kind: "call-made" }>;
 
 export interface DataManagementReport {
@@ -56,6 +57,8 @@ export class DataManagement {
   readonly #objectCalls: ObjectCalls;
   readonly #mountCalls: MountCalls;
   readonly #attached = new AttachedFileSystems();
+  /** For which operations here wait; one that is cut short by an exclusion is begun again by the node's next life. */
+  readonly #roundsWanted = new Map<OperationId, RoundWanted>();
   /** Last told to the reactors, so that they hear of changes only. */
   readonly #ownedEvents = new Map<FsName, EventSet>();
 
@@ -128,6 +131,7 @@ export class DataManagement {
       case "event-held":
         return this.#source.hold(input.held);
       case "operation-gone":
+        this.#roundsWanted.delete(input.operation);
         return this.#source.operationGone(input.operation);
       case "volume-done":
         return this.#desk.jobDone(input.job, input.result);
@@ -223,7 +227,9 @@ export class DataManagement {
     this.#server.viewAdopted();
     this.#rights.viewAdopted();
     this.#surroundingsChanged();
-    if (isNewLife) this.#announceMounts(mine.mounted);
+    if (!isNewLife) return;
+    this.#announceMounts(mine.mounted);
+    for (const wanted of [...this.#roundsWanted.values()]) this.#beginWanted(wanted);
   }
 
   #viewInForce(view: View): void {
@@ -272,9 +278,13 @@ export class DataManagement {
   }
 
   /** A reactor needs the other members to have done something before an operation may end (safety H7). */
-  #roundWanted({ fs, work, operation }: Extract<DataManagementInput, { kind: "round-wanted" }>): void {
+  #roundWanted(wanted: RoundWanted): void {
+    if (wanted.operation !== undefined) this.#roundsWanted.set(wanted.operation, wanted);
+    if (this.#here.view !== undefined) this.#beginWanted(wanted);
+  }
+  #beginWanted({ fs, work, operation }: RoundWanted): void {
     this.#rounds.begin(fs, work, "others", (failure) => {
-      if (operation === undefined) return;
+      if (operation === undefined || !this.#roundsWanted.delete(operation)) return;
       const decision = failure === undefined ? ({ kind: "continue" } as const) : ({ kind: "abort", code: failure.code } as const);
       this.#here.emit({ kind: "resume-operation", operation, decision });
     });
