@@ -90,12 +90,13 @@ export class ManagedObject {
   /**
    * The file's own descriptor, by which reads and writes raise no events and move no times.
    * "read" needs no right. "exclusive" needs the right EXCLUSIVE of the token and carries the guard: while it is open
-   * nobody on any node writes, also if this process or its daemon freezes (safety C1).
+   * nobody on any node writes, also if this process or its daemon freezes (safety C1). It breaks the mark of whoever copies
+   * the file out, since nobody sees what is written by it; `keepsMark` promises that a resident file is not written.
    * @throws DmError EBUSY somebody's guard stands in the way, named in the text; EACCES the right is missing.
    */
-  async openInvisible(options: { mode: "read" | "exclusive"; waitMs?: number }): Promise<InvisibleFile> {
-    const { mode, waitMs } = options;
-    const opened = await this.#call("invisible.open", { mode, ...(waitMs === undefined ? {} : { waitMs }) });
+  async openInvisible(options: { mode: "read" | "exclusive"; waitMs?: number; keepsMark?: boolean }): Promise<InvisibleFile> {
+    const { mode } = options;
+    const opened = await this.#call("invisible.open", options);
     return InvisibleFile.receive(this.session.connection, opened, mode);
   }
   /** Small reads through the daemon, for those who cannot take a descriptor. */

@@ -144,7 +144,7 @@ export class Session {
     return new ManagedObject(this, handle, token instanceof OutstandingToken ? token.token : token);
   }
   /** A descriptor for invisible I/O at the file system's own speed. See `ManagedObject.openInvisible`. */
-  openInvisible(handle: Handle, options: { mode: "read" | "exclusive"; token?: Token; waitMs?: number }): Promise<InvisibleFile> {
+  openInvisible(handle: Handle, options: { mode: "read" | "exclusive"; token?: Token; waitMs?: number; keepsMark?: boolean }): Promise<InvisibleFile> {
     return this.object(handle, options.token).openInvisible(options);
   }
 }

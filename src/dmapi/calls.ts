@@ -101,7 +101,8 @@ export interface Calls {
    * record changes and punches under the same right, until `invisible.close` or the caller's connection ends.
    * @throws EBUSY naming the holder when somebody's guard stands in the way; needs the right EXCLUSIVE for "exclusive".
    */
-  "invisible.open": { args: ObjectArgs & { mode: "read" | "exclusive"; waitMs?: number }; result: { ticket: string; guard?: number } };
+  /** "exclusive": the power to write, so a mark is broken, unless the caller promises to write to no resident file (`keepsMark`). */
+  "invisible.open": { args: ObjectArgs & { mode: "read" | "exclusive"; waitMs?: number; keepsMark?: boolean }; result: { ticket: string; guard?: number } };
   "invisible.close": { args: { guard: number }; result: Record<string, never> };
   /** Small invisible I/O through the socket, for those who cannot take a descriptor. */
   "invisible.read": { args: ObjectArgs & { offset: number; length: number }; result: { data: Uint8Array } };

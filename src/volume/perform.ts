@@ -10,6 +10,7 @@ import type { Handle } from "../dmapi/ids.js";
 import { isFsHandle } from "../dmapi/handle.js";
 import * as files from "../os/files.js";
 import * as data from "./data-operations.js";
+import { removeMark } from "./mark.js";
 import * as records from "./record-operations.js";
 import { fail, GuardBusy, must, OpenObject, type ChangedRecord, type OperationContext } from "./object.js";
 
@@ -106,9 +107,12 @@ export function openForApplication(context: OperationContext, handle: Handle, ar
       object.requireRegular();
       if (args.mode === "exclusive") {
         object.takeForChange();
+        const record = object.readRecord() ?? null;
+        // Whoever copies the file out must not take it for unchanged: what is written by the descriptor, nobody sees.
+        if (args.keepsMark !== true && record?.residency !== "partial") must(removeMark(object.fd), call, "the mark cannot be removed");
         const cleared = must(files.statusFlags(object.fd), call, "descriptor");
         must(files.setStatusFlags(object.fd, cleared & ~files.open.nonBlocking), call, "descriptor");
-        return { kind: "ok", result: { fd: object.keepDescriptor() } satisfies OpenedForApplication };
+        return { kind: "ok", result: { fd: object.keepDescriptor() } satisfies OpenedForApplication, record };
       }
       const opened = context.volume.handles.open(handle, files.open.readOnly | files.open.noAccessTime);
       if (typeof opened !== "number") return fail(opened.code, call, opened.message);

@@ -92,6 +92,18 @@ test("an application's guard keeps others out until it closes or goes", needsRoo
   assert.equal(service.counters(fs)?.descriptors, 0);
 });
 
+test("the power to write by a descriptor breaks the mark, unless it is promised not to be used on a resident file", needsRoot, async () => {
+  const handle = file("written-by-descriptor");
+  const { nonce } = await ok<{ nonce: string }>("mark.create", handle, {});
+  const isUnbroken = async () => (await ok<{ isUnbroken: boolean }>("mark.check", handle, { nonce })).isUnbroken;
+  assert.equal(await untilFree("invisible.open", handle, { mode: "exclusive", keepsMark: true }), "ok");
+  assert.equal(await isUnbroken(), true, "the mover's own");
+  service.dropClient(1);
+  assert.equal(await untilFree("invisible.open", handle, { mode: "exclusive" }), "ok");
+  assert.equal(await isUnbroken(), false);
+  service.dropClient(1);
+});
+
 test("a call waits for a guard that is given back", needsRoot, async () => {
   const handle = file("waiting");
   const fd = files.openAt(info.rootFd, "waiting", files.open.readWrite);

@@ -167,7 +167,9 @@ export class VolumeService {
       void closeWith(served.pool, [fd]);
       return failed("ECANCELED", "the application has gone");
     }
-    return { kind: "ok", result: args.mode === "exclusive" ? served.guards.addGuard(owner, handle, fd) : served.guards.addReader(owner, fd) };
+    if (args.mode === "read") return { kind: "ok", result: served.guards.addReader(owner, fd) };
+    const { record } = outcome;
+    return { kind: "ok", result: served.guards.addGuard(owner, handle, fd), ...(record === undefined ? {} : { record }) };
   }
   #closeGuard(client: number, args: ArgsOf<"invisible.close">): ServiceResult {
     for (const served of this.#served.values()) {

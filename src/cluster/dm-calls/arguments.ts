@@ -56,7 +56,7 @@ const shapes = {
   "hole.punch": { ...object, offset: "count", length: "count" },
   "object.sync": object,
   "object.flush": object,
-  "invisible.open": { ...object, mode: "mode", waitMs: "count?" },
+  "invisible.open": { ...object, mode: "mode", waitMs: "count?", keepsMark: "flag?" },
   "invisible.close": { guard: "count" },
   "invisible.read": { ...object, offset: "count", length: "count" },
   "invisible.write": { ...object, offset: "count", data: "bytes", sync: "flag?" },

@@ -10,7 +10,9 @@
 import type { ArgsOf } from "../../dmapi/calls.js";
 import { type EventType, eventListEvents, eventNumbers, hasEvent } from "../../dmapi/events.js";
 import { parseHandle } from "../../dmapi/handle.js";
+import type { DmFailure } from "../../dmapi/errors.js";
 import type { FsName, Handle } from "../../dmapi/ids.js";
+import type { RoundWork } from "../messages.js";
 import type { VolumeResult } from "../node-contract.js";
 import type { Rounds } from "../rounds.js";
 import type { Surroundings } from "../surroundings.js";
@@ -19,6 +21,13 @@ import type { Call, CallDesk } from "./call-desk.js";
 import type { Lease, ObjectCallRules, ObjectGate } from "./object-gate.js";
 import { EVENT_MAX } from "./session-calls.js";
 
+interface Guard {
+  readonly fs: FsName;
+  readonly handle: Handle;
+  readonly client: number;
+  /** A resident file may be written by its descriptor, with the times put back: pages that nodes have are to go (safety H7). */
+  readonly mayWrite: boolean;
+}
 /** Between two tries for a guard that somebody holds. */
 const GUARD_RETRY_MS = 25;
 /** After so many of them the members are asked again to give theirs back. */
@@ -67,7 +76,9 @@ export class ObjectCalls {
   readonly #gate: ObjectGate;
   readonly #rounds: Rounds;
   /** Guards given out by number, and whose connection keeps them. */
-  readonly #guards = new Map<number, { fs: FsName; handle: Handle; client: number }>();
+  readonly #guards = new Map<number, Guard>();
+  /** Changes made whose round has failed: the region stands, needless events at worst, and what relies on it asks again. */
+  readonly #undrained = new Map<Handle, RoundWork>();
 
   constructor(parts: { here: Surroundings; desk: CallDesk; gate: ObjectGate; rounds: Rounds }) {
     this.#here = parts.here;
@@ -92,7 +103,11 @@ export class ObjectCalls {
 
   /** The daemon's edge closes its descriptors; their numbers mean nothing any more. */
   clientGone(client: number): void {
-    for (const [guard, of] of [...this.#guards]) if (of.client === client) this.#guards.delete(guard);
+    for (const [guard, of] of [...this.#guards]) {
+      if (of.client !== client) continue;
+      this.#guards.delete(guard);
+      this.#dropPagesAfter(of, () => undefined);
+    }
   }
 
   #work(call: Call, checked: Performed, lease: Lease): void {
@@ -107,9 +122,30 @@ export class ObjectCalls {
         return this.#createMark(call, checked, lease, MARK_TRIES);
       case "invisible.open":
         return this.#openInvisible(call, checked, lease, this.#here.nowMs + (checked.args.waitMs ?? 0));
+      case "region.set":
+        if (checked.args.regions.length > 0) return this.#afterDrained(call, checked, lease);
+        this.#undrained.delete(checked.args.handle); // nothing stands any more that somebody would not know of
+        return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
+      case "hole.punch":
+        return this.#afterDrained(call, checked, lease);
       default:
         return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
     }
+  }
+
+  /** What failed for want of an acknowledgement is not answered as done, nor built upon, without it (safety C4 (5)). */
+  #afterDrained(call: Call, checked: Performed, lease: Lease): void {
+    const work = () => this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
+    const owed = this.#undrained.get(checked.args.handle);
+    if (owed === undefined) return work();
+    this.#rounds.begin(lease.fs, owed, "all", (failure) => {
+      if (failure !== undefined) {
+        lease.end();
+        return this.#settle(call, { kind: "failed", failure });
+      }
+      if (this.#undrained.get(checked.args.handle) === owed) this.#undrained.delete(checked.args.handle);
+      work();
+    });
   }
 
   #perform(call: Call, { name, args }: Performed, lease: Lease, done: (result: VolumeResult) => void): void {
@@ -123,8 +159,11 @@ export class ObjectCalls {
       lease.end();
       return this.#settle(call, result);
     }
-    this.#rounds.begin(lease.fs, result.round, "all", (failure) => {
+    const { round } = result;
+    this.#rounds.begin(lease.fs, round, "all", (failure) => {
       lease.end();
+      if (round.kind === "record-changed" && failure === undefined) this.#undrained.delete(round.handle);
+      else if (round.kind === "record-changed") this.#undrained.set(round.handle, round);
       this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     });
   }
@@ -160,7 +199,10 @@ export class ObjectCalls {
       lease.end();
       if (result.kind === "failed") return this.#settle(call, result);
       const guard = guardOf(result.result);
-      if (guard !== undefined) this.#guards.set(guard, { fs: lease.fs, handle: checked.args.handle, client: call.client });
+      if (guard !== undefined) {
+        const mayWrite = checked.args.keepsMark !== true && result.record !== undefined && result.record?.residency !== "partial";
+        this.#guards.set(guard, { fs: lease.fs, handle: checked.args.handle, client: call.client, mayWrite });
+      }
       if (guard !== undefined && !this.#desk.isOpen(call.call)) return this.#closeGuard(call, guard);
       this.#settle(call, result);
     });
@@ -171,7 +213,13 @@ export class ObjectCalls {
     if (of === undefined || of.client !== call.client) return this.#desk.refuse(call.call, "EINVAL", `this connection has no guard ${guard}`);
     this.#guards.delete(guard);
     const work = { kind: "perform", fs: of.fs, handle: of.handle, name: "invisible.close", args: { guard }, client: call.client } as const;
-    this.#desk.job(work, (result) => this.#settle(call, result));
+    this.#desk.job(work, (result) =>
+      this.#dropPagesAfter(of, (failure) => this.#settle(call, failure === undefined ? result : { kind: "failed", failure })),
+    );
+  }
+  #dropPagesAfter({ fs, handle, mayWrite }: Guard, done: (failure: DmFailure | undefined) => void): void {
+    if (!mayWrite) return done(undefined);
+    this.#rounds.begin(fs, { kind: "drop-pages", handle }, "all", done);
   }
 
   #settle(call: Call, result: VolumeResult): void {

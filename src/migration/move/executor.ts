@@ -179,7 +179,7 @@ class Performer {
     else await right?.release();
   }
   async #takeGuard(): Promise<void> {
-    this.#guarded = await this.#file().openInvisible({ mode: "exclusive", waitMs: GUARD_WAIT_MS });
+    this.#guarded = await this.#file().openInvisible({ mode: "exclusive", waitMs: GUARD_WAIT_MS, keepsMark: true });
   }
   async #releaseGuard(): Promise<void> {
     const guarded = this.#guarded;
