@@ -32,4 +32,15 @@ export interface View {
   readonly members: readonly Member[];
   /** No session id above this has been given out; a new manager begins above it. */
   readonly sessionIdLimit: number;
+  /**
+   * Former members that are none now, each by its last life: it never enters again, and while its lease may last the view
+   * is not in force. Part of the view, so that a manager who joined after the eviction knows of it (safety C7).
+   */
+  readonly removed?: readonly RemovedLife[];
+}
+export interface RemovedLife {
+  readonly id: NodeId;
+  readonly incarnation: Incarnation;
+  /** Proven dead, or its lease over, when the view was written. */
+  readonly isOver: boolean;
 }

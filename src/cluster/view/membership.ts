@@ -65,6 +65,7 @@ export type MembershipEffect =
   | { readonly kind: "in-force"; readonly view: View }
   | { readonly kind: "exclude"; readonly incarnation: Incarnation; readonly why: string };
 
+type Life = Pick<MemberFacts, "id" | "incarnation">;
 interface Publication {
   readonly view: View;
   sinceMs: number;
@@ -89,7 +90,7 @@ export class Membership {
   #tellInForceUntilMs = 0;
   #why = "";
   #acknowledged = new Set<NodeId>();
-  #removed: Member[] = [];
+  #removed: Life[] = [];
   #publication: Publication | undefined;
   #publishedReach: string | undefined;
   #mounts: MountWish[] = [];
@@ -332,6 +333,7 @@ export class Membership {
   #adopt(view: View): void {
     const before = this.#adopted;
     for (const member of before?.members ?? []) if (memberOf(view, member) === undefined) this.#remove(member, view);
+    for (const life of view.removed ?? []) this.#noteRemoved(life);
     const manager = view.members.find((member) => member.id === view.manager);
     const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
     if (!isSameManager) this.#why = whyManager(view, before, this.#self.id);
@@ -346,9 +348,13 @@ export class Membership {
     if (!this.isManager) this.#acknowledge();
   }
 
+  #noteRemoved({ id, incarnation, isOver }: Life & { readonly isOver: boolean }): void {
+    this.#evicted.set(id, Math.max(incarnation, this.#evicted.get(id) ?? 0));
+    if (id === this.#self.id || isOver || this.#removed.some((life) => life.id === id && life.incarnation === incarnation)) return;
+    this.#removed.push({ id, incarnation });
+  }
   #remove(member: Member, view: View): void {
-    this.#removed.push(member);
-    this.#evicted.set(member.id, Math.max(member.incarnation, this.#evicted.get(member.id) ?? 0));
+    this.#noteRemoved({ ...member, isOver: false });
     if (view.manager !== this.#self.id || this.#standing.isDead(member)) return;
     const count = Math.min((this.#backOff.get(member.id)?.count ?? -1) + 1, BACK_OFF_DOUBLINGS_MAX);
     this.#backOff.set(member.id, { count, untilMs: this.#nowMs + this.#linkGraceMs * 2 ** count });
@@ -506,7 +512,7 @@ export class Membership {
   }
 
   /** As `isDead`, and a former life of this very node is over too. */
-  #isOver(member: MemberFacts): boolean {
+  #isOver(member: Life): boolean {
     if (member.id === this.#self.id) return member.incarnation < this.#self.incarnation;
     return this.#standing.isDead(member);
   }

@@ -5,7 +5,7 @@
  */
 import { assert } from "../../base/assert.js";
 import type { FsName, NodeId } from "../../dmapi/ids.js";
-import type { Member, MemberFacts, View } from "../view-document.js";
+import type { Member, MemberFacts, RemovedLife, View } from "../view-document.js";
 import { largestConnectedSet } from "./connected-set.js";
 import { succession } from "./succession.js";
 
@@ -25,7 +25,7 @@ export interface Situation {
   readonly base: View | undefined;
   /** Who makes the view: its manager unless moved, resigned, or outside the connected set. */
   readonly self: MemberFacts;
-  readonly isDead: (member: MemberFacts) => boolean;
+  readonly isDead: (life: Pick<MemberFacts, "id" | "incarnation">) => boolean;
   readonly isConnected: (a: NodeId, b: NodeId) => boolean;
   /** Whether a member has the registry whole: a set without such a one would forget what was answered. */
   readonly isHolder: (id: NodeId) => boolean;
@@ -55,15 +55,28 @@ export function nextView(situation: Situation): View {
   assert(base !== undefined, "members come from a view");
   const hasNewManager = !isSameLife(base, manager);
   const sessionIdLimit = base.sessionIdLimit + (hasNewManager || situation.wantsMoreIds ? SESSION_ID_BLOCK : 0);
-  return { cluster, number: base.number + 1, manager: manager.id, members, sessionIdLimit };
+  return { cluster, number: base.number + 1, manager: manager.id, members, sessionIdLimit, ...withRemoved(members, situation) };
+}
+/** The last life of everybody who was a member and is not, also in a later one. */
+function withRemoved(members: readonly Member[], { base, isDead }: Situation): { removed?: readonly RemovedLife[] } {
+  const lives = new Map<NodeId, RemovedLife>();
+  for (const life of [...(base?.removed ?? []), ...(base?.members ?? [])]) {
+    const { id, incarnation } = life;
+    if (members.some((member) => member.id === id && member.incarnation >= incarnation)) continue;
+    if ((lives.get(id)?.incarnation ?? -1) > incarnation) continue;
+    lives.set(id, { id, incarnation, isOver: ("isOver" in life && life.isOver) || isDead(life) });
+  }
+  const removed = [...lives.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return removed.length === 0 ? {} : { removed };
 }
 
 /** Nobody of the former view lives, or there was none: its author begins alone, and the others are admitted after. */
-function firstView({ cluster, base, self }: Situation): View {
+function firstView(situation: Situation): View {
+  const { cluster, base, self } = situation;
   const member: Member = { ...self, slot: freeSlot(self.id, [], base), mounted: [] };
   return {
     cluster, number: (base?.number ?? 0) + 1, manager: self.id, members: [member],
-    sessionIdLimit: (base?.sessionIdLimit ?? 0) + SESSION_ID_BLOCK,
+    sessionIdLimit: (base?.sessionIdLimit ?? 0) + SESSION_ID_BLOCK, ...withRemoved([member], situation),
   };
 }
 

@@ -362,7 +362,8 @@ export class LeaseMachine {
       const own = listing.names.map(parseLeaseName).filter((name) => name !== undefined).find((name) => isSameLife(name.life, this.#self));
       if (own !== undefined && own.kind === "taken") this.#loseLease();
       const others = listing.names.filter((name) => !isOwn(parseLeaseName(name), this.#self));
-      const expected = (this.#view?.members ?? []).filter((member) => !isSameLife(member, this.#self));
+      const removed = (this.#view?.removed ?? []).filter((life) => !life.isOver);
+      const expected = [...(this.#view?.members ?? []), ...removed].filter((life) => !isSameLife(life, this.#self));
       this.#tellAll(this.#watch.look(others, expected, listing.startMs, listing.endMs));
       for (const watched of this.#watch.all) yield* this.#readMember(watched);
     }
