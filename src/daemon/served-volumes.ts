@@ -17,6 +17,11 @@ import { clearMountpoint, mountSource } from "./machine.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
 import { ReactorMount } from "./reactor/mount.js";
 
+/** Pages are kept by size and mtime: where two quick writes can have the same time, none are (safety H7). */
+export function modeOn(wanted: FileSystemConfig["mode"], { distinctTimes }: AttachedFileSystem["capabilities"]): FileSystemConfig["mode"] {
+  return distinctTimes === true ? wanted : "exact";
+}
+
 export class ServedVolumes implements NodeVolumes {
   readonly #needs: VolumeNeeds;
   readonly #hasMounts: boolean;
@@ -50,7 +55,7 @@ export class ServedVolumes implements NodeVolumes {
     try {
       const reactor = await ReactorMount.start(
         {
-          fs: attached.fs, backing: config.backing, mountpoint, source, mode: config.mode, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
+          fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
           slot: this.#slot, eventList: attached.eventList, ticks, tickCell, dataEventRetry: config.dataEventRetry,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
         },

@@ -57,7 +57,7 @@ export function degradations(record: ProbeRecord): string[] {
   else if (!record.blocksAreTrue) found.push("allocated blocks do not fall after a punch: du shows migrated files as full");
   if (!record.seekHole) found.push("holes cannot be found again: allocation is reported as all resident");
   if (!record.nanosecondTimes) found.push("times have no nanoseconds: a recalled file's times are rounded");
-  if (!record.distinctTimes) found.push("two quick writes can have the same time: pages are not kept by time");
+  if (!record.distinctTimes) found.push("two quick writes can have the same time: no pages are kept, mode fast works as exact");
   if (!record.renameExchange) found.push("files cannot be exchanged by rename");
   return found;
 }
