@@ -141,7 +141,7 @@ class Actor {
       case "error":
         count(`error ${line["code"]}`);
         if (!isExplained(this.node, String(line["code"]), BigInt(line["atNs"] as string)))
-          problems.push(`unexplained ${line["code"]} of ${this.role} on ${this.node}: ${line["text"]}`);
+          problems.push(`unexplained ${line["code"]} of ${this.role} on ${this.node} at ${((Number(BigInt(line["atNs"] as string) - startedNs) / 1e9)).toFixed(1)} s: ${line["text"]}`);
         break;
       case "executed":
         count("exec");
