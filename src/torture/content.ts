@@ -28,6 +28,27 @@ function makeBlock(block: Buffer, file: number, version: number, index: number):
   }
 }
 
+/**
+ * The versions of a block that was read while it was written over: reads and writes exclude each other by page at most, and
+ * mapped pages not at all. Undefined when some byte is of no version near the one its header names.
+ */
+function tornBetween(block: Buffer, file: number, version: number, index: number): Set<number> | undefined {
+  if (version === 0 || version > 1_000_000) return undefined;
+  const candidates: { version: number; bytes: Buffer }[] = [];
+  for (let near = Math.max(1, version - 3); near <= version + 3; near++) {
+    const bytes = Buffer.alloc(BLOCK_BYTES);
+    makeBlock(bytes, file, near, index);
+    candidates.push({ version: near, bytes });
+  }
+  const found = new Set<number>();
+  for (let at = 0; at < block.length; at++) {
+    const matching = candidates.filter(({ bytes }) => bytes[at] === block[at]);
+    if (matching.length === 0) return undefined;
+    if (matching.length === 1) found.add(matching[0]!.version);
+  }
+  return found;
+}
+
 export interface Sighting {
   /** Versions seen, each with the first block that had it. */
   readonly versions: ReadonlyMap<number, number>;
@@ -46,6 +67,11 @@ export function inspectContent(bytes: Uint8Array, file: number, firstBlock: numb
     const version = buffer.readUInt32LE(at + 4);
     makeBlock(expected, file, version, index);
     if (version === 0 || expected.compare(buffer, at, at + length, 0, length) !== 0) {
+      const torn = tornBetween(buffer.subarray(at, at + length), file, version, index);
+      if (torn !== undefined) {
+        for (const part of torn) if (!versions.has(part)) versions.set(part, index);
+        continue;
+      }
       const isZero = buffer.subarray(at, at + length).every((byte) => byte === 0);
       const head = buffer.subarray(at, at + 16).toString("hex");
       return { versions, wrong: `file ${file} block ${index}: ${isZero ? "ZEROS" : `garbled (${head})`}` };

@@ -36,3 +36,14 @@ test("a hole, a foreign block and a shifted block are told from content", () => 
   content.fill(0, BLOCK_BYTES + 40, BLOCK_BYTES + 60);
   assert.match(inspectContent(content, 5, 0).wrong ?? "", /block 1: garbled/);
 });
+
+test("a block torn between two versions is both of them, a block of chance bytes is none", () => {
+  const older = Buffer.alloc(BLOCK_BYTES);
+  const newer = Buffer.alloc(BLOCK_BYTES);
+  fillContent(older, 5, 9, 0);
+  fillContent(newer, 5, 10, 0);
+  const torn = Buffer.concat([newer.subarray(0, 200), older.subarray(200)]);
+  assert.deepEqual([...inspectContent(torn, 5, 0).versions.keys()].sort(), [10, 9]);
+  torn.fill(0, 300, 340);
+  assert.match(inspectContent(torn, 5, 0).wrong ?? "", /garbled/);
+});

@@ -47,7 +47,7 @@ class Bench {
     this.#isStepping = false;
   }
   arrive(id: number, uses: ObjectUse[], events: PreEvent[] = [], isWriteback = false): void {
-    this.step({ kind: "operation-arrived", operation: { id: id as OperationId, uses, events, isWriteback } satisfies AdmissionRequest });
+    this.step({ kind: "operation-arrived", operation: { id: id as OperationId, uses, events, isWriteback, passesFences: false } satisfies AdmissionRequest });
   }
   read(id: number, handle = F, offset = 0, length = 100): void {
     this.arrive(id, [{ handle, access: "read", needsGuard: false }], [{ kind: "data", type: "read", handle, offset, length }]);
@@ -321,7 +321,7 @@ describe("drains", () => {
     assert.deepEqual(bench.happened(), ["hold 2 fence"]);
     bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
     bench.write(3, F, true);
-    assert.deepEqual(settled(bench.happened()), ["flush-pages f", "admit 2", "admit 3"]);
+    assert.deepEqual(settled(bench.happened()), ["admit 2", "flush-pages f", "admit 3"]);
     bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
     bench.ran(2);
     assert.deepEqual(bench.happened(), ["finish 2"]);

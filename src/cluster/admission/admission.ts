@@ -130,7 +130,7 @@ export class Admission {
       for (const use of uses) {
         const object = this.#object(use.handle);
         if (object.record !== null && object.interest !== "granted") return this.#wantInterest(operation, object);
-        if (object.isFencedFor(use.access)) return this.#hold(operation, "fence", `right ${object.fence}`, object);
+        if (object.isFencedFor(use.access) && !operation.request.passesFences) return this.#hold(operation, "fence", `right ${object.fence}`, object);
       }
     }
     if (!this.#eventsPassed(operation) || !this.#guardsHeld(operation)) return;
@@ -496,8 +496,9 @@ export class Admission {
     object.drains.add({
       step: "pages", afterPages: isFlush ? "drain" : "done", hasSync: isFlush, pending: new Set(), givesGuardBack: isFlush, round, from, done,
     });
-    this.#effects.push({ kind: "flush-pages", handle: object.handle, round, from });
-    this.#filterWaiting(object); // reads that a fence holds are served while pages are written back
+    this.#filterWaiting(object); // reads that a fence holds are served first, and go on being served, while pages are written back
+    const mayHoldReads = object.record === undefined || object.record?.regions.some((region) => (region.flags & regionFlags.read) !== 0) === true;
+    this.#effects.push({ kind: "flush-pages", handle: object.handle, round, from, isAwaited: isFlush || !mayHoldReads });
   }
 
   #roundAdvanced(input: { kind: "pages-flushed" | "data-synced"; handle: Handle; round: Drain["round"] & {}; from: string }): void {

@@ -41,6 +41,11 @@ export interface AdmissionRequest {
   readonly events: readonly PreEvent[];
   /** Write-back of mapped pages: held by nothing but the recall of a range that is not resident (safety C6). */
   readonly isWriteback: boolean;
+  /**
+   * A page fill that came while pages of the file are being dropped: the dropping waits in the kernel for it, so no fence
+   * may hold it (safety C6).
+   */
+  readonly passesFences: boolean;
 }
 
 /** What an operation waits for. "record": the backing is asked. */
@@ -93,7 +98,8 @@ export type AdmissionEffect =
   | { readonly kind: "drop-guard"; readonly handle: Handle }
   | { readonly kind: "want-interest"; readonly handle: Handle }
   | { readonly kind: "drop-interest"; readonly handle: Handle }
-  | { readonly kind: "flush-pages"; readonly handle: Handle; readonly round: RequestId; readonly from: string }
+  /** `isAwaited` false: reads of the file may be held by events meanwhile, so nobody may wait for the kernel (safety C6). */
+  | { readonly kind: "flush-pages"; readonly handle: Handle; readonly round: RequestId; readonly from: string; readonly isAwaited: boolean }
   | { readonly kind: "sync-data"; readonly handle: Handle; readonly round: RequestId; readonly from: string }
   | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
   | { readonly kind: "round-drained"; readonly round: RequestId; readonly from: string }

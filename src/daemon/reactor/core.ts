@@ -12,6 +12,7 @@ import { errnoOf } from "../../dmapi/errors.js";
 import { isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import { invalidateInode } from "../../fuse/codec/notify.js";
+import { gapsBetween } from "./page-gaps.js";
 import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
 import * as device from "../../os/device.js";
@@ -180,16 +181,35 @@ export class ReactorCore {
     const message = invalidateInode(inode.nodeid, -1, 0);
     device.write(this.options.fuseFd, message, 0, message.length);
   }
-  /** Drops pages of a range (length 0: to the end) some time soon. */
+  /**
+   * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages being filled are left out, since the
+   * kernel keeps them locked until the fill is answered; all are dropped again when the last one is (safety C6).
+   */
   dropPages(inode: Inode, offset: number, length: number, done: () => void = () => {}): void {
     if (inode.lookups === 0) return done();
-    this.#notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, offset, length) }, done);
+    const gaps = gapsBetween(inode.fills, offset, length);
+    if (inode.fills.size > 0) inode.mustDropFilled = true;
+    let left = gaps.length;
+    if (left === 0) return done();
+    inode.invalidating += left;
+    for (const gap of gaps) {
+      this.#notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, gap.offset, gap.length) }, () => {
+        inode.invalidating--;
+        if (--left === 0) done();
+      });
+    }
   }
   *pagesDropped(inode: Inode): Steps<void> {
-    if (inode.lookups === 0 || inode.heldFills > 0) return this.dropPages(inode, 0, 0);
+    if (inode.lookups === 0 || inode.fills.size > 0) return this.dropPages(inode, 0, 0);
     const task = this.#current!;
     this.dropPages(inode, 0, 0, () => this.wake(task, undefined));
     yield;
+  }
+  fillEnded(inode: Inode, fill: { readonly offset: number; readonly size: number }): void {
+    inode.fills.delete(fill);
+    if (inode.fills.size > 0 || !inode.mustDropFilled) return;
+    inode.mustDropFilled = false;
+    this.dropPages(inode, 0, 0);
   }
 
   // The backing.
@@ -279,10 +299,10 @@ export class ReactorCore {
   }
 
   /** Waits until the operation may run: 0, or the negative errno with which it was refused or interrupted. */
-  *admit(task: Task, uses: readonly ObjectUse[], events: readonly PreEvent[], isWriteback = false): Steps<number> {
+  *admit(task: Task, uses: readonly ObjectUse[], events: readonly PreEvent[], how: { isWriteback?: boolean; passesFences?: boolean } = {}): Steps<number> {
     task.operation = this.newOperation();
     this.tasks.set(task.operation, task);
-    return yield* this.#verdict(task, { kind: "operation-arrived", operation: { id: task.operation, uses, events, isWriteback } });
+    return yield* this.#verdict(task, { kind: "operation-arrived", operation: { id: task.operation, uses, events, isWriteback: how.isWriteback === true, passesFences: how.passesFences === true } });
   }
   /** The record moved on: filtered again, as `admit`. */
   *admitAgain(task: Task): Steps<number> {
@@ -466,12 +486,11 @@ export class ReactorCore {
     return inode;
   }
 
-  /** Ranges with a held read are locked in the kernel: then the dropping is queued and not waited for (safety C6). */
   #flushPages(effect: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
     const done = () => this.step({ kind: "pages-flushed", handle: effect.handle, round: effect.round, from: effect.from });
     const inode = this.inodes.byHandle(effect.handle);
     if (inode === undefined) return done();
-    if (inode.heldFills === 0) return this.dropPages(inode, 0, 0, done);
+    if (effect.isAwaited) return this.dropPages(inode, 0, 0, done);
     this.dropPages(inode, 0, 0);
     done();
   }

@@ -75,7 +75,7 @@ function isDirectOpen(core: ReactorCore, inode: Inode, flags: number): boolean {
  */
 function openFlagsOf(core: ReactorCore, file: OpenFile): number {
   if (file.isDirect) return openReplyFlags.directIo | openReplyFlags.keepCache;
-  if (file.inode.heldFills === 0) {
+  if (file.inode.fills.size === 0) {
     file.inode.mayHavePages = true;
     return 0;
   }
@@ -85,7 +85,7 @@ function openFlagsOf(core: ReactorCore, file: OpenFile): number {
 function* dropOldPages(core: ReactorCore, file: OpenFile): Steps<void> {
   const { inode } = file;
   if (!file.isDirect || !inode.mayHavePages) return;
-  if (inode.cachedOpens === 0) inode.mayHavePages = inode.heldFills > 0;
+  if (inode.cachedOpens === 0) inode.mayHavePages = inode.fills.size > 0;
   yield* core.pagesDropped(inode);
 }
 
@@ -210,12 +210,14 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
   task.inode = inode;
   const handle = core.handleOf(inode);
   const isFill = (request.readFlags & READ_LOCKOWNER) === 0;
+  const size = Math.min(request.size, READ_SIZE_MAX);
+  const passesFences = isFill && inode.invalidating > 0;
+  const fill = { offset: request.offset, size };
   if (isFill) {
-    inode.heldFills++;
+    inode.fills.add(fill);
     inode.mayHavePages = true;
   }
-  const size = Math.min(request.size, READ_SIZE_MAX);
-  let verdict = yield* core.admit(task, [core.useOf(inode, "read")], [{ kind: "data", type: "read", handle, offset: request.offset, length: size }]);
+  let verdict = yield* core.admit(task, [core.useOf(inode, "read")], [{ kind: "data", type: "read", handle, offset: request.offset, length: size }], { passesFences });
   let result: number | Uint8Array = verdict;
   while (verdict >= 0) {
     const reader = yield* core.borrowReader(inode);
@@ -230,12 +232,15 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     result = verdict;
   }
   // Nothing may wait between reading into the reply buffer and sending it: a read has no post events.
-  if (isFill) inode.heldFills--;
   if (verdict >= 0) core.step({ kind: "operation-ran", operation: task.operation!, events: [] });
-  if (typeof result === "number" && result < 0) return result;
-  if (typeof result !== "number") core.reply.begin(request.header.unique).data(result);
-  core.send(core.reply.finish());
-  if (isFill) dropFilled(core, inode, request.offset, size);
+  if (typeof result === "number" && result < 0) {
+    core.send(core.reply.error(request.header.unique, -result));
+  } else {
+    if (typeof result !== "number") core.reply.begin(request.header.unique).data(result);
+    core.send(core.reply.finish());
+    if (isFill) dropFilled(core, inode, request.offset, size);
+  }
+  if (isFill) core.fillEnded(inode, fill); // answered: its pages are locked no more
   return undefined;
 }
 /** Straight into the reply. */
@@ -263,7 +268,7 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
   const appends = !isWriteback && (request.flags & append) !== 0;
   const length = request.data.length;
   const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;
-  let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], isWriteback);
+  let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], { isWriteback });
   if (verdict < 0) return verdict;
   const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
   let written: number;
