@@ -223,11 +223,11 @@ export class Admission {
   }
 
   #guardsHeld(operation: Operation): boolean {
-    const { uses, isWriteback } = operation.request;
+    const { uses, isWriteback, passesFences } = operation.request;
     for (const use of uses) {
       if (!use.needsGuard) continue;
       const object = this.#object(use.handle);
-      const mayUse = !object.isGuardWantedBack || (isWriteback && object.isFlushingPages);
+      const mayUse = !object.isGuardWantedBack || ((isWriteback || passesFences) && object.isFlushingPages);
       if (object.guard === "shared" && mayUse) continue;
       if (object.guard === "none" && mayUse) {
         object.guard = "wanted";

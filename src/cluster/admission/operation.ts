@@ -42,8 +42,8 @@ export interface AdmissionRequest {
   /** Write-back of mapped pages: held by nothing but the recall of a range that is not resident (safety C6). */
   readonly isWriteback: boolean;
   /**
-   * A page fill that came while pages of the file are being dropped: the dropping waits in the kernel for it, so no fence
-   * may hold it (safety C6).
+   * A page fill or cached write that came while pages of the file are being dropped: the dropping waits in the kernel for
+   * it, so no fence may hold it (safety C6). A write so let through breaks the mark like any other.
    */
   readonly passesFences: boolean;
 }

@@ -38,6 +38,8 @@ export interface CorePorts {
   readonly post: (message: FromReactor) => void;
   readonly io: SideThreads;
   readonly notifiers: SideThreads;
+  /** For droppings of pages that may wait long in the kernel. */
+  readonly patientNotifiers: SideThreads;
 }
 
 export class ReactorCore {
@@ -63,6 +65,7 @@ export class ReactorCore {
   readonly #keptEvents = new KeptEvents();
   readonly #io: SideThreads;
   readonly #notifiers: SideThreads;
+  readonly #patientNotifiers: SideThreads;
   readonly #ready: { task: Task; value: unknown }[] = [];
   readonly #inputs: AdmissionInput[] = [];
   #isStepping = false;
@@ -76,6 +79,7 @@ export class ReactorCore {
     this.post = ports.post;
     this.#io = ports.io;
     this.#notifiers = ports.notifiers;
+    this.#patientNotifiers = ports.patientNotifiers;
     this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
     if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
@@ -182,33 +186,35 @@ export class ReactorCore {
     device.write(this.options.fuseFd, message, 0, message.length);
   }
   /**
-   * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages being filled are left out, since the
-   * kernel keeps them locked until the fill is answered; all are dropped again when the last one is (safety C6).
+   * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages of requests not answered yet are left
+   * out, since the kernel keeps them locked; all are dropped again when the last of those is (safety C6).
    */
-  dropPages(inode: Inode, offset: number, length: number, done: () => void = () => {}): void {
-    if (inode.lookups === 0) return done();
-    const gaps = gapsBetween(inode.fills, offset, length);
-    if (inode.fills.size > 0) inode.mustDropFilled = true;
+  dropPages(inode: Inode, offset: number, length: number, done?: () => void, mayWaitLong = done === undefined): void {
+    if (inode.lookups === 0) return done?.();
+    const gaps = gapsBetween(inode.lockedRanges, offset, length);
+    if (inode.lockedRanges.size > 0) inode.mustDropLocked = true;
     let left = gaps.length;
-    if (left === 0) return done();
+    if (left === 0) return done?.();
+    // Those that may wait for an event have a thread of their own: a flush that a migration waits for never queues behind.
+    const notifiers = mayWaitLong ? this.#patientNotifiers : this.#notifiers;
     inode.invalidating += left;
     for (const gap of gaps) {
-      this.#notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, gap.offset, gap.length) }, () => {
+      notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, gap.offset, gap.length) }, () => {
         inode.invalidating--;
-        if (--left === 0) done();
+        if (--left === 0) done?.();
       });
     }
   }
   *pagesDropped(inode: Inode): Steps<void> {
-    if (inode.lookups === 0 || inode.fills.size > 0) return this.dropPages(inode, 0, 0);
+    if (inode.lookups === 0 || inode.lockedRanges.size > 0) return this.dropPages(inode, 0, 0);
     const task = this.#current!;
-    this.dropPages(inode, 0, 0, () => this.wake(task, undefined));
+    this.dropPages(inode, 0, 0, () => this.wake(task, undefined), true);
     yield;
   }
-  fillEnded(inode: Inode, fill: { readonly offset: number; readonly size: number }): void {
-    inode.fills.delete(fill);
-    if (inode.fills.size > 0 || !inode.mustDropFilled) return;
-    inode.mustDropFilled = false;
+  rangeAnswered(inode: Inode, range: { readonly offset: number; readonly size: number }): void {
+    inode.lockedRanges.delete(range);
+    if (inode.lockedRanges.size > 0 || !inode.mustDropLocked) return;
+    inode.mustDropLocked = false;
     this.dropPages(inode, 0, 0);
   }
 

@@ -75,7 +75,7 @@ function isDirectOpen(core: ReactorCore, inode: Inode, flags: number): boolean {
  */
 function openFlagsOf(core: ReactorCore, file: OpenFile): number {
   if (file.isDirect) return openReplyFlags.directIo | openReplyFlags.keepCache;
-  if (file.inode.fills.size === 0) {
+  if (file.inode.lockedRanges.size === 0) {
     file.inode.mayHavePages = true;
     return 0;
   }
@@ -85,7 +85,7 @@ function openFlagsOf(core: ReactorCore, file: OpenFile): number {
 function* dropOldPages(core: ReactorCore, file: OpenFile): Steps<void> {
   const { inode } = file;
   if (!file.isDirect || !inode.mayHavePages) return;
-  if (inode.cachedOpens === 0) inode.mayHavePages = inode.fills.size > 0;
+  if (inode.cachedOpens === 0) inode.mayHavePages = inode.lockedRanges.size > 0;
   yield* core.pagesDropped(inode);
 }
 
@@ -214,7 +214,7 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
   const passesFences = isFill && inode.invalidating > 0;
   const fill = { offset: request.offset, size };
   if (isFill) {
-    inode.fills.add(fill);
+    inode.lockedRanges.add(fill);
     inode.mayHavePages = true;
   }
   let verdict = yield* core.admit(task, [core.useOf(inode, "read")], [{ kind: "data", type: "read", handle, offset: request.offset, length: size }], { passesFences });
@@ -240,7 +240,7 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     core.send(core.reply.finish());
     if (isFill) dropFilled(core, inode, request.offset, size);
   }
-  if (isFill) core.fillEnded(inode, fill); // answered: its pages are locked no more
+  if (isFill) core.rangeAnswered(inode, fill); // answered: its pages are locked no more
   return undefined;
 }
 /** Straight into the reply. */
@@ -259,16 +259,28 @@ function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: numbe
   if (record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) core.dropPages(inode, offset, size);
 }
 
+/** A cached write keeps its pages locked in the kernel until it is answered, like a fill (safety C6). */
 export function* write(core: ReactorCore, task: Task, request: RequestOf<"write">): Steps {
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   task.inode = inode;
-  const handle = core.handleOf(inode);
   const isWriteback = (request.writeFlags & writeFlags.cache) !== 0;
+  if (!isWriteback && core.opens.get(request.fh)?.isDirect === true) return yield* writeOut(core, task, request, inode, { isWriteback });
+  const range = { offset: request.offset, size: request.data.length };
+  const passesFences = inode.invalidating > 0;
+  inode.lockedRanges.add(range);
+  const result = yield* writeOut(core, task, request, inode, { isWriteback, passesFences });
+  if (result !== undefined) core.send(core.reply.error(request.header.unique, -result));
+  core.rangeAnswered(inode, range);
+  return undefined;
+}
+function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, inode: Inode, how: { isWriteback: boolean; passesFences?: boolean }): Steps {
+  const { isWriteback } = how;
+  const handle = core.handleOf(inode);
   const appends = !isWriteback && (request.flags & append) !== 0;
   const length = request.data.length;
   const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;
-  let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], { isWriteback });
+  let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], how);
   if (verdict < 0) return verdict;
   const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
   let written: number;

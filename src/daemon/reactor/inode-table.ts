@@ -45,12 +45,12 @@ export class Inode {
   reader: Reader | undefined = undefined;
   /** Being opened by one operation; the others wait for it. */
   isOpening = false;
-  /** Cached reads and faults not answered yet: their pages are locked in the kernel (safety C6). */
-  readonly fills = new Set<{ readonly offset: number; readonly size: number }>();
+  /** Of cached reads, faults and cached writes not answered yet: their pages are locked in the kernel (safety C6). */
+  readonly lockedRanges = new Set<{ readonly offset: number; readonly size: number }>();
   /** Droppings of pages that are under way in the kernel. */
   invalidating = 0;
   /** Pages were locked when others were dropped: all are dropped once the last of them is filled. */
-  mustDropFilled = false;
+  mustDropLocked = false;
   /** The kernel may keep pages of it: it was opened cached, or pages were filled. */
   mayHavePages = false;
   /** Last seen without a name. */

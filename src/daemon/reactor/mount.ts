@@ -18,8 +18,9 @@ import type { ThreadData } from "./thread.js";
 
 const IO_THREADS_LOCAL = 2;
 const IO_THREADS = 4;
-const NOTIFIER_THREADS = 2;
-const READY_WITHIN_MS = 10_000;
+/** One for droppings that a round waits for, the others for those that may wait long in the kernel. */
+const NOTIFIER_THREADS = 3;
+const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
 

@@ -51,7 +51,7 @@ class Stage {
         fs: "fs1" as FsName, backing: this.bench.backing, isRemote: true, mountpoint: "/nowhere", mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1",
         fuseFd: this.#kernelFd, wakeFd: -1, eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0, dataEventRetry: 2, guardTimeoutMs: 100, interruptGraceMs: 100,
       },
-      { post: (message) => this.#heard(message), io: this.#threads, notifiers: this.#threads },
+      { post: (message) => this.#heard(message), io: this.#threads, notifiers: this.#threads, patientNotifiers: this.#threads },
     );
     this.core.step({ kind: "admission", isOpen: true, why: "" });
   }

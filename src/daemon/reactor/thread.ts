@@ -36,8 +36,10 @@ separateFileMode();
 takeThreadIdentity();
 const ticks = new Int32Array(options.ticks);
 const io = new SideThreads(data.io);
-const notifiers = new SideThreads(data.notifiers);
-const reactor = new Reactor(options, { post: (message: FromReactor) => port.postMessage(message), io, notifiers });
+const [first, ...others] = data.notifiers;
+const notifiers = new SideThreads([first!]);
+const patientNotifiers = new SideThreads(others);
+const reactor = new Reactor(options, { post: (message: FromReactor) => port.postMessage(message), io, notifiers, patientNotifiers });
 const { core } = reactor;
 const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_SIZE);
 const poll = new PollSet([{ fd: options.fuseFd, events: POLLIN }, { fd: options.wakeFd, events: POLLIN }]);
@@ -95,5 +97,6 @@ function receive(): void {
   }
   io.receive();
   notifiers.receive();
+  patientNotifiers.receive();
   core.runReady();
 }
