@@ -14,13 +14,17 @@ export class TestRun {
 
   constructor({ budgetMs, top }) {
     this.top = top;
-    this.deadlineMs = performance.now() + budgetMs;
+    this.beganMs = performance.now();
+    this.deadlineMs = this.beganMs + budgetMs;
     this.directory = mkdtempSync("/tmp/sluice-test-run-");
     chmodSync(this.directory, 0o755); // ordinary users reach the mounts below
     this.env = { ...process.env, SLUICE_TEST_RUN: this.directory, SLUICE_NO_BUILD: "1", TMPDIR: this.directory };
     for (const name of ["NODE_OPTIONS", "NODE_TEST_CONTEXT", "SLUICE_SOCKET"]) delete this.env[name];
   }
 
+  elapsedMs() {
+    return performance.now() - this.beganMs;
+  }
   remainingMs() {
     return Math.max(0, this.deadlineMs - performance.now());
   }
@@ -35,13 +39,14 @@ export class TestRun {
     console.log(`FAILED ${name}\n${indent(detail)}`);
   }
 
-  /** One command that counts as one; its output is shown only when it fails. */
-  async step(name, command, args, { limitMs, env = {} } = {}) {
+  /** One command that counts as one; its output is shown only when it fails, but for what matches `says`. */
+  async step(name, command, args, { limitMs, env = {}, says } = {}) {
     const began = performance.now();
     const { code, output, isTimeout } = await this.#spawn(command, args, Math.min(limitMs ?? Infinity, this.remainingMs()), { env });
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const isPassed = code === 0 && !isTimeout;
-    if (isPassed) console.log(`ok ${name} (${seconds} s)`);
+    const said = says?.exec(output)?.[0];
+    if (isPassed) console.log(`ok ${name} (${seconds} s)${said === undefined ? "" : `: ${said}`}`);
     this.count(name, isPassed, `${isTimeout ? `killed after ${seconds} s` : `exit ${code}`}\n${tail(output)}`);
     return isPassed;
   }

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import type { NodeId } from "../dmapi/ids.js";
 import { type ClusterDocument, LocalCluster } from "./cluster/local-cluster.js";
 import { CommandFailure } from "./failure.js";
+import { wholeNumber } from "./node-connection.js";
 import { printJson, printLine, printTable } from "./output.js";
 
 interface DirOption {
@@ -76,11 +77,6 @@ function collectFs(text: string, before: { name: string; backing: string }[]): {
     throw new CommandFailure({ asked: `read --fs ${text}`, found: "it is not NAME=BACKING", next: "Write for example --fs fs1=/data/fs1" });
   }
   return [...before, { name: text.slice(0, at), backing: text.slice(at + 1) }];
-}
-
-export function wholeNumber(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new CommandFailure({ asked: `read the number "${text}"`, found: "it is not a whole number", next: "Write it in digits" });
 }
 
 function oneOf<T extends string>(...allowed: readonly T[]): (text: string) => T {

@@ -6,30 +6,34 @@
  */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { addClusterCommands } from "./cluster-commands.js";
-import { addDemoCommand } from "./demo-command.js";
-import { addDoctorCommand } from "./doctor-command.js";
 import { CommandFailure, exitCodes, messageOf } from "./failure.js";
-import { addMigrationCommands } from "./migration-commands.js";
-import { addNodeCommands } from "./node-commands.js";
-import { addSessionCommands } from "./session-commands.js";
 
-const packageFile = new URL("../../package.json", import.meta.url);
-const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
+/** Which module adds which commands: only the one that is asked for is loaded, since each brings its own libraries. */
+const groups: readonly { readonly names: readonly string[]; readonly add: (program: Command) => Promise<void> }[] = [
+  { names: ["cluster"], add: async (program) => (await import("./cluster-commands.js")).addClusterCommands(program) },
+  {
+    names: ["nodes", "manager", "status", "waiters", "log", "mount", "unmount", "fence"],
+    add: async (program) => (await import("./node-commands.js")).addNodeCommands(program),
+  },
+  { names: ["session", "disposition", "events"], add: async (program) => (await import("./session-commands.js")).addSessionCommands(program) },
+  {
+    names: ["migrator", "migrate", "premigrate", "release", "recall", "state", "ls"],
+    add: async (program) => (await import("./migration-commands.js")).addMigrationCommands(program),
+  },
+  { names: ["doctor"], add: async (program) => (await import("./doctor-command.js")).addDoctorCommand(program) },
+  { names: ["demo"], add: async (program) => (await import("./demo-command.js")).addDemoCommand(program) },
+];
 
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 const program = new Command("sluice").description("cluster-wide data management for shared file systems").version(version);
 program.showHelpAfterError("(sluice --help lists the commands)").enablePositionalOptions();
-addClusterCommands(program);
-addNodeCommands(program);
-addSessionCommands(program);
-addMigrationCommands(program);
-addDoctorCommand(program);
-addDemoCommand(program);
 
 // A reader that closes early (`sluice log | head`) is no error of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? exitCodes.done : exitCodes.failed));
 
 try {
+  const asked = groups.find((group) => group.names.includes(process.argv[2] ?? ""));
+  for (const group of asked === undefined ? groups : [asked]) await group.add(program);
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`sluice: ${messageOf(error)}\n`);

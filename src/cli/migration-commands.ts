@@ -11,9 +11,8 @@ import { Migrator } from "../migration/migrator.js";
 import type { MoveVerb } from "../migration/request-format.js";
 import { MigratorClient, resolveTargets, socketOfNode, type Target } from "../migration/requests.js";
 import { stateLetters } from "../migration/states.js";
-import { wholeNumber } from "./cluster-commands.js";
 import { CommandFailure, exitCodes, messageOf } from "./failure.js";
-import { type NodeOptions, onNode, withNode } from "./node-connection.js";
+import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { formatBytes, ProgressLine, printable, printJson, printLine, printTable } from "./output.js";
 
 /** The migrator's word on an empty file. */

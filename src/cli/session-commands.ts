@@ -5,10 +5,9 @@ import type { Command } from "commander";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import { type DmResponse, type EventType, eventTypes } from "../dmapi/events.js";
 import type { FsName, GroupName, SessionId, Token } from "../dmapi/ids.js";
-import { wholeNumber } from "./cluster-commands.js";
 import { tailEvents } from "./event-tail.js";
 import { CommandFailure } from "./failure.js";
-import { type NodeOptions, onNode, withNode } from "./node-connection.js";
+import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { printJson, printLine, printTable } from "./output.js";
 
 export function addSessionCommands(program: Command): void {

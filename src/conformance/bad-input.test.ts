@@ -8,7 +8,6 @@ import { connect as connectStream } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
-import { LocalCluster } from "../cli/cluster/local-cluster.js";
 import { DmError } from "../dmapi/errors.js";
 import type { FsName, Handle, SessionId, Token } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
@@ -111,24 +110,13 @@ for (const [what, change, says] of [
 }
 
 acceptance("a full disk: the user gets ENOSPC, the daemon lives, room made is used", async () => {
-  const directory = join(bench().directory, "small");
-  const backing = join(directory, "backing");
-  mkdirSync(backing, { recursive: true, mode: 0o700 });
-  await bench().run("mount", ["-t", "tmpfs", "-o", "size=8m,mode=0700", "none", backing]);
-  try {
-    const cluster = await LocalCluster.up({ directory: join(directory, "cluster"), nodes: 1, fileSystems: [{ name: "small", backing }] });
-    try {
-      const [node] = cluster.nodes;
-      const file = join(cluster.mountpoint(node!, "small" as FsName), "file");
-      const ended = await within(bench().program("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", "count=20", "status=none"]).end, "dd");
-      assert.match(ended.errors, /No space left/);
-      assert.equal((await cluster.status(node!)).state, "member");
-      await bench().run("rm", [file]);
-      await bench().run("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", "count=2", "status=none"]);
-    } finally {
-      await cluster.down();
-    }
-  } finally {
-    await bench().run("umount", [backing]);
-  }
+  const cluster = await bench().openSmall(1, 8);
+  const [node] = cluster.nodes;
+  const file = join(cluster.mountpoint(node!, "small" as FsName), "file");
+  const ended = await within(bench().program("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", "count=20", "status=none"]).end, "dd");
+  assert.match(ended.errors, /No space left/);
+  assert.equal((await cluster.status(node!)).state, "member");
+  await bench().run("rm", [file]);
+  await bench().run("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", "count=2", "status=none"]);
+  await bench().closeSmall();
 });

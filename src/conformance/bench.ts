@@ -7,8 +7,8 @@
  * Source    requirements 1.2, "common bench".
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -41,10 +41,10 @@ export function shareBench(options: BenchOptions): () => Bench {
   let bench: Bench | undefined;
   before(async () => {
     if (whyNot !== undefined) return;
-    bench = await Bench.open(options);
     // A run that takes too long is asked to end before it is killed: nothing may stay mounted.
-    process.once("SIGTERM", () => void bench?.close().finally(() => process.exit(143)));
-  }, { timeout: 60_000 });
+    process.once("SIGTERM", () => void (bench === undefined ? Bench.closeHalfOpen() : bench.close()).finally(() => process.exit(143)));
+    bench = await Bench.open(options);
+  }, { timeout: 110_000 });
   after(async () => bench?.close(), { timeout: 60_000 });
   return () => {
     assert(bench !== undefined, "the bench did not open");
@@ -90,14 +90,26 @@ export class Bench {
   readonly #letters = new Map<Letter, NodeId>();
   readonly #connections = new Map<NodeId, Promise<Connection>>();
   readonly #programs = new Set<ChildProcess>();
+  readonly #small = new Map<string, LocalCluster | undefined>();
 
   private constructor(cluster: LocalCluster, directory: string) {
     this.cluster = cluster;
     this.directory = directory;
   }
 
+  static readonly #opening = new Set<string>();
+
+  /** Ends what `open` has begun. */
+  static async closeHalfOpen(): Promise<void> {
+    for (const directory of Bench.#opening) {
+      await LocalCluster.open(directory).down().catch(() => {});
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
   static async open(options: BenchOptions): Promise<Bench> {
     const directory = mkdtempSync(join(tmpdir(), "sluice-test-"));
+    Bench.#opening.add(directory);
     chmodSync(directory, 0o755); // ordinary users reach the mounts below
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
     try {
@@ -108,6 +120,7 @@ export class Bench {
       });
       const bench = new Bench(cluster, directory);
       await bench.nameFirstManager();
+      Bench.#opening.delete(directory);
       return bench;
     } catch (error) {
       await LocalCluster.open(directory).down().catch(() => {});
@@ -138,8 +151,29 @@ export class Bench {
     for (const [index, id] of order.entries()) this.#letters.set(letters[index]!, id);
   }
 
+  /** A cluster of its own over a file system "small" of so many MiB. */
+  async openSmall(nodes: number, mebibytes: number): Promise<LocalCluster> {
+    const directory = mkdtempSync(join(this.directory, "small-"));
+    const backing = join(directory, "backing");
+    mkdirSync(backing, { mode: 0o700 });
+    await this.run("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", backing]);
+    this.#small.set(backing, undefined);
+    const cluster = await LocalCluster.up({ directory: join(directory, "cluster"), nodes, fileSystems: [{ name: "small", backing }] });
+    this.#small.set(backing, cluster);
+    return cluster;
+  }
+  async closeSmall(): Promise<void> {
+    for (const [backing, cluster] of this.#small) {
+      this.#small.delete(backing);
+      const clusterDirectory = join(backing, "..", "cluster");
+      await (cluster ?? (existsSync(clusterDirectory) ? LocalCluster.open(clusterDirectory) : undefined))?.down();
+      spawnSync("umount", ["-l", backing], { stdio: "ignore" });
+    }
+  }
+
   async close(): Promise<void> {
     for (const program of this.#programs) program.kill("SIGKILL");
+    await this.closeSmall();
     for (const connection of this.#connections.values()) (await connection.catch(() => undefined))?.close();
     await this.cluster.down();
     rmSync(this.directory, { recursive: true, force: true });

@@ -39,7 +39,8 @@ export type FromReactor =
   /** Other members must drop their pages of a file before `operation` may end (times set back, safety H7). */
   | { readonly kind: "round-wanted"; readonly work: RoundWork; readonly operation: OperationId }
   | { readonly kind: "reported"; readonly id: number; readonly waiters: readonly WaiterEntry[]; readonly counters: Readonly<Record<string, number>> }
-  | { readonly kind: "ended"; readonly why: string };
+  /** No backing call of it runs any more and its descriptors are closed, but for `isFailure`: then only the daemon's end is sure to do that. */
+  | { readonly kind: "ended"; readonly why: string; readonly isFailure?: true };
 
 /** Handed to the reactor's worker as workerData. */
 export interface ReactorOptions {

@@ -52,6 +52,7 @@ export class ServedVolumes implements NodeVolumes {
     clearMountpoint(mountpoint, source, log);
     const tickCell = this.#takeCell();
     const cells = new Int32Array(ticks);
+    let isServing = false;
     try {
       const reactor = await ReactorMount.start(
         {
@@ -61,9 +62,12 @@ export class ServedVolumes implements NodeVolumes {
         },
         (message) => {
           if (message.kind === "ended") this.#giveCell(tickCell);
-          hear(message);
+          // Its workers may be writing yet, and its guards are held by this process: only the end of it is the end of them.
+          if (isServing && message.kind === "ended" && message.isFailure === true) this.#needs.failed(new Error(`the mount of ${attached.fs}: ${message.why}`));
+          else hear(message);
         },
       );
+      isServing = true;
       for (const warning of reactor.warnings) log(`warning: ${warning}`);
       return {
         mountpoint, minor: reactor.connection, tick: () => Atomics.load(cells, tickCell), post: (message) => reactor.post(message),

@@ -67,6 +67,15 @@ export function close(fd: number): number {
 const nativeFcntl = bindRaw("int fcntl(int fd, int command, intptr_t argument)");
 const F_DUPFD_CLOEXEC = 1030;
 /** Another descriptor of the same open file: it shares offset and OFD locks. */
+const nativeDup3 = bind("int dup3(int from, int to, int flags)");
+/** Ends what the descriptor was open for, but keeps its number: threads that still know it reach nothing else by it. */
+export function replaceByNothing(fd: number): number {
+  const nothing = openAt(AT_FDCWD, "/dev/null", open.writeOnly);
+  if (nothing < 0) return nothing;
+  const result = nativeDup3(nothing, fd, open.closeOnExec);
+  close(nothing);
+  return Math.min(result, 0);
+}
 export function dup(fd: number): number {
   return orErrno(nativeFcntl(fd, F_DUPFD_CLOEXEC, 3));
 }

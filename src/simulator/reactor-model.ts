@@ -25,6 +25,8 @@ interface Inode {
   reader: { readonly open: OpenFile; readonly generation: number } | undefined;
   guard: Guard | undefined;
   heldFills: number;
+  /** Droppings of its pages under way: what comes meanwhile is held by no fence (safety C6). */
+  invalidating: number;
 }
 interface Operation {
   readonly request: KernelRequest;
@@ -86,7 +88,7 @@ export class ReactorModel implements Server {
       write: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "write", ...data }] },
       utimens: { uses: [{ handle, access: "change", needsGuard: true }], events: [] },
     };
-    this.step({ kind: "operation-arrived", operation: { id, isWriteback: request.isWriteback, ...operation[request.kind] } });
+    this.step({ kind: "operation-arrived", operation: { id, isWriteback: request.isWriteback, passesFences: request.kind === "read" && this.#inode(handle).invalidating > 0, ...operation[request.kind] } });
   }
 
   #perform(effect: AdmissionEffect): void {
@@ -126,7 +128,7 @@ export class ReactorModel implements Server {
   #inode(handle: Handle): Inode {
     let inode = this.#inodes.get(handle);
     if (inode === undefined) {
-      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0 };
+      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, invalidating: 0 };
       this.#inodes.set(handle, inode);
     }
     return inode;
@@ -222,15 +224,19 @@ export class ReactorModel implements Server {
     if (open !== undefined) this.process.start(system(() => open.close(this.process), 0.3));
   }
 
-  #flushPages({ handle, round, from }: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
+  #flushPages({ handle, round, from, isAwaited }: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
     const { file, heldFills } = this.#inode(handle);
+    const mayWait = isAwaited && heldFills === 0;
     const flushed = () => this.process.after(0.1, () => this.step({ kind: "pages-flushed", handle, round, from }));
     // Ranges with a held read are locked in the kernel: then the dropping is queued and not waited for (safety C6).
-    if (heldFills > 0) flushed();
-    this.kernel.process.start(this.#invalidate(file, heldFills > 0 ? undefined : flushed));
+    if (!mayWait) flushed();
+    this.kernel.process.start(this.#invalidate(file, mayWait ? flushed : undefined));
   }
   *#invalidate(file: FileModel, done: (() => void) | undefined): Thread {
+    const inode = this.#inode(file.handle);
+    inode.invalidating++;
     yield* this.kernel.invalidate(file);
+    inode.invalidating--;
     done?.();
   }
   *#syncData({ handle, round, from }: Extract<AdmissionEffect, { kind: "sync-data" }>): Thread {

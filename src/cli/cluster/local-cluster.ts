@@ -36,7 +36,7 @@ export interface NodeEntry {
   readonly mounts: readonly { readonly fs: FsName; readonly mountpoint: string; readonly backing: string }[];
 }
 
-const UP_TIMEOUT_MS = 45_000;
+const UP_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 15_000;
 const STATUS_TIMEOUT_MS = 3_000;
 const POLL_MS = 40;

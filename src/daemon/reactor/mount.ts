@@ -71,19 +71,20 @@ export class ReactorMount {
     this.#fuseFd = options.fuseFd;
     this.#over = new Promise((resolve) => (this.#overResolve = resolve));
     const sides: Worker[] = [];
+    const over = new SharedArrayBuffer(4);
     const side = (count: number): MessagePort[] =>
       Array.from({ length: count }, () => {
         const channel = new MessageChannel();
-        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd };
+        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over };
         sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [channel.port2] }));
         return channel.port1;
       });
-    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS) };
+    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS), over };
     this.#sides = sides;
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
     this.#reactor.on("message", (message: FromReactor) => this.#received(message));
-    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}` }));
-    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended" }));
+    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
+    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended", isFailure: true }));
   }
 
   onMessage(listener: (message: FromReactor) => void): void {
@@ -147,8 +148,9 @@ export class ReactorMount {
     return this.#closing;
   }
   async #close(): Promise<void> {
-    close(this.#fuseFd);
+    files.replaceByNothing(this.#fuseFd);
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
+    close(this.#fuseFd);
     close(this.#wakeFd);
   }
 }

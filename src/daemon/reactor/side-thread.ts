@@ -5,18 +5,26 @@
  */
 import { workerData } from "node:worker_threads";
 import { signalEvent, write } from "../../os/device.js";
+import { errno } from "../../os/errno.js";
 import { separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
 import { backingCalls, takeThreadIdentity } from "./backing-calls.js";
 import type { SideAnswer, SideThreadOptions, SideRequest } from "./side-threads.js";
 
-const { port, wakeFd, fuseFd } = workerData as SideThreadOptions;
+const { port, wakeFd, fuseFd, over } = workerData as SideThreadOptions;
+const isOver = new Int32Array(over);
+/** Done also when the mount is over. */
+const givesBack = new Set(["close", "dropGuard"]);
 setThreadName("sluice-io");
 setIoFlusher();
 separateFileMode();
 takeThreadIdentity();
 
 function perform(request: SideRequest): unknown {
-  if (request.kind === "notify") return write(fuseFd, Buffer.from(request.message), 0, request.message.length);
+  if (request.kind === "notify") {
+    if (Atomics.load(isOver, 0) !== 0) return -errno.ENODEV;
+    return write(fuseFd, Buffer.from(request.message), 0, request.message.length);
+  }
+  if (Atomics.load(isOver, 0) !== 0 && !givesBack.has(request.name)) return -errno.ENODEV;
   const call = backingCalls[request.name as keyof typeof backingCalls] as (...args: readonly unknown[]) => unknown;
   return call(...request.args);
 }

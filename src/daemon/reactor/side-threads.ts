@@ -18,6 +18,8 @@ export interface SideThreadOptions {
   readonly port: MessagePort;
   readonly wakeFd: number;
   readonly fuseFd: number;
+  /** One Int32 cell, not 0 once the mount is over: what has not begun by then is not done. */
+  readonly over: SharedArrayBuffer;
 }
 
 type SideWork = { readonly kind: "call"; readonly name: string; readonly args: readonly unknown[] } | { readonly kind: "notify"; readonly message: Uint8Array };

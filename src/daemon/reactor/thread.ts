@@ -20,11 +20,13 @@ export interface ThreadData {
   readonly options: ReactorOptions;
   readonly io: readonly MessagePort[];
   readonly notifiers: readonly MessagePort[];
+  readonly over: SharedArrayBuffer;
 }
 
 /** Requests served before messages and timers are looked at again. */
 const BATCH = 64;
 const NOT_MOUNTED_YET_MS = 5;
+const SIDE_LOOK_MS = 1000;
 
 assert(parentPort !== null, "the reactor runs in a worker");
 const port = parentPort;
@@ -42,9 +44,11 @@ const patientNotifiers = new SideThreads(others);
 const reactor = new Reactor(options, { post: (message: FromReactor) => port.postMessage(message), io, notifiers, patientNotifiers });
 const { core } = reactor;
 const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_SIZE);
+const sideAnswers = new PollSet([{ fd: options.wakeFd, events: POLLIN }]);
 const poll = new PollSet([{ fd: options.fuseFd, events: POLLIN }, { fd: options.wakeFd, events: POLLIN }]);
 
 run();
+endIo();
 core.close();
 port.postMessage({ kind: "ended", why: reactor.ended ?? "" } satisfies FromReactor);
 
@@ -74,6 +78,20 @@ function run(): void {
     reactor.held.look();
     core.runReady();
     sleep(served === BATCH || core.hasReady ? 0 : pauseMs >= 0 ? pauseMs : core.timers.untilNextMs, pauseMs >= 0);
+  }
+}
+
+/**
+ * The side threads know descriptors by their numbers, and "ended" is taken for an acknowledgement of everything: nothing is
+ * closed or said before the last call of theirs has returned (safety C4).
+ */
+function endIo(): void {
+  Atomics.store(new Int32Array(data.over), 0, 1);
+  while (io.waiting > 0) {
+    Atomics.add(ticks, options.tickCell, 1);
+    if (sideAnswers.wait(SIDE_LOOK_MS) > 0) clearEvent(options.wakeFd);
+    io.receive();
+    core.runReady();
   }
 }
 
