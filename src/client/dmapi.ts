@@ -56,10 +56,16 @@ function besides(sid: SessionId, handle: Handle, token: MaybeToken): { session: 
 
 // Initialisation and configuration
 
-/** Once per process, and again after the daemon was restarted. Returns the version of the interface. */
+/**
+ * Once per process, and again after the daemon was restarted. Returns the version of the interface.
+ * @throws DmError EPERM the interface is not for this user; ENOTREADY no daemon answers.
+ */
 export async function dm_init_service(options: ConnectOptions = {}): Promise<string> {
   connection?.close();
-  connection = await connect(options);
+  connection = await connect(options).catch((error: unknown) => {
+    if (error instanceof DmError && error.code === "EACCES") throw new DmError("EPERM", "dm_init_service", error.message, { cause: error });
+    throw error;
+  });
   const { version } = await connection.status();
   return `Sluice ${version} XDSM (DMAPI) C429`;
 }

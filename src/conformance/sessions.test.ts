@@ -4,6 +4,7 @@
  * Source    requirements R1, R2, R5-R9, R12-R14, R16.
  */
 import assert from "node:assert/strict";
+import * as dm from "../client/dmapi.js";
 import type { EventType } from "../dmapi/events.js";
 import type { FsName, NodeId, SessionId, Token } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
@@ -132,6 +133,31 @@ acceptance("T5 creation, assuming, query, list, destruction; near misses stay di
   const functions = (await since("A", before)).map((entry) => `${entry.kind} ${entry.summary ?? ""}`).join("\n");
   for (const name of ["create", "assume", "destroy"]) assert.match(functions, new RegExp(`${name}[-_]session`), `the manager logged ${name}`);
   assert.equal((await bench().status("B")).node, id("B"));
+});
+
+acceptance("T5 the same by the names of the standard; a daemon that is down is ENOTREADY, an ordinary user gets EPERM", async () => {
+  const before = await bench().mark("A");
+  const socket = bench().cluster.socket(bench().id("B"));
+  await refused("ENOTREADY", dm.dm_create_session(dm.DM_NO_SESSION, "too early"));
+  await refused("ENOTREADY", dm.dm_init_service({ socket: `${socket}.absent` }));
+  await dm.dm_init_service({ socket });
+  try {
+    const sid = await dm.dm_create_session(dm.DM_NO_SESSION, "T5 dm");
+    assert.equal(await dm.dm_create_session(sid, "T5 dm again"), sid);
+    assert.equal(await dm.dm_query_session(sid), "T5 dm again");
+    assert((await dm.dm_getall_sessions()).includes(sid));
+    await refused("EINVAL", dm.dm_query_session(1_999_999_999 as SessionId));
+    await dm.dm_destroy_session(sid);
+    await refused("EINVAL", dm.dm_query_session(sid));
+  } finally {
+    dm.dm_end_service();
+  }
+  const functions = (await bench().since("A", before)).map((entry) => entry.kind);
+  for (const name of ["dm_create_session", "dm_create_session (assume)", "dm_destroy_session"]) assert(functions.includes(name), `the manager logged ${name}`);
+  // In plain Node.js: an ordinary user may not be able to read the checkout.
+  const program = `const s = require("node:net").createConnection(${JSON.stringify(socket)}); s.on("error", (e) => { console.log(e.code); }); s.on("connect", () => s.end())`;
+  const stranger = await within(bench().program(process.execPath, ["-e", program], { uid: 65_534, gid: 65_534 }).end, "the ordinary user");
+  assert.equal(stranger.output.toString().trim(), "EACCES", "the socket is not for ordinary users; dm_init_service says EPERM");
 });
 
 acceptance("T6 exactly the listed events arrive, from every node, per file system", async () => {

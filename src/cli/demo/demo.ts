@@ -82,8 +82,8 @@ function tellWhatToTry(stage: Stage): void {
 The cluster goes on below ${stage.directory}. Try:
   export SLUICE_SOCKET=${cluster.socket(first!)}
   npx sluice cluster status --dir ${cluster.directory}
-  npx sluice ls -r ${stage.mount(first!, "fs1", "tree")}
   npx sluice migrator run --fs fs1 --store ${stage.place("store")} &
+  npx sluice ls -r ${stage.mount(first!, "fs1", "tree")}
   npx sluice migrate -r ${stage.mount(first!, "fs1", "tree", "medium")}
   npx sluice events tail fs2
   npx sluice waiters
