@@ -19,7 +19,7 @@ const minute = 60_000;
 /** What is wanted; a loaded machine may take longer, up to the run's limit. */
 const BUDGET_MS = 3 * minute;
 
-const run = new TestRun({ budgetMs: isLong || hasPrograms ? 60 * minute : 5 * minute, top });
+const run = new TestRun({ budgetMs: isLong || hasPrograms ? 60 * minute : 15 * minute, top });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     run.interrupt();
@@ -53,14 +53,14 @@ if (isBuilt) {
   const rank = (file) => longest.findIndex((end) => file.endsWith(end)) + 1 || longest.length + 1;
   all.sort((a, b) => rank(a) - rank(b));
   const units = all.filter((file) => !isAcceptance(file));
-  await run.files("unit tests", units, { concurrency: 2, limitMs: isLong ? 20 * minute : minute, env });
+  await run.files("unit tests", units, { concurrency: 2, limitMs: isLong ? 20 * minute : 4 * minute, env });
   const simulator = join(top, "dist", "simulator", "main.js");
   if (only === undefined && existsSync(simulator)) {
     const seeds = isLong ? "5000" : "500";
-    await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds, ...(isLong ? [] : ["--within", "50"])], { limitMs: isLong ? 30 * minute : minute });
+    await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds, ...(isLong ? [] : ["--within", "50"])], { limitMs: isLong ? 30 * minute : 3 * minute });
   }
   const acceptance = all.filter(isAcceptance);
-  await run.files("acceptance tests", acceptance, { concurrency: isLong ? 1 : 3, limitMs: isLong || hasPrograms ? 30 * minute : 110_000, env });
+  await run.files("acceptance tests", acceptance, { concurrency: isLong ? 1 : 3, limitMs: isLong || hasPrograms ? 30 * minute : 6 * minute, env });
 }
 run.checkNothingLeft();
 if (!isLong && !hasPrograms && run.elapsedMs() > BUDGET_MS) console.log(`took ${Math.round(run.elapsedMs() / 1000)} s: more than the ${BUDGET_MS / 1000} s wanted on two idle processors`);
