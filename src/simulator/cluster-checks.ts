@@ -15,6 +15,7 @@ import type { View } from "../cluster/view-document.js";
 import { decodeDocument, lifeName, type ViewFile } from "../coordination/shared-volume/layout.js";
 import type { DmResponse, EventMessage } from "../dmapi/events.js";
 import type { FsName, OperationId, SessionId } from "../dmapi/ids.js";
+import { simulatedTimes } from "./lease-driver-model.js";
 import type { CallOutcome, NodeModel } from "./node-model.js";
 import type { World } from "./world.js";
 
@@ -57,9 +58,14 @@ export class ClusterChecks {
 
   // Sessions.
 
-  created(id: SessionId, info: string): void {
+  created(by: NodeModel, id: SessionId, info: string): void {
     this.#world.check(!this.#sessions.has(id), () => `session id ${id} was given out twice`);
-    this.#sessions.set(id, { id, infos: new Set([info]), fate: "exists", isFree: false });
+    this.#sessions.set(id, { id, infos: new Set([info]), fate: "exists", isFree: this.#isUnknowinglyOut(by) });
+  }
+  /** A clock that stood still with its machine cannot tell its node that it is out: its word to a local caller counts for nothing (C8). */
+  #isUnknowinglyOut(node: NodeModel): boolean {
+    const isOut = this.#latestView?.members.some((member) => lifeName(member) === lifeName(node)) === false;
+    return isOut && node.process.lastStopMs > this.#world.nowMs - simulatedTimes.holdMs;
   }
   modifying(id: SessionId, info: string): void {
     this.#sessions.get(id)?.infos.add(info);
@@ -102,7 +108,7 @@ export class ClusterChecks {
   }
   received(node: NodeModel, session: SessionId, message: EventMessage, operation: number): void {
     const thought = this.#operations.get(operation);
-    if (thought === undefined) return;
+    if (thought === undefined || this.#isUnknowinglyOut(node)) return;
     const before = thought.with;
     const here = { node, life: lifeName(node), session };
     const isElsewhere = before !== undefined && (before.life !== here.life || before.session !== session);

@@ -138,7 +138,7 @@ export class ClusterScene {
     const outcome = yield* node.call("session.create", { info }, client);
     this.world.log(() => `client ${client} on ${node.id}: create gives ${JSON.stringify(outcome)}`);
     if (outcome.kind !== "ok") return;
-    this.#checks.created(outcome.result.session, info);
+    this.#checks.created(node, outcome.result.session, info);
     this.#serve(node, outcome.result.session);
   }
   *#modify(node: NodeModel, session: SessionId, client: number): Thread {

@@ -193,8 +193,8 @@ export class LeaseScene {
     Object.assign(troubles, { lost: 0, ambiguous: 0, repeated: 0, stale: 0 });
     for (const ruler of this.#all) ruler.process.resume();
     for (const id of this.#ids) if (!this.#rulers.get(id)!.process.isAlive) this.#start(id);
-    for (let untilMs = RUN_MS + 1_000; untilMs < RUN_MS + SETTLE_MS && this.#unrest() !== undefined; untilMs += 1_000) world.run(untilMs);
-    world.run(world.nowMs + 5_000); // and stays so
+    // What was believed before may still be acted on; in the end it is at rest and stays so.
+    for (let calm = 0; calm < 5 && world.nowMs < RUN_MS + SETTLE_MS; calm = this.#unrest() === undefined ? calm + 1 : 0) world.run(world.nowMs + 1_000);
     const unrest = this.#unrest();
     world.check(unrest === undefined, () => `after healing ${unrest}`);
   }
