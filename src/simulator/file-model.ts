@@ -56,6 +56,13 @@ export class FileModel {
     return this.record?.generation ?? 0;
   }
 
+  removeMark(nonce: string): void {
+    if (this.mark === nonce) this.mark = null;
+  }
+  setMtime(mtimeNs: bigint): void {
+    this.mtimeNs = mtimeNs;
+  }
+
   /** What an ordinary write does, in the instant in which it takes effect. */
   userWrite(block: number, version: number, by: string): void {
     this.world.log(() => `${by} puts ${version} in block ${block} of ${this.handle}`);

@@ -145,7 +145,7 @@ export class MoverModel implements Receiver {
         return isEqual || file.mutant === "no-compare";
       }
       case "remove-mark":
-        return yield* this.#inDaemon(system(() => void (file.mark = file.mark === request.args.nonce ? null : file.mark)));
+        return yield* this.#inDaemon(system(() => file.removeMark(request.args.nonce)));
       case "note-intent":
         return yield* system(() => void this.#store.intents.add(request.args.object));
       case "clear-intent":
@@ -178,7 +178,7 @@ export class MoverModel implements Receiver {
       case "sync-file":
         return yield* system(() => undefined, 3);
       case "restore-times":
-        return yield* system(() => void (file.mtimeNs = request.args.mtimeNs));
+        return yield* system(() => file.setMtime(request.args.mtimeNs));
     }
   }
 

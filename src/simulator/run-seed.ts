@@ -31,7 +31,7 @@ interface Scene {
 }
 const scenes: Readonly<Record<string, Scene>> = {
   lease: { run: (world, nodes, { mutant }) => new LeaseScene(world, nodes, mutant).run(), every: 4 },
-  cluster: { run: (world, nodes) => new ClusterScene(world, nodes).run(), every: 1 },
+  cluster: { run: (world, nodes) => new ClusterScene(world, nodes).run(), every: 2 },
   data: { run: (world, nodes, { mutant }) => new DataScene(world, nodes, mutant).run(), every: 1 },
 };
 export const sceneNames = Object.keys(scenes);
