@@ -84,7 +84,7 @@ const isFaulted = (id: Node) => faults.some((fault) => fault.node === id && faul
 /** Whether an error on that node can be blamed on its daemon having been killed or frozen lately. */
 function isExplained(node: Node, code: string, fromNs: bigint): boolean {
   const graceNs = 20_000_000_000n;
-  const deadMount = ["ENOTCONN", "ECONNABORTED", "ENODEV", "ESTALE", "EIO", "ENOENT", "SIGBUS", "SIGSEGV", "exit 126", "exit 127"];
+  const deadMount = ["ENOTCONN", "ECONNABORTED", "ENODEV", "ESTALE", "EIO", "ENOENT", "SIGBUS", "SIGSEGV", "exit 2", "exit 126", "exit 127"];
   return faults.some(
     (fault) =>
       fault.node === node && fault.kind === "killed" && deadMount.includes(code) &&
