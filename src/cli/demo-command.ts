@@ -11,6 +11,7 @@ export function addDemoCommand(program: Command): void {
     .option("--keep", "leave the cluster running and say what to try")
     .option("--requirements", "walk the requirements R1 to R19, with the log lines and table entries that prove each")
     .action(async (options: { keep?: boolean; requirements?: boolean }) => {
-      process.exitCode = await playDemo({ isKept: options.keep === true, hasRequirements: options.requirements === true });
+      // What goes on of its own, when it is kept, must not keep this process.
+      process.exit(await playDemo({ isKept: options.keep === true, hasRequirements: options.requirements === true }));
     });
 }

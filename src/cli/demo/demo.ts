@@ -14,6 +14,9 @@ import { walkRequirements } from "./requirements.js";
 import { Stage } from "./stage.js";
 import { playStory } from "./story.js";
 
+/** As a shell reports a program that was interrupted. */
+const INTERRUPTED = 130;
+
 export interface DemoOptions {
   readonly isKept: boolean;
   readonly hasRequirements: boolean;
@@ -26,13 +29,15 @@ export async function playDemo(options: DemoOptions): Promise<number> {
   const stage = new Stage();
   const say = new Narrator();
   let isInterrupted = false;
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(name, () => {
-      isInterrupted = true;
-      printLine(`\n${name}: taking everything down`);
-      void takeDown(stage).then((isClean) => process.exit(isClean ? 130 : exitCodes.failed));
-    });
-  }
+  const interrupt = (why: string) => {
+    if (isInterrupted) return;
+    isInterrupted = true;
+    printLine(`\n${why}: taking everything down`);
+    void takeDown(stage).then((isClean) => process.exit(isClean ? INTERRUPTED : exitCodes.failed));
+  };
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => interrupt(name));
+  // Whoever reads our output has gone: nothing may be left behind then, either.
+  process.stdout.removeAllListeners("error").on("error", () => interrupt("output closed"));
   let isGood = false;
   try {
     await playStory(stage, say);
