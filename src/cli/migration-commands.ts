@@ -15,6 +15,7 @@ import { CommandFailure, exitCodes, messageOf } from "./failure.js";
 import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { formatBytes, ProgressLine, printable, printJson, printLine, printTable } from "./output.js";
 
+const ANSWER_WITHIN_MS = 10_000;
 /** The migrator's word on an empty file. */
 const NOTHING_TO_FREE = "ENODATA";
 
@@ -47,7 +48,7 @@ export function addMigrationCommands(program: Command): void {
   withNode(migrator.command("status").description("what the migration application of a file system does"))
     .requiredOption("--fs <fs>", "the file system")
     .action(async (options: NodeOptions & { fs: string }) => onNode(options, async (node) => {
-      const status = await (await MigratorClient.find(node, options.fs)).status();
+      const status = await (await findMigrator(node, options.fs)).status();
       if (options.json === true) printJson(status);
       else printLine(`${status.fs} on ${status.node}, pid ${status.pid}, store ${status.store}: ${status.migrated} migrated, ${status.recalled} recalled, ${status.failed} failed; ${status.migrations} migrations and ${status.recalls} recalls under way; ${status.usedPercent ?? "?"} % used`);
     }));
@@ -108,7 +109,7 @@ async function move(node: Connection, verb: MoveVerb, paths: readonly string[], 
   const progress = new ProgressLine();
   const sum = { done: 0, changed: 0, bytes: 0, failed: failures, left: 0 };
   for (const [fs, targets] of byFs) {
-    const client = await MigratorClient.find(node, fs);
+    const client = await findMigrator(node, fs);
     for await (const event of client.move(verb, targets, { signal: stopping.signal })) {
       if (event.kind === "progress") {
         progress.show(verb, { files: event.itemsDone, bytes: event.bytesDone }, { files: event.itemsTotal, bytes: event.bytesTotal });
@@ -122,7 +123,7 @@ async function move(node: Connection, verb: MoveVerb, paths: readonly string[], 
       if (options.json === true) printJson({ path, ...result });
       else if (!result.ok) {
         progress.end();
-        process.stderr.write(`sluice: ${verb} ${printable(path)}: ${result.message} (${result.code})\n`);
+        process.stderr.write(`sluice: ${verb} ${printable(path)}: ${told(result)}\n`);
       }
       if (!result.ok) sum.failed++;
       else {
@@ -144,12 +145,12 @@ async function showStates(node: Connection, paths: readonly string[], options: P
   let shown = 0;
   const rows: string[][] = [];
   for (const [fs, targets] of byFs) {
-    const client = await MigratorClient.find(node, fs);
+    const client = await findMigrator(node, fs);
     for await (const { path, result } of client.states(targets)) {
       if (options.json === true) printJson({ path, ...result });
       if (!result.ok) {
         failed++;
-        if (options.json !== true) process.stderr.write(`sluice: state of ${printable(path)}: ${result.message} (${result.code})\n`);
+        if (options.json !== true) process.stderr.write(`sluice: state of ${printable(path)}: ${told(result)}\n`);
         continue;
       }
       shown++;
@@ -162,6 +163,20 @@ async function showStates(node: Connection, paths: readonly string[], options: P
   if (failed > 0) process.exitCode = shown > 0 ? exitCodes.partly : exitCodes.failed;
 }
 
+/** The session of a migrator outlives it: whether anybody serves it is only known by asking. */
+async function findMigrator(node: Connection, fs: string): Promise<MigratorClient> {
+  const client = await MigratorClient.find(node, fs);
+  const asking = client.status();
+  asking.catch(() => {}); // told by the race, or too late to matter
+  const late = new Promise<undefined>((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS, undefined).unref());
+  if ((await Promise.race([asking, late])) !== undefined) return client;
+  const { node: home } = await node.call("session.query", { session: client.session });
+  throw new CommandFailure({
+    asked: `reach the migration application of ${fs}`, found: `its session ${client.session} is on ${home}, but nobody answered within ${ANSWER_WITHIN_MS / 1000} s`,
+    next: `Start it there: sluice migrator run --fs ${fs} --store DIR --node ${home}`,
+  });
+}
+
 /** What the paths name, by file system; what names nothing is told at once. */
 async function collect(node: Connection, given: readonly string[], options: PathOptions, withDirectories: boolean): Promise<{ byFs: Map<string, GoodTarget[]>; failures: number }> {
   const paths = [...given, ...listed(options)].map((path) => (isAbsolute(path) ? path : resolve(path)));
@@ -172,7 +187,7 @@ async function collect(node: Connection, given: readonly string[], options: Path
     if (!("handle" in target)) {
       failures++;
       if (options.json === true) printJson({ path: target.path, ok: false, ...target.failure });
-      else process.stderr.write(`sluice: ${printable(target.path)}: ${target.failure.message} (${target.failure.code})\n`);
+      else process.stderr.write(`sluice: ${printable(target.path)}: ${told(target.failure)}\n`);
       continue;
     }
     const before = byFs.get(target.fs.name);
@@ -182,6 +197,9 @@ async function collect(node: Connection, given: readonly string[], options: Path
   return { byFs, failures };
 }
 
+function told(failure: { readonly code: string; readonly message: string }): string {
+  return failure.message.includes(`(${failure.code})`) ? failure.message : `${failure.message} (${failure.code})`;
+}
 function listed(options: PathOptions): string[] {
   if (options.filelist === undefined) return [];
   let text: string;

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { NodeId } from "../../dmapi/ids.js";
 import { exitCodes, messageOf } from "../failure.js";
 import { formatAge, printLine } from "../output.js";
 import { Narrator } from "./narrator.js";
@@ -39,8 +40,9 @@ export async function playDemo(options: DemoOptions): Promise<number> {
   // Whoever reads our output has gone: nothing may be left behind then, either.
   process.stdout.removeAllListeners("error").on("error", () => interrupt("output closed"));
   let isGood = false;
+  let home: NodeId | undefined;
   try {
-    await playStory(stage, say);
+    home = (await playStory(stage, say)).reader;
     if (options.hasRequirements) await walkRequirements(stage, say);
     isGood = true;
   } catch (error) {
@@ -50,7 +52,7 @@ export async function playDemo(options: DemoOptions): Promise<number> {
   }
   const summary = `${say.checks} checks in ${formatAge(say.elapsedMs)}`;
   if (options.isKept) {
-    tellWhatToTry(stage);
+    tellWhatToTry(stage, home);
     printLine(isGood ? `\nAll held: ${summary}.` : `\nFailed after ${summary}.`);
     return isGood ? exitCodes.done : exitCodes.failed;
   }
@@ -80,9 +82,10 @@ function showLogs(stage: Stage): void {
   }
 }
 
-function tellWhatToTry(stage: Stage): void {
+/** `home`: the node that has the migration application's session, to be taken up again there. */
+function tellWhatToTry(stage: Stage, home: NodeId | undefined): void {
   const { cluster } = stage;
-  const [first] = cluster.nodes;
+  const first = home ?? cluster.nodes[0];
   printLine(`
 The cluster goes on below ${stage.directory}. Try:
   export SLUICE_SOCKET=${cluster.socket(first!)}

@@ -35,7 +35,7 @@ export async function playStory(stage: Stage, say: Narrator): Promise<Cast> {
   await say.step(`Ordinary programs on ${cast.reader} read migrated files`, () => readBack(stage, say, cast, tree));
   await say.step("Two nodes read one stub at once: one recall", () => readTwice(stage, say, cast, tree));
   await say.step("Ctrl-C on a read whose recall is slow ends it at once", () => interruptReader(stage, say, cast, tree, migrator));
-  migrator = await say.step(`${cast.sessionNode} is killed while a reader waits; the session is assumed on ${cast.reader}`, () => killSessionNode(stage, say, cast, tree));
+  migrator = await say.step(`${cast.sessionNode} is killed while a reader waits; the session is assumed on ${cast.reader}`, () => killSessionNode(stage, say, cast, tree, migrator));
   await say.step(`The manager, ${cast.manager}, is killed; a third node takes over and collects`, () => killManager(stage, say, cast));
   await say.step("At the end every checksum equals the original's, on every node", () => compareAll(stage, say));
   migrator.child.kill("SIGINT");
@@ -174,11 +174,12 @@ async function interruptReader(stage: Stage, say: Narrator, cast: Cast, tree: Tr
   }
 }
 
-async function killSessionNode(stage: Stage, say: Narrator, cast: Cast, tree: Tree): Promise<Running> {
+async function killSessionNode(stage: Stage, say: Narrator, cast: Cast, tree: Tree, application: Running): Promise<Running> {
   const name = tree.large[3]!;
   const path = stage.mount(cast.reader, "fs1", "tree", name);
   say.check("the file is migrated", (await stateOf(stage, cast.reader, path)) === MIGRATED);
   const session = (await stage.cluster.call(cast.reader, "session.list", {})).find((one) => one.node === cast.sessionNode && one.state === "active");
+  application.child.kill("SIGKILL"); // a machine that dies takes its application along
   await stage.cluster.kill(cast.sessionNode);
   const reader = stage.start("sha256sum", [path]);
   await stage.until("the session has failed", async () => (await stage.cluster.call(cast.reader, "session.list", {})).some((one) => one.id === session?.id && one.state === "failed"));
