@@ -12,7 +12,7 @@ import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import type { FsName, Handle, SessionId } from "../dmapi/ids.js";
 import * as files from "../os/files.js";
 import { FileStat } from "../os/stat.js";
-import { attach, Volume } from "./filesystem.js";
+import { attach, type Volume } from "./filesystem.js";
 import { tryTakeGuard } from "./guard.js";
 import { removeMark } from "./mark.js";
 import type { OperationContext } from "./object.js";
@@ -69,7 +69,7 @@ class Mover {
     this.nonce = this.call("mark.create", {}).nonce;
   }
   takeGuard(): void {
-    const outcome = openForApplication(this.#context, this.#handle, { session, handle: this.#handle, mode: "exclusive" });
+    const outcome = openForApplication(this.#context, this.#handle, { session, handle: this.#handle, mode: "exclusive", keepsMark: true });
     assert.ok(outcome.kind === "ok", outcome.kind === "failed" ? outcome.failure.message : "");
     this.#guardFd = (outcome.result as { fd: number }).fd;
   }
@@ -209,7 +209,7 @@ function requireWhole2(path: string): void {
 }
 
 /** A process that migrates and recalls one file again and again. */
-function worker(path: string, handle: Handle, firstStop: string): ReturnType<typeof spawn> {
+function worker(handle: Handle, stopAt: string): ReturnType<typeof spawn> {
   const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
   const code = `
     const { attach } = await import(${url("./filesystem.js")});
@@ -225,16 +225,16 @@ function worker(path: string, handle: Handle, firstStop: string): ReturnType<typ
       if (outcome.kind === "failed") throw new Error(name + ": " + outcome.failure.message);
       return outcome.result;
     };
-    const stopHere = (where) => { if (where === ${JSON.stringify(firstStop)}) { console.log(where); process.kill(process.pid, "SIGSTOP"); } };
+    const stopHere = (where) => { if (where === ${JSON.stringify(stopAt)}) { console.log(where); process.kill(process.pid, "SIGSTOP"); } };
     console.log("begun");
     for (;;) {
       const { nonce, size, mtimeNs } = call("mark.create", {});
-      let fd = openForApplication(context, handle, { session: 1, handle, mode: "exclusive" }).result.fd;
+      let fd = openForApplication(context, handle, { session: 1, handle, mode: "exclusive", keepsMark: true }).result.fd;
       call("record.change", { change: { residency: "partial", regions: [{ offset: 0, size: 0, flags: 7 }], virtual: "capture" }, expectMark: nonce, expect: { size, mtimeNs } }, fd);
       stopHere("before the punch");
       call("hole.punch", { offset: 0, length: 0 }, fd);
       files.close(fd);
-      fd = openForApplication(context, handle, { session: 1, handle, mode: "exclusive" }).result.fd;
+      fd = openForApplication(context, handle, { session: 1, handle, mode: "exclusive", keepsMark: true }).result.fd;
       for (let at = 0; at < content.length; at += 65536) files.pwrite(fd, content, at, 65536, at);
       call("record.change", { change: { residency: "resident", regions: [], virtual: "drop" } }, fd);
       files.close(fd);
@@ -257,7 +257,7 @@ test("a mover killed at any moment leaves a safe file, and its successor finishe
   const random = new Random(7);
   const { path, handle } = freshFile();
   for (let round = 0; round < 6; round++) {
-    const child = worker(path, handle, "");
+    const child = worker(handle, "");
     child.stdout!.resume();
     try {
       await lineFrom(child, "begun");
@@ -273,7 +273,7 @@ test("a mover killed at any moment leaves a safe file, and its successor finishe
 test("safety C1(a): a mover stopped before its punch keeps everybody from clearing, and its end frees the file", needsRoot, async () => {
   writeFileSync(join(top, "content"), content);
   const { path, handle } = freshFile();
-  const child = worker(path, handle, "before the punch");
+  const child = worker(handle, "before the punch");
   try {
     await lineFrom(child, "before the punch");
     const successor = new Mover(handle);
