@@ -6,7 +6,7 @@
  * again from the beginning when that changes. Look-ups and the like never come here (safety C5).
  *
  * Owns      records as cached, fences, interests, which events are answered, what runs and what must drain.
- * Not here  tokens and sessions (source-node), doing any of it (the reactor).
+ * Not here  tokens and sessions (source-node), what a file's regions ask for (due-events.ts), doing any of it (the reactor).
  * Source    safety C1, C3-C6, H3; XDSM 3.5, 4.3, 4.4, 6.2, 6.5.
  */
 import { assert } from "../../base/assert.js";
@@ -14,9 +14,10 @@ import type { DmCode } from "../../dmapi/errors.js";
 import { hasEvent, type EventSet, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
-import { matchesRange, matchesTruncate, regionFlags } from "../../dmapi/regions.js";
+import { regionFlags } from "../../dmapi/regions.js";
 import type { RoundWork } from "../messages.js";
 import type { Decision } from "../node-contract.js";
+import { dueType, mustRepeat } from "./due-events.js";
 import { ManagedObject, type Drain } from "./managed-object.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, PostEvent, PreEvent } from "./operation.js";
 
@@ -171,7 +172,7 @@ export class Admission {
         return false;
       }
       const type = this.#dueType(event, operation.request.isWriteback);
-      if (type === undefined || (raised > 0 && !this.#mustRepeat(event))) continue;
+      if (type === undefined || (raised > 0 && !mustRepeat(event.kind === "listed" ? undefined : this.#object(event.handle).record, event))) continue;
       const isOwned = hasEvent(this.#owned, type);
       if ((event.kind === "listed" && !isOwned) || (raised > this.#dataEventRetry && this.#dataEventRetry >= 0)) {
         this.#refuse(operation, "EIO");
@@ -185,29 +186,9 @@ export class Admission {
     return true;
   }
 
-  /** The event's type when it is due. */
   #dueType(event: PreEvent, isWriteback: boolean): EventType | undefined {
     if (event.kind === "listed") return this.#isListed(event.type, event.lists) ? event.type : undefined;
-    const record = this.#object(event.handle).record;
-    if (record === null || record === undefined) return undefined;
-    const { regions } = record;
-    if (event.kind === "open-for-write") {
-      const hasWriteRegion = regions.some((region) => (region.flags & regionFlags.write) !== 0);
-      return record.residency === "partial" && hasWriteRegion ? "write" : undefined;
-    }
-    if (event.type === "truncate") return matchesTruncate(regions, event.offset) ? "truncate" : undefined;
-    if (isWriteback) {
-      if (record.residency === "resident") return undefined;
-      if (matchesRange(regions, regionFlags.write, event.offset, event.length)) return "write";
-      return matchesRange(regions, regionFlags.read, event.offset, event.length) ? "read" : undefined;
-    }
-    return matchesRange(regions, regionFlags[event.type], event.offset, event.length) ? event.type : undefined;
-  }
-
-  /** Still due after CONTINUE: bytes that are not there cannot be given; an observer's region may stay (XDSM 6.5). */
-  #mustRepeat(event: PreEvent): boolean {
-    if (event.kind !== "data" || this.#object(event.handle).record?.residency !== "partial") return false;
-    return event.type !== "truncate" || event.offset > 0;
+    return dueType(this.#object(event.handle).record, event, isWriteback);
   }
 
   #isListed(type: EventType, lists: readonly Handle[]): boolean {

@@ -76,7 +76,7 @@ function* isPartial(core: ReactorCore, inode: Inode): Steps<boolean> {
 
 /** Pages elsewhere are believed by size and mtime: who sets the mtime back must have them dropped first (safety H7). */
 function* dropPagesElsewhere(core: ReactorCore, task: Task, inode: Inode): Steps<number> {
-  core.dropPages(inode, 0, 0);
+  core.pages.drop(inode, 0, 0);
   const work = { kind: "drop-pages", handle: core.handleOf(inode) } as const;
   return yield* core.awaitMain(task, "the other members drop their pages", (operation) => core.post({ kind: "round-wanted", work, operation }));
 }

@@ -2,7 +2,7 @@
  * What the operations of a mount stand on: running tasks, asking admission, calling the backing, answering the kernel.
  *
  * Owns      tasks, the admission machine and the performing of its effects, records as loaded, guards.
- * Not here  the operations themselves (the *-operations.ts files), the loop (thread.ts).
+ * Not here  the operations themselves (the *-operations.ts files), pages in the kernel (kernel-pages.ts), the loop (thread.ts).
  * Source    safety C1, C4, C6, H1-H3.
  */
 import { Admission } from "../../cluster/admission/admission.js";
@@ -11,8 +11,6 @@ import type { Access } from "../../dmapi/rights.js";
 import { errnoOf } from "../../dmapi/errors.js";
 import { isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
-import { invalidateInode } from "../../fuse/codec/notify.js";
-import { gapsBetween } from "./page-gaps.js";
 import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
 import * as device from "../../os/device.js";
@@ -23,6 +21,7 @@ import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, 
 import { GuardKeeper } from "./guard-keeper.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { KEPT_MS, KeptEvents } from "./kept-events.js";
+import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
 import type { SideThreads } from "./side-threads.js";
@@ -50,6 +49,7 @@ export class ReactorCore {
   readonly timers = new Timers();
   readonly admission: Admission;
   readonly guards: GuardKeeper;
+  readonly pages: KernelPages;
   readonly reply = new ReplyBuffer();
   readonly isLocal: boolean;
   readonly rootFd: number;
@@ -64,8 +64,6 @@ export class ReactorCore {
   readonly suspended = new Map<bigint, Task>();
   readonly #keptEvents = new KeptEvents();
   readonly #io: SideThreads;
-  readonly #notifiers: SideThreads;
-  readonly #patientNotifiers: SideThreads;
   readonly #ready: { task: Task; value: unknown }[] = [];
   readonly #inputs: AdmissionInput[] = [];
   #isStepping = false;
@@ -78,8 +76,6 @@ export class ReactorCore {
     this.options = options;
     this.post = ports.post;
     this.#io = ports.io;
-    this.#notifiers = ports.notifiers;
-    this.#patientNotifiers = ports.patientNotifiers;
     this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
     if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
@@ -87,6 +83,7 @@ export class ReactorCore {
     this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
+    this.pages = new KernelPages(this, ports);
     this.inodes = new InodeTable({
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
       close: (fd) => this.closeLater(fd),
@@ -179,43 +176,6 @@ export class ReactorCore {
     if (written >= 0) return true;
     this.count(written === -errno.ENOENT ? "replies unwanted" : "replies failed");
     return false;
-  }
-  /** Attributes only: never waits. */
-  expireAttributes(inode: Inode): void {
-    const message = invalidateInode(inode.nodeid, -1, 0);
-    device.write(this.options.fuseFd, message, 0, message.length);
-  }
-  /**
-   * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages of requests not answered yet are left
-   * out, since the kernel keeps them locked; all are dropped again when the last of those is (safety C6).
-   */
-  dropPages(inode: Inode, offset: number, length: number, done?: () => void, mayWaitLong = done === undefined): void {
-    if (inode.lookups === 0) return done?.();
-    const gaps = gapsBetween(inode.lockedRanges, offset, length);
-    if (inode.lockedRanges.size > 0) inode.mustDropLocked = true;
-    let left = gaps.length;
-    if (left === 0) return done?.();
-    // Those that may wait for an event have a thread of their own: a flush that a migration waits for never queues behind.
-    const notifiers = mayWaitLong ? this.#patientNotifiers : this.#notifiers;
-    inode.invalidating += left;
-    for (const gap of gaps) {
-      notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, gap.offset, gap.length) }, () => {
-        inode.invalidating--;
-        if (--left === 0) done?.();
-      });
-    }
-  }
-  *pagesDropped(inode: Inode): Steps<void> {
-    if (inode.lookups === 0 || inode.lockedRanges.size > 0) return this.dropPages(inode, 0, 0);
-    const task = this.#current!;
-    this.dropPages(inode, 0, 0, () => this.wake(task, undefined), true);
-    yield;
-  }
-  rangeAnswered(inode: Inode, range: { readonly offset: number; readonly size: number }): void {
-    inode.lockedRanges.delete(range);
-    if (inode.lockedRanges.size > 0 || !inode.mustDropLocked) return;
-    inode.mustDropLocked = false;
-    this.dropPages(inode, 0, 0);
   }
 
   // The backing.
@@ -359,7 +319,7 @@ export class ReactorCore {
       case "drop-guard": return this.guards.drop(effect.handle);
       case "want-interest": return this.post({ kind: "interest-wanted", handle: effect.handle });
       case "drop-interest": return this.post({ kind: "interest-dropped", handle: effect.handle });
-      case "flush-pages": return this.#flushPages(effect);
+      case "flush-pages": return this.pages.flush(effect);
       case "sync-data": return this.#syncData(effect);
       case "fence-drained": return this.post({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
       case "round-drained": return this.post({ kind: "round-drained", round: effect.round, from: effect.from });
@@ -492,14 +452,6 @@ export class ReactorCore {
     return inode;
   }
 
-  #flushPages(effect: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
-    const done = () => this.step({ kind: "pages-flushed", handle: effect.handle, round: effect.round, from: effect.from });
-    const inode = this.inodes.byHandle(effect.handle);
-    if (inode === undefined) return done();
-    if (effect.isAwaited) return this.dropPages(inode, 0, 0, done);
-    this.dropPages(inode, 0, 0);
-    done();
-  }
   #syncData(effect: Extract<AdmissionEffect, { kind: "sync-data" }>): void {
     const task = new Task(undefined, "flush");
     const inode = this.inodes.byHandle(effect.handle);
@@ -585,7 +537,7 @@ export class ReactorCore {
   forgetEverything(): void {
     for (const inode of this.inodes) {
       inode.generation = -1;
-      this.dropPages(inode, 0, 0);
+      this.pages.drop(inode, 0, 0);
     }
     this.#keptEvents.clear();
     this.step({ kind: "everything-forgotten" });

@@ -79,14 +79,14 @@ function openFlagsOf(core: ReactorCore, file: OpenFile): number {
     file.inode.mayHavePages = true;
     return 0;
   }
-  core.dropPages(file.inode, 0, 0);
+  core.pages.drop(file.inode, 0, 0);
   return openReplyFlags.keepCache;
 }
 function* dropOldPages(core: ReactorCore, file: OpenFile): Steps<void> {
   const { inode } = file;
   if (!file.isDirect || !inode.mayHavePages) return;
   if (inode.cachedOpens === 0) inode.mayHavePages = inode.lockedRanges.size > 0;
-  yield* core.pagesDropped(inode);
+  yield* core.pages.dropped(inode);
 }
 
 export function* create(core: ReactorCore, task: Task, request: RequestOf<"create">): Steps {
@@ -240,7 +240,7 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     core.send(core.reply.finish());
     if (isFill) dropFilled(core, inode, request.offset, size);
   }
-  if (isFill) core.rangeAnswered(inode, fill); // answered: its pages are locked no more
+  if (isFill) core.pages.rangeAnswered(inode, fill); // answered: its pages are locked no more
   return undefined;
 }
 /** Straight into the reply. */
@@ -256,7 +256,7 @@ function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, siz
 /** splice, sendfile and readahead fill pages also of direct opens; where reads are watched, the next must ask again. */
 function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: number): void {
   const record = core.admission.recordOf(core.handleOf(inode));
-  if (record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) core.dropPages(inode, offset, size);
+  if (record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) core.pages.drop(inode, offset, size);
 }
 
 /** A cached write keeps its pages locked in the kernel until it is answered, like a fill (safety C6). */
@@ -271,7 +271,7 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
   inode.lockedRanges.add(range);
   const result = yield* writeOut(core, task, request, inode, { isWriteback, passesFences });
   if (result !== undefined) core.send(core.reply.error(request.header.unique, -result));
-  core.rangeAnswered(inode, range);
+  core.pages.rangeAnswered(inode, range);
   return undefined;
 }
 function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, inode: Inode, how: { isWriteback: boolean; passesFences?: boolean }): Steps {
@@ -329,8 +329,8 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
     }
     if (typeof appended === "number") return { written: appended, end: 0 };
     if (appended.end !== request.offset + appended.written) {
-      core.expireAttributes(inode);
-      core.dropPages(inode, request.offset, 0);
+      core.pages.expireAttributes(inode);
+      core.pages.drop(inode, request.offset, 0);
     }
     return appended;
   }

@@ -138,7 +138,7 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
     if (!waits) return -errno.EAGAIN;
     if ((yield* waitABit(core, task, isFlock)) < 0) return -errno.EINTR;
   }
-  if (!isUnlock) yield* core.pagesDropped(inode);
+  if (!isUnlock) yield* core.pages.dropped(inode);
   return 0;
 }
 

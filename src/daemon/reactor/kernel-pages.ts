@@ -1,0 +1,77 @@
+/**
+ * What the kernel keeps of a mount's files, and its dropping.
+ *
+ * A dropping waits in the kernel for pages that are locked, so it is left to threads made for waiting, and pages of
+ * requests not answered yet are left out of it.
+ *
+ * Not here  which ranges those are (page-gaps.ts), when pages must go (admission, the operations).
+ * Source    safety C3 (flush), C6.
+ */
+import type { AdmissionEffect } from "../../cluster/admission/operation.js";
+import { invalidateInode } from "../../fuse/codec/notify.js";
+import * as device from "../../os/device.js";
+import type { CorePorts, ReactorCore } from "./core.js";
+import type { Inode } from "./inode-table.js";
+import { gapsBetween } from "./page-gaps.js";
+import type { SideThreads } from "./side-threads.js";
+import type { Steps } from "./task.js";
+
+export class KernelPages {
+  readonly #core: ReactorCore;
+  readonly #notifiers: SideThreads;
+  readonly #patientNotifiers: SideThreads;
+
+  constructor(core: ReactorCore, ports: Pick<CorePorts, "notifiers" | "patientNotifiers">) {
+    this.#core = core;
+    this.#notifiers = ports.notifiers;
+    this.#patientNotifiers = ports.patientNotifiers;
+  }
+
+  /** Attributes only: never waits. */
+  expireAttributes(inode: Inode): void {
+    const message = invalidateInode(inode.nodeid, -1, 0);
+    device.write(this.#core.options.fuseFd, message, 0, message.length);
+  }
+  /**
+   * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages of requests not answered yet are left
+   * out, since the kernel keeps them locked; all are dropped again when the last of those is (safety C6).
+   */
+  drop(inode: Inode, offset: number, length: number, done?: () => void, mayWaitLong = done === undefined): void {
+    if (inode.lookups === 0) return done?.();
+    const gaps = gapsBetween(inode.lockedRanges, offset, length);
+    if (inode.lockedRanges.size > 0) inode.mustDropLocked = true;
+    let left = gaps.length;
+    if (left === 0) return done?.();
+    // Those that may wait for an event have a thread of their own: a flush that a migration waits for never queues behind.
+    const notifiers = mayWaitLong ? this.#patientNotifiers : this.#notifiers;
+    inode.invalidating += left;
+    for (const gap of gaps) {
+      notifiers.ask({ kind: "notify", message: invalidateInode(inode.nodeid, gap.offset, gap.length) }, () => {
+        inode.invalidating--;
+        if (--left === 0) done?.();
+      });
+    }
+  }
+  /** The current task goes on when all pages are gone, but for those of requests not answered yet. */
+  *dropped(inode: Inode): Steps<void> {
+    if (inode.lookups === 0 || inode.lockedRanges.size > 0) return this.drop(inode, 0, 0);
+    const task = this.#core.currentTask;
+    this.drop(inode, 0, 0, () => this.#core.wake(task, undefined), true);
+    yield;
+  }
+  rangeAnswered(inode: Inode, range: { readonly offset: number; readonly size: number }): void {
+    inode.lockedRanges.delete(range);
+    if (inode.lockedRanges.size > 0 || !inode.mustDropLocked) return;
+    inode.mustDropLocked = false;
+    this.drop(inode, 0, 0);
+  }
+  /** As admission wants it for a round. */
+  flush(effect: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
+    const done = () => this.#core.step({ kind: "pages-flushed", handle: effect.handle, round: effect.round, from: effect.from });
+    const inode = this.#core.inodes.byHandle(effect.handle);
+    if (inode === undefined) return done();
+    if (effect.isAwaited) return this.drop(inode, 0, 0, done);
+    this.drop(inode, 0, 0);
+    done();
+  }
+}
