@@ -57,7 +57,9 @@ if (isBuilt) {
   const simulator = join(top, "dist", "simulator", "main.js");
   if (only === undefined && existsSync(simulator)) {
     const seeds = isLong ? "5000" : "500";
-    await run.step(isLong ? `simulate, ${seeds} seeds` : `simulate, as many of ${seeds} seeds as 50 s allow`, process.execPath, [simulator, "--seeds", seeds, ...(isLong ? [] : ["--within", "50"])], { limitMs: isLong ? 30 * minute : 3 * minute });
+    await run.step(isLong ? `simulate, ${seeds} seeds` : `simulate, as many of ${seeds} seeds as 50 s allow`, process.execPath, [simulator, "--seeds", seeds, ...(isLong ? [] : ["--within", "50"])], {
+      limitMs: isLong ? 30 * minute : 3 * minute, says: /^.* seeds from .*$/m,
+    });
   }
   const acceptance = all.filter(isAcceptance);
   await run.files("acceptance tests", acceptance, { concurrency: isLong ? 1 : 3, limitMs: (isLong ? 30 : hasPrograms ? 8 : 6) * minute, env });

@@ -120,11 +120,14 @@ test("the socket of a dead daemon is taken over; of a living one, or another fil
   await serve(path);
 });
 
-test("only root, or the configured group, may connect", () => {
-  assert.equal(refusalOf({ pid: 1, uid: 0, gid: 0 }, undefined), undefined);
-  assert.match(refusalOf({ pid: process.pid, uid: 1000, gid: 1000 }, undefined) ?? "", /only root/);
-  assert.equal(refusalOf({ pid: process.pid, uid: 1000, gid: 1000 }, 1000), undefined);
-  assert.match(refusalOf({ pid: 2 ** 30, uid: 1000, gid: 1000 }, 77) ?? "", /group 77/);
+test("only root, the daemon's own user, or the configured group, may connect", () => {
+  assert.equal(refusalOf({ pid: 1, uid: 0, gid: 0 }, undefined, 0), undefined);
+  assert.match(refusalOf({ pid: process.pid, uid: 1000, gid: 1000 }, undefined, 0) ?? "", /only root/);
+  assert.equal(refusalOf({ pid: process.pid, uid: 1000, gid: 1000 }, 1000, 0), undefined);
+  assert.match(refusalOf({ pid: 2 ** 30, uid: 1000, gid: 1000 }, 77, 0) ?? "", /only root and group 77/);
+  assert.equal(refusalOf({ pid: process.pid, uid: 1000, gid: 1000 }, undefined, 1000), undefined);
+  assert.equal(refusalOf({ pid: 1, uid: 0, gid: 0 }, undefined, 1000), undefined);
+  assert.match(refusalOf({ pid: process.pid, uid: 1001, gid: 1000 }, undefined, 1000) ?? "", /only root and uid 1000 may/);
 });
 
 test("a descriptor goes to him who has the ticket, once", async () => {

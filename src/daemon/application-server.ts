@@ -183,11 +183,15 @@ export function descriptorOf(socket: Socket): number {
   return (socket as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }
 
-/** Why a process may not use this node's sockets; undefined when it may: root, or the configured group (as good as root, H15). */
-export function refusalOf(who: Credentials, group: number | undefined): string | undefined {
-  if (who.uid === 0) return undefined;
+/**
+ * Why a process may not use this node's sockets; undefined when it may: root, the user the daemon itself runs as (who can
+ * do all that it can), or the configured group (as good as root, H15).
+ */
+export function refusalOf(who: Credentials, group: number | undefined, daemonUid: number = process.getuid?.() ?? 0): string | undefined {
+  if (who.uid === 0 || who.uid === daemonUid) return undefined;
   if (group !== undefined && (who.gid === group || supplementaryGroups(who.pid).includes(group))) return undefined;
-  const allowed = group === undefined ? "only root may connect" : `only root and group ${group} may connect`;
+  const users = daemonUid === 0 ? "root" : `root and uid ${daemonUid}`;
+  const allowed = `only ${users}${group === undefined ? "" : ` and group ${group}`} may connect`;
   return `process ${who.pid} of uid ${who.uid}: ${allowed}`;
 }
 function supplementaryGroups(pid: number): number[] {

@@ -9,7 +9,7 @@ import { attach, changeDocument, isOwnName } from "./filesystem.js";
 import { ownText } from "./handles.js";
 import { describeProbe, probe, refusals } from "./probe.js";
 
-const needsRoot = { skip: process.getuid?.() !== 0 };
+const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-attach-");
 after(() => rmSync(top, { recursive: true, force: true }));
 const clusterKey = "ab".repeat(32);

@@ -19,7 +19,7 @@ import type { OperationContext } from "./object.js";
 import { openForApplication, perform, type Outcome } from "./perform.js";
 import { coversRange } from "./record-codec.js";
 
-const needsRoot = { skip: process.getuid?.() !== 0 };
+const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-steps-");
 const session = 1 as SessionId;
 let volume: Volume;

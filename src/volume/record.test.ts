@@ -14,7 +14,7 @@ import { LockRequest, setLock } from "../os/locks.js";
 import { RECORD_BYTE } from "./guard.js";
 import { changeVirtual, peekGeneration, readRecord, writeRecord, RECORD_ATTRIBUTE, type StoredRecord } from "./record.js";
 
-const needsRoot = { skip: process.getuid?.() !== 0 };
+const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-record-");
 after(() => rmSync(top, { recursive: true, force: true }));
 mkdirSync(join(top, "meta"));

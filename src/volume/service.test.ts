@@ -13,7 +13,7 @@ import { releaseGuard, tryTakeGuard } from "./guard.js";
 import { Handles } from "./handles.js";
 import { VolumeService, type AttachedFs } from "./service.js";
 
-const needsRoot = { skip: process.getuid?.() !== 0 };
+const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-service-");
 const clusterKey = "ab".repeat(32);
 const fs = "fs1" as FsName;

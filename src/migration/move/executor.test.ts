@@ -21,7 +21,7 @@ import { openDirectoryStore } from "../stores/directory/store.js";
 import type { Store } from "../stores/store.js";
 import { STATE_ATTRIBUTE } from "../states.js";
 
-const needsRoot = { skip: process.getuid?.() !== 0 };
+const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-moves-");
 const fs = "fs1" as FsName;
 const clusterKey = "cd".repeat(32);
