@@ -59,8 +59,9 @@ fileSystems: [{ name: fs1, backing: ${this.backing}, mountpoint: ${this.mountpoi
     this.#running.push(daemon);
     return daemon;
   }
+  /** Safe to repeat. A killed daemon may be kept by its mount: the connection goes before its end is waited for. */
   async end(): Promise<void> {
-    for (const daemon of this.#running) await daemon.kill();
+    for (const { child } of this.#running) child.kill("SIGKILL");
     for (let left = mountedAt(this.mountpoint); left !== undefined; left = mountedAt(this.mountpoint)) {
       try {
         writeFileSync(abortFile(connectionOf(left.mountpoint)!), "1");
@@ -69,6 +70,7 @@ fileSystems: [{ name: fs1, backing: ${this.backing}, mountpoint: ${this.mountpoi
       }
       assert.equal(detach(left.mountpoint), undefined);
     }
+    for (const { ended } of this.#running) await ended;
     rmSync(this.top, { recursive: true, force: true });
   }
 }

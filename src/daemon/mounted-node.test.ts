@@ -1,10 +1,13 @@
 /** A daemon with a real mount: dying, aborted, frozen and busy mounts end as they should. Needs root and /dev/fuse. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import type { FsName, Handle } from "../dmapi/ids.js";
+import { regionFlags } from "../dmapi/regions.js";
 import { connectionOf } from "../fuse/mount.js";
+import { getxattrOfPath } from "../os/files.js";
 import { ApplicationClient } from "../wire/application-client.js";
 import { type Daemon, Stage } from "./daemon.test-suite.js";
 import { mountedAt, whyNoMounts } from "./machine.js";
@@ -82,6 +85,75 @@ test("a daemon that stands still for less is left alone", { skip }, async () => 
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   daemon.child.kill("SIGCONT");
   assert.deepEqual(await reader.ended, { code: 0, said: "kept\n" });
+});
+
+/** A user who opens the file, says so, and acts when told. */
+class WaitingUser {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<NodeJS.Signals | number | null>;
+  said = "";
+
+  constructor(flags: string, act: string) {
+    const memory = new URL("../os/memory.js", import.meta.url).href;
+    const program = `import * as fs from "node:fs"; import { mapFile } from "${memory}"; const fd = fs.openSync("${file()}", "${flags}");
+      const { bytes } = mapFile(fd, ${SIZE}, false); fs.writeSync(1, "open"); fs.readSync(0, Buffer.alloc(1)); ${act}`;
+    this.child = spawn(process.execPath, ["--input-type=module", "-e", program], { cwd: "/" });
+    this.child.stdout.on("data", (chunk: Buffer) => (this.said += chunk));
+    this.child.stderr.on("data", (chunk: Buffer) => (this.said += chunk));
+    this.ended = new Promise((resolve) => this.child.once("exit", (code, signal) => resolve(signal ?? code)));
+  }
+  act(): void {
+    this.child.stdin.write("\n");
+  }
+}
+const SIZE = 2_000_000;
+
+/** Threads of a process that wait where no signal reaches them. */
+function unkillable(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).filter((thread) => / D /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1").replace(/^.*\)/s, "")));
+}
+
+test("a daemon killed while a thread of it waits in the kernel for a held page fill: the fill's user gets an error, far before the limit", { skip, timeout: 90_000 }, async () => {
+  const daemon = await start((text) => `${text.replace("holdMs: 2000, deadMs: 3000", "holdMs: 60000, deadMs: 90000")}timeouts: { reactorLimitMs: 600000 }\n`);
+  const client = await ApplicationClient.connect(stage.socket);
+  const users: WaitingUser[] = [];
+  try {
+    assert.equal((await user(`head -c ${SIZE} /dev/zero > ${file()}`).ended).code, 0);
+    const { session } = await client.call("session.create", { info: "answers nothing" });
+    await client.call("disposition.set", { session, fs: "fs1" as FsName, events: ["read"] });
+    const name = Buffer.alloc(256);
+    const handle = name.toString("latin1", 0, getxattrOfPath(file(), "system.sluice.handle", name)) as Handle;
+    await client.call("region.set", { session, handle, regions: [{ offset: 0, size: 0, flags: regionFlags.read }] });
+    const setter = new WaitingUser("r+", "fs.futimesSync(fd, 1, 1)");
+    const reader = new WaitingUser("r", `console.log(bytes[${SIZE / 2}])`);
+    users.push(setter, reader);
+    await daemon.until(() => users.every(({ said }) => said === "open"), "both users have it open");
+
+    // It finds both when it goes on, in this order: the change of times sends a notifier to drop all pages, then the fill is held.
+    const waiting = () => Number(readFileSync(join(dirname(abortFile(connectionOf(stage.mountpoint)!)), "waiting"), "latin1"));
+    daemon.child.kill("SIGSTOP");
+    setter.act();
+    await daemon.until(() => waiting() === 1, "the change of times");
+    reader.act();
+    await daemon.until(() => waiting() === 2, "the fault");
+    daemon.child.kill("SIGCONT");
+    await daemon.until(async () => (await client.call("node.waiters", {})).some(({ call }) => call === "read"), "the fill is held");
+    let before: string[] = [];
+    for (let looks = 0; looks < 10; looks++) {
+      await daemon.until(() => (before = unkillable(daemon.child.pid!)).length > 0, "a thread that waits in the kernel");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (!unkillable(daemon.child.pid!).some((thread) => before.includes(thread))) looks = -1;
+    }
+    daemon.child.kill("SIGKILL");
+    assert.equal(await reader.ended, "SIGBUS");
+    await daemon.ended;
+    assert.match(daemon.told, /FUSE connection \d+ lost its daemon \(process \d+\), which was killed, and was aborted/);
+  } finally {
+    client.close();
+    for (const { child } of users) child.kill("SIGKILL");
+    await stage.end();
+    for (const { ended } of users) await ended;
+  }
 });
 
 test("an orderly stop unmounts; with a user inside it is detached and the daemon ends all the same", { skip }, async () => {

@@ -6,17 +6,17 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { Beat } from "./watchdog.js";
+import { type Beat, connectionNow, type MountBeat } from "./watchdog.js";
 
 const BEAT_MS = 1_000;
 
 export class WatchdogChild {
   readonly #child: ChildProcess;
   readonly #beating: NodeJS.Timeout;
-  readonly #mounts: () => Extract<Beat, { mounts: unknown }>["mounts"];
+  readonly #mounts: () => readonly MountBeat[];
 
   /** @param mounts the FUSE connections served now and their ticks. @param lost told when the watchdog ends by itself. */
-  constructor(limitMs: number, mounts: () => Extract<Beat, { mounts: unknown }>["mounts"], lost: (why: string) => void) {
+  constructor(limitMs: number, mounts: () => readonly MountBeat[], lost: (why: string) => void) {
     const program = fileURLToPath(new URL("./watchdog.js", import.meta.url));
     this.#child = spawn(process.execPath, ["--max-old-space-size=32", program, String(limitMs), String(process.pid)], {
       stdio: ["pipe", "ignore", "inherit"], cwd: "/",
@@ -31,7 +31,7 @@ export class WatchdogChild {
 
   /** Also to be called when a mount has come: what is not known is not watched. */
   beat(): void {
-    this.#say({ mounts: this.#mounts() });
+    this.#say({ mounts: this.#mounts().map((mount) => ({ ...mount, connection: connectionNow(mount.minor) })) });
   }
 
   get pid(): number | undefined {

@@ -1,6 +1,11 @@
 /**
- * A small process beside the daemon: when a reactor, or the daemon's main thread, stands still past the operator's limit,
- * it aborts the FUSE connections concerned, so that users get an error instead of a wait that nobody can kill (safety H1).
+ * A small process beside the daemon: it aborts FUSE connections that nobody serves any more, so that users get an error
+ * instead of a wait that nobody can kill (safety H1).
+ *
+ * Two things make it do so. A reactor, or the daemon's main thread, stands still past the operator's limit. Or the daemon
+ * is being killed and cannot end: a thread of it that waits in the kernel for a page which only the daemon could have filled
+ * keeps /dev/fuse open, and with it the fill and its user; then it acts at once. A frozen daemon (stopped, or paused with
+ * its machine) is not a dead one.
  *
  * It shares nothing with the daemon but a pipe, on which the daemon writes one JSON line each beat. The pipe's end is the
  * daemon's end, and this process's too. Only time in which this process itself ran counts, so that a suspended machine
@@ -8,14 +13,22 @@
  *
  * Not here  FFI of any kind: this process stays small and cannot hang where the daemon does.
  * Run as    node watchdog.js LIMIT_MS DAEMON_PID
- * Source    safety H1, V13; fuse-facts section 5.
+ * Source    safety H1, V13; fuse-facts section 5; proc(5).
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** One line of the pipe. `tick` differs from the last one as long as that reactor lives. */
-export type Beat = { readonly mounts: readonly { readonly minor: number; readonly tick: number }[] } | { readonly leaveMs: number };
+export interface MountBeat {
+  readonly minor: number;
+  /** Differs from the last one as long as that reactor lives. */
+  readonly tick: number;
+  /** Which connection the minor stands for (`connectionNow`); undefined while fusectl is not mounted. */
+  readonly connection?: number | undefined;
+}
+/** One line of the pipe. */
+export type Beat = { readonly mounts: readonly MountBeat[] } | { readonly leaveMs: number };
 
 interface Watched {
   tick: number;
@@ -52,42 +65,103 @@ export class StandstillWatch {
   }
 }
 
+/** How a process stands; undefined when there is none of that number. */
+export interface ProcessLook {
+  /** In clock ticks since boot: tells a process from a later one of the same number. */
+  readonly startTicks: number;
+  /** Killed, also when a thread of it cannot end yet: then its first thread is a zombie, or waits with SIGKILL pending. */
+  readonly isDying: boolean;
+}
+/** @param stat the text of /proc/PID/stat; the command in parentheses may itself have blanks and parentheses. */
+export function lookOf(stat: string): ProcessLook {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state] = fields;
+  const isKillPending = (Number(fields[28]) & SIGKILL_BIT) !== 0;
+  return { startTicks: Number(fields[19]), isDying: state === "Z" || state === "X" || isKillPending };
+}
+const SIGKILL_BIT = 1 << 8;
+
+function lookAt(pid: number): ProcessLook | undefined {
+  try {
+    return lookOf(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Aborts a connection if the minor still stands for the one that the daemon served: the kernel gives minors again, and the
+ * mount table does not show a mount that was detached with users inside.
+ */
+function abort({ minor, connection }: MountBeat, why: string): void {
+  const now = connectionNow(minor);
+  if (now === undefined) return tell(`FUSE connection ${minor} ${why}; there is no ${abortFile(minor)}: the connection has ended, or fusectl is not mounted`);
+  if (now !== connection) return tell(`FUSE connection ${minor} ${why}; the connection has ended, and its number is somebody else's`);
+  try {
+    writeFileSync(abortFile(minor), "1");
+    tell(`FUSE connection ${minor} ${why} and was aborted`);
+  } catch (error) {
+    tell(`FUSE connection ${minor} ${why} and could not be aborted: ${(error as Error).message}`);
+  }
+}
+
+/** How often the daemon is looked at: as long as its users may wait for nothing. */
+const LOOK_MS = 200;
+
 function run(limitMs: number, daemon: number): void {
+  const started = lookAt(daemon)?.startTicks;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {}); // the daemon ends it, by its end
   const watch = new StandstillWatch(limitMs);
+  let mounts: readonly MountBeat[] = [];
   const stepMs = Math.max(10, Math.min(1_000, limitMs / 4));
   let lastMs = performance.now();
   setInterval(() => {
     const nowMs = performance.now();
     const awakeMs = Math.min(nowMs - lastMs, stepMs * 2); // the rest of a long gap was sleep
     lastMs = nowMs;
-    for (const minor of watch.passed(awakeMs)) abort(minor, limitMs);
+    const due = watch.passed(awakeMs);
+    for (const mount of mounts) if (due.includes(mount.minor)) abort(mount, `stood still for ${limitMs} ms`);
   }, stepMs);
+  let isLeaving = false;
+  setInterval(() => {
+    const look = lookAt(daemon);
+    // One that has ended needs nothing: its descriptors are closed.
+    if (isLeaving || look?.startTicks !== started || look?.isDying !== true) return;
+    for (const mount of mounts) abort(mount, `lost its daemon (process ${daemon}), which was killed,`);
+    mounts = []; // each told once
+  }, LOOK_MS);
   const lines = createInterface({ input: process.stdin });
   lines.on("line", (line) => {
     const beat = JSON.parse(line) as Beat;
-    if ("mounts" in beat) watch.heard(beat);
-    else setTimeout(() => kill(daemon), beat.leaveMs);
+    if ("mounts" in beat) {
+      watch.heard(beat);
+      mounts = beat.mounts;
+      return;
+    }
+    isLeaving = true;
+    setTimeout(() => {
+      isLeaving = false;
+      kill(daemon);
+    }, beat.leaveMs);
   });
   lines.on("close", () => process.exit(0));
 }
 
+function tell(line: string): void {
+  process.stderr.write(`sluiced watchdog: ${line}\n`);
+}
 /** The file that ends a FUSE connection when "1" is written into it; its number is the minor of the mount's device. */
 export function abortFile(minor: number): string {
   return `/sys/fs/fuse/connections/${minor}/abort`;
 }
-
-function abort(minor: number, limitMs: number): void {
-  try {
-    writeFileSync(abortFile(minor), "1");
-    process.stderr.write(`sluiced watchdog: FUSE connection ${minor} stood still for ${limitMs} ms and was aborted\n`);
-  } catch (error) {
-    process.stderr.write(`sluiced watchdog: FUSE connection ${minor} stands still and could not be aborted: ${(error as Error).message}\n`);
-  }
+/** The inode number of the directory that stands for it: no two connections ever have the same. */
+export function connectionNow(minor: number): number | undefined {
+  return statSync(dirname(abortFile(minor)), { throwIfNoEntry: false })?.ino;
 }
+
 /** The pipe is still open, so the number still names the daemon. */
 function kill(daemon: number): void {
-  process.stderr.write(`sluiced watchdog: the daemon (process ${daemon}) did not end in time and is killed\n`);
+  tell(`the daemon (process ${daemon}) did not end in time and is killed`);
   process.kill(daemon, "SIGKILL");
 }
 

@@ -7,7 +7,9 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { unmountPlace } from "../../fuse/mount.js";
+import { mountFuseControl } from "../machine.js";
+import { WatchdogChild } from "../watchdog-child.js";
+import { detachLeftOver, unmountPlace } from "../../fuse/mount.js";
 import { eventSet, type EventType } from "../../dmapi/events.js";
 import type { FsName, Handle, RequestId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
@@ -24,14 +26,20 @@ import { type MountOptions, ReactorMount } from "./mount.js";
 export const KEY = "5a".repeat(32);
 export const FSID = "0123456789abcdef";
 const WAIT_MS = 5_000;
+/** So long a standstill is the test's own affair. */
+const STANDSTILL_MS = 24 * 3600_000;
 
-/** A backing directory and as many mounts of it as a test wants; `close` leaves nothing behind. */
+/**
+ * A backing directory and as many mounts of it as a test wants; `close` leaves nothing behind. A watchdog sees to it that a
+ * test which is killed leaves no user who waits for ever.
+ */
 export class Bench {
   readonly directory = mkdtempSync("/tmp/sluice-test-reactor-");
   readonly backing = join(this.directory, "backing");
   readonly #mounts: BenchMount[] = [];
   readonly #isMounted: boolean;
   readonly #children: ChildProcess[] = [];
+  readonly #watchdog: WatchdogChild;
 
   /** `backingSize`: a file system of its own of that many bytes, in memory. */
   constructor(options: { readonly backingSize?: number } = {}) {
@@ -40,13 +48,19 @@ export class Bench {
     mkdirSync(this.backing, { mode: 0o700 });
     if (this.#isMounted) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${options.backingSize},mode=700`, "none", this.backing]);
     mkdirSync(join(this.backing, ".sluice/meta"), { recursive: true });
+    mountFuseControl(console.error);
+    this.#watchdog = new WatchdogChild(STANDSTILL_MS, () => this.#connections(), (why) => console.error(`the watchdog ${why}`));
   }
   async mount(options: Partial<MountOptions> = {}): Promise<BenchMount> {
     const mountpoint = join(this.directory, `mount${this.#mounts.length}`);
     mkdirSync(mountpoint);
     const mount = await BenchMount.start(this.backing, mountpoint, options);
     this.#mounts.push(mount);
+    this.#watchdog.beat();
     return mount;
+  }
+  #connections(): { minor: number; tick: number }[] {
+    return this.#mounts.flatMap(({ mount }) => (mount.isOver || mount.connection === undefined ? [] : [{ minor: mount.connection, tick: 0 }]));
   }
   /** A program whose end the bench sees to. */
   run(command: string, args: readonly string[]): Program {
@@ -88,6 +102,7 @@ export class Bench {
   async close(): Promise<void> {
     for (const child of this.#children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     for (const mount of this.#mounts) await mount.close();
+    await this.#watchdog.stop();
     if (this.#isMounted) execFileSync("umount", [this.backing]);
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -183,6 +198,7 @@ export class BenchMount {
       await unmountPlace(this.mountpoint, true).catch(() => {});
       await this.mount.stop({ isLazy: true });
     });
+    detachLeftOver(this.mountpoint); // of a connection that was aborted
   }
 
   #received(message: FromReactor): void {
