@@ -140,7 +140,10 @@ test("a daemon killed while a thread of it waits in the kernel for a held page f
     await daemon.until(async () => (await client.call("node.waiters", {})).some(({ call }) => call === "read"), "the fill is held");
     let before: string[] = [];
     for (let looks = 0; looks < 10; looks++) {
-      await daemon.until(() => (before = unkillable(daemon.child.pid!)).length > 0, "a thread that waits in the kernel");
+      await daemon.until(() => {
+        before = unkillable(daemon.child.pid!);
+        return before.length > 0;
+      }, "a thread that waits in the kernel");
       await new Promise((resolve) => setTimeout(resolve, 20));
       if (!unkillable(daemon.child.pid!).some((thread) => before.includes(thread))) looks = -1;
     }
