@@ -138,6 +138,10 @@ export class ClusterChecks {
 
   // Views and lives.
 
+  /** Whether the latest view has that life of a node. */
+  isInView(life: string): boolean {
+    return this.#latestView?.members.some((member) => lifeName(member) === life) === true;
+  }
   get #latestView(): View | undefined {
     return this.#views.get(Math.max(0, ...this.#views.keys()));
   }

@@ -26,6 +26,12 @@ export class StoreModel {
   readonly objects = new Map<string, readonly number[]>();
   readonly intents = new Set<string>();
   readonly ledger = new Set<string>();
+
+  /** Not deleted as long as somebody may still need it; the scenes never empty the ledger. */
+  discard(object: string): void {
+    this.intents.delete(object);
+    this.ledger.add(object);
+  }
 }
 
 export class FileModel {
@@ -70,6 +76,10 @@ export class FileModel {
     this.#truth[block]!.push({ version, sinceMs: this.world.nowMs });
     this.#touch();
     this.#checkWhole(`${by} wrote block ${block}`);
+  }
+  /** To that block and long again at once, in one instant: the blocks from there on are new ones, and no hole is ever true. */
+  userTruncate(block: number, version: number, by: string): void {
+    for (let at = block; at < BLOCKS; at++) this.userWrite(at, version, by);
   }
   invisibleWrite(block: number, version: number, by: string): void {
     this.blocks[block] = version;

@@ -11,7 +11,7 @@
 import { BLOCKS, type FileModel, HOLE } from "./file-model.js";
 import { type Process, Signal, sleep, type Thread, until, type World } from "./world.js";
 
-export type RequestKind = "open" | "read" | "write" | "utimens";
+export type RequestKind = "open" | "read" | "write" | "truncate" | "utimens";
 export interface KernelRequest {
   readonly kind: RequestKind;
   readonly file: FileModel;
@@ -125,6 +125,17 @@ export class KernelModel {
   *utimens(open: UserOpen): Thread<boolean> {
     const reply = yield* this.#underInodeLock(open.file, this.#request("utimens", open.file, 0, 0));
     return reply.kind === "ok";
+  }
+  *truncate(open: UserOpen, block: number): Thread<boolean> {
+    return yield* this.#underInodeLock(open.file, this.#truncate(open.file, block));
+  }
+  *#truncate(file: FileModel, block: number): Thread<boolean> {
+    const version = this.world.newNumber();
+    this.world.log(() => `${this.process.name} truncates ${file.handle} to block ${block}: ${version}`);
+    const reply = yield* this.#request("truncate", file, block, version);
+    if (reply.kind === "failed") return false;
+    for (const [at, page] of this.#pagesOf(file)) if (at >= block && !page.isFilling) this.#pagesOf(file).delete(at);
+    return true;
   }
   /** One change of an inode at a time, held ones included (safety V4). */
   *#underInodeLock<T>(file: FileModel, work: Thread<T>): Thread<T> {

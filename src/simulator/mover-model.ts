@@ -26,40 +26,29 @@ interface Hold {
   guard: OpenFile | undefined;
   found: unknown;
 }
-interface FileWork {
-  readonly events: DataEvent[];
-  readonly wishes: ("migrate" | "premigrate" | "release" | "recall")[];
+export type MoveVerb = "migrate" | "premigrate" | "release" | "recall";
+interface FileWork<E> {
+  readonly events: E[];
+  readonly wishes: MoveVerb[];
   isRunning: boolean;
 }
 
-export class MoverModel implements Receiver {
-  readonly process: Process;
-  readonly daemon: DaemonModel;
-  readonly #control: ControlModel;
-  readonly #store: StoreModel;
-  readonly #work = new Map<FileModel, FileWork>();
-  /** Moves that ended well, by what they did. */
-  readonly done: Record<string, number> = {};
+/** One move of a file at a time; events that came meanwhile share the next recall. */
+export class MoveQueue<E> {
+  readonly #process: Process;
+  readonly #move: (file: FileModel, verb: MoveVerb, events: readonly E[]) => Thread;
+  readonly #work = new Map<FileModel, FileWork<E>>();
 
-  constructor(options: { process: Process; daemon: DaemonModel; control: ControlModel; store: StoreModel }) {
-    this.process = options.process;
-    this.daemon = options.daemon;
-    this.#control = options.control;
-    this.#store = options.store;
+  constructor(process: Process, move: (file: FileModel, verb: MoveVerb, events: readonly E[]) => Thread) {
+    this.#process = process;
+    this.#move = move;
   }
-
-  deliver(event: DataEvent): void {
-    this.process.start(this.#receive(event));
+  bringBack(file: FileModel, event: E): void {
+    this.#of(file).events.push(event);
+    this.#goOn(file);
   }
-  /** A file that is whole already is answered at once, also while it is being moved: the move may wait for that very user. */
-  *#receive(event: DataEvent): Thread {
-    const record = yield* system(() => event.file.record, 1);
-    if (record?.residency !== "partial") return this.#control.respond(this, event, { kind: "continue" });
-    this.#of(event.file).events.push(event);
-    this.#goOn(event.file);
-  }
-  wish(file: FileModel, verb: FileWork["wishes"][number]): void {
-    this.process.after(0, () => {
+  wish(file: FileModel, verb: MoveVerb): void {
+    this.#process.after(0, () => {
       this.#of(file).wishes.push(verb);
       this.#goOn(file);
     });
@@ -67,8 +56,7 @@ export class MoverModel implements Receiver {
   get isIdle(): boolean {
     return [...this.#work.values()].every((work) => !work.isRunning);
   }
-
-  #of(file: FileModel): FileWork {
+  #of(file: FileModel): FileWork<E> {
     let work = this.#work.get(file);
     if (work === undefined) {
       work = { events: [], wishes: [], isRunning: false };
@@ -80,31 +68,86 @@ export class MoverModel implements Receiver {
     const work = this.#of(file);
     if (work.isRunning) return;
     work.isRunning = true;
-    this.process.start(this.#run(file, work));
+    this.#process.start(this.#run(file, work));
   }
-
-  *#run(file: FileModel, work: FileWork): Thread {
+  *#run(file: FileModel, work: FileWork<E>): Thread {
     while (work.events.length + work.wishes.length > 0) {
       const events = work.events.splice(0);
-      const verb = events.length > 0 ? "recall" : work.wishes.shift()!;
-      const failure = yield* this.#move(file, verb);
-      for (const event of events) {
-        const isServed = failure === undefined || failure.code === "EAGAIN";
-        this.#control.respond(this, event, isServed ? { kind: "continue" } : { kind: "abort", code: "EIO" });
-      }
+      yield* this.#move(file, events.length > 0 ? "recall" : work.wishes.shift()!, events);
     }
     work.isRunning = false;
   }
+}
+
+/** The steps of a move as the migration application takes them. */
+export function moveOf(verb: MoveVerb, file: FileModel, nowMs: number): Move<MoveOutcome> {
+  if (verb === "recall") return recallSteps({ store: STORE });
+  return migrateSteps({ verb, newObject: `object${file.world.newNumber()}`, store: STORE, nowMs: Math.floor(nowMs), eventsWanted: 0, fsEventList: 0 });
+}
+/** Runs them to their end; `request` does each, and the process may be stopped before any of them. */
+export function* performMove(move: Move<MoveOutcome>, process: Process, request: (each: MoveRequest) => Thread<unknown>): Thread<MoveOutcome> {
+  for (let next = move.next(); ; ) {
+    if (next.done === true) return next.value;
+    try {
+      yield* crossing(process);
+      next = move.next(yield* request(next.value));
+    } catch (error) {
+      if (!(error instanceof MoveFailure)) throw error;
+      next = move.throw(error);
+    }
+  }
+}
+
+export class MoverModel implements Receiver {
+  readonly process: Process;
+  readonly daemon: DaemonModel;
+  readonly #control: ControlModel;
+  readonly #store: StoreModel;
+  readonly #queue: MoveQueue<DataEvent>;
+  /** Moves that ended well, by what they did. */
+  readonly done: Record<string, number> = {};
+
+  constructor(options: { process: Process; daemon: DaemonModel; control: ControlModel; store: StoreModel }) {
+    this.process = options.process;
+    this.daemon = options.daemon;
+    this.#control = options.control;
+    this.#store = options.store;
+    this.#queue = new MoveQueue(options.process, (file, verb, events) => this.#moveAndAnswer(file, verb, events));
+  }
+
+  deliver(event: DataEvent): void {
+    this.process.start(this.#receive(event));
+  }
+  /** A file that is whole already is answered at once, also while it is being moved: the move may wait for that very user. */
+  *#receive(event: DataEvent): Thread {
+    const record = yield* system(() => event.file.record, 1);
+    if (record?.residency !== "partial") return this.#control.respond(this, event, { kind: "continue" });
+    this.#queue.bringBack(event.file, event);
+  }
+  wish(file: FileModel, verb: MoveVerb): void {
+    this.#queue.wish(file, verb);
+  }
+  get isIdle(): boolean {
+    return this.#queue.isIdle;
+  }
+
+  *#moveAndAnswer(file: FileModel, verb: MoveVerb, events: readonly DataEvent[]): Thread {
+    const failure = yield* this.#move(file, verb);
+    for (const event of events) {
+      const isServed = failure === undefined || failure.code === "EAGAIN";
+      this.#control.respond(this, event, isServed ? { kind: "continue" } : { kind: "abort", code: "EIO" });
+    }
+  }
 
   /** The failure, when it did not end well. */
-  *#move(file: FileModel, verb: FileWork["wishes"][number]): Thread<MoveFailure | undefined> {
+  *#move(file: FileModel, verb: MoveVerb): Thread<MoveFailure | undefined> {
     const number = file.world.newNumber();
     const hold: Hold = { file, name: `move ${number}`, guard: undefined, found: undefined };
-    const move = verb === "recall"
-      ? recallSteps({ store: STORE })
-      : migrateSteps({ verb, newObject: `object${number}`, store: STORE, nowMs: Math.floor(this.process.clockMs), eventsWanted: 0, fsEventList: 0 });
     try {
-      const outcome = yield* this.#perform(move, hold);
+      const outcome = yield* performMove(moveOf(verb, file, this.process.clockMs), this.process, (request) => {
+        file.world.log(() => `${this.process.name}: ${file.handle} ${hold.name}: ${request.step}: ${request.call}`);
+        return this.#request(request, hold);
+      });
       this.done[verb] = (this.done[verb] ?? 0) + (outcome.kind === "done" ? 1 : 0);
       file.world.log(() => `${this.process.name}: ${verb} of ${file.handle}: ${outcome.kind} ${outcome.state}`);
       return undefined;
@@ -114,21 +157,6 @@ export class MoverModel implements Receiver {
       return error;
     } finally {
       this.#letGo(hold);
-    }
-  }
-
-  *#perform(move: Move<MoveOutcome>, hold: Hold): Thread<MoveOutcome> {
-    for (let next = move.next(); ; ) {
-      if (next.done === true) return next.value;
-      const request = next.value;
-      hold.file.world.log(() => `${this.process.name}: ${hold.file.handle} ${hold.name}: ${request.step}: ${request.call}`);
-      try {
-        yield* crossing(this.process);
-        next = move.next(yield* this.#request(request, hold));
-      } catch (error) {
-        if (!(error instanceof MoveFailure)) throw error;
-        next = move.throw(error);
-      }
     }
   }
 
@@ -156,7 +184,7 @@ export class MoverModel implements Receiver {
       case "open-object":
         return yield* system(() => this.#verify(request.args.object, request.args.checksum), 5);
       case "discard-object":
-        return yield* system(() => this.#discard(file, request.args.object));
+        return yield* system(() => this.#store.discard(request.args.object));
       case "take-right":
         return yield* this.#control.takeRight(file, this, hold.name);
       case "release-right":
@@ -315,12 +343,6 @@ export class MoverModel implements Receiver {
     return { checksum: content.join(" "), size: BLOCKS * BLOCK_BYTES };
   }
 
-  /** Not as long as somebody may still need it; the scene never empties the ledger. */
-  #discard(file: FileModel, object: string): void {
-    file.world.log(() => `${object} goes to the ledger`);
-    this.#store.intents.delete(object);
-    this.#store.ledger.add(object);
-  }
   #verify(object: string, checksum: string): undefined {
     if (this.#store.objects.get(object)?.join(" ") !== checksum) throw new MoveFailure("EIO", "the object is not what was noted");
     return undefined;
@@ -344,7 +366,7 @@ export class MoverModel implements Receiver {
   }
 }
 
-function attributesOf(file: FileModel) {
+export function attributesOf(file: FileModel) {
   return {
     type: "file" as const, dev: 1n, ino: 2n, mode: 0o100644, nlink: 1, uid: 0, gid: 0, rdev: 0n, size: BLOCKS * BLOCK_BYTES, blocks: 8,
     blockSize: BLOCK_BYTES, atimeNs: 1n, mtimeNs: file.mtimeNs, ctimeNs: 1n,

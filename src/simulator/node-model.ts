@@ -22,6 +22,11 @@ export const simulatedTimeouts: NodeTimeouts = {
 export type CallOutcome<N extends CallName> = { readonly kind: "ok"; readonly result: ResultOf<N> } | { readonly kind: "failed"; readonly failure: DmFailure } | { readonly kind: "gone" };
 type Input = NodeInput extends infer I ? (I extends { atMs: number } ? Omit<I, "atMs"> : never) : never;
 
+/** What a daemon has beside the other nodes: mounts and the volume. Told of each effect that concerns them. */
+export interface Site {
+  perform(effect: NodeEffect): void;
+}
+
 export class NodeModel implements Station {
   readonly id: NodeId;
   readonly process: Process;
@@ -36,6 +41,8 @@ export class NodeModel implements Station {
   readonly #pending: NodeEffect[] = [];
   incarnation: Incarnation;
   isAdmitting = false;
+  /** Without one, operations are held by `hold` and the volume does whatever is asked. */
+  site: Site | undefined;
   #lastCall = 0;
   #timerMs = Number.POSITIVE_INFINITY;
 
@@ -147,20 +154,24 @@ export class NodeModel implements Station {
       case "refuse-call":
         return this.#answered(effect.call, { kind: "failed", failure: effect.failure });
       case "resume-operation":
+        if (this.site !== undefined) return this.site.perform(effect);
         return this.#resume(effect.operation, effect.decision);
       case "set-admission":
         this.isAdmitting = effect.isOpen;
+        if (this.site !== undefined) return this.site.perform(effect);
         // Operations held before are filtered again, and their events raised anew.
         if (effect.isOpen) for (const { held } of [...this.#operations.values()]) this.process.after(0, () => this.#holdAgain(held));
         return;
       case "forget-everything":
         this.incarnation = effect.incarnation;
         this.#network.renew(this);
-        return;
+        return this.site?.perform(effect);
       case "volume-job":
+        if (this.site !== undefined) return this.site.perform(effect);
         this.process.after(this.world.random.below(5), () => this.input({ kind: "volume-done", job: effect.job, result: { kind: "ok", result: {} } }));
         return;
       default:
+        this.site?.perform(effect);
     }
   }
 

@@ -7,8 +7,9 @@
  */
 import { Admission } from "../cluster/admission/admission.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest } from "../cluster/admission/operation.js";
-import { eventSet } from "../dmapi/events.js";
+import { type DataEvent, type EventSet, eventSet } from "../dmapi/events.js";
 import type { Handle, OperationId } from "../dmapi/ids.js";
+import type { Access } from "../dmapi/rights.js";
 import { BLOCK_BYTES, type FileModel, OpenFile } from "./file-model.js";
 import type { KernelModel, KernelRequest, Reply, Server } from "./kernel-model.js";
 import { crossing, type Process, sleep, system, type Thread, type World } from "./world.js";
@@ -27,18 +28,33 @@ interface Inode {
   heldFills: number;
   /** Droppings of its pages under way: what comes meanwhile is held by no fence (safety C6). */
   invalidating: number;
+  /** Flushes whose pages are not written back yet: reads are served meanwhile (safety C3 step 4). */
+  flushing: number;
 }
 interface Operation {
   readonly request: KernelRequest;
   result: Reply | undefined;
+  /** Admitted past whatever fence there is: write-back, and what the dropping of pages waits for (safety C6). */
+  passesFences: boolean;
 }
 
 /** What the reactor tells the rest of its daemon. */
 export interface Upward {
-  raised(operation: OperationId, file: FileModel, type: "read" | "write" | "truncate"): void;
+  raised(operation: OperationId, file: FileModel, event: DataEvent): void;
   interestWanted(file: FileModel): void;
   fenceDrained(file: FileModel, fenceNumber: number): void;
-  roundDrained(round: string): void;
+  roundDrained(round: string, from: string): void;
+  /** Nobody waits for that operation any more. */
+  operationGone?(operation: OperationId): void;
+  /** An operation touches the backing in this instant. */
+  touched?(touch: Touch): void;
+}
+export interface Touch {
+  readonly operation: OperationId;
+  readonly file: FileModel;
+  readonly access: Access;
+  readonly block: number;
+  readonly passesFences: boolean;
 }
 
 export class ReactorModel implements Server {
@@ -52,12 +68,12 @@ export class ReactorModel implements Server {
   kernel!: KernelModel;
   #lastOperation = 0;
 
-  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel> }) {
+  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel>; ownedEvents?: EventSet }) {
     this.world = options.world;
     this.process = options.process;
     this.#up = options.up;
     this.#files = options.files;
-    this.step({ kind: "owned-events", events: eventSet(["read", "write", "truncate"]) });
+    this.step({ kind: "owned-events", events: options.ownedEvents ?? eventSet(["read", "write", "truncate"]) });
   }
 
   get waiting(): number {
@@ -68,40 +84,68 @@ export class ReactorModel implements Server {
     return (this.#admission.recordOf(file.handle)?.regions.length ?? 0) > 0;
   }
 
+  /** Generations under which operations on the file run just now. */
+  runningUnder(file: FileModel): number[] {
+    return [...this.#operations.keys()].flatMap((id) => this.#admission.generationUnder(id, file.handle) ?? []);
+  }
+  /** A new incarnation begins: nothing cached is believed any more (safety C7). */
+  forget(): void {
+    for (const inode of this.#inodes.values()) {
+      inode.generation = -1;
+      this.kernel.process.start(this.#invalidate(inode.file, undefined));
+    }
+    this.step({ kind: "everything-forgotten" });
+  }
+  /** The user of one of the operations that wait for an event is gone. */
+  interrupt(id: OperationId): void {
+    const operation = this.#operations.get(id);
+    if (operation === undefined || operation.request.isWriteback || this.#admission.generationUnder(id, operation.request.file.handle) !== undefined) return;
+    this.step({ kind: "operation-gone", operation: id });
+    this.#up.operationGone?.(id);
+    this.#answer(id, { kind: "failed", code: "EINTR" });
+  }
+
   serve(request: KernelRequest): void {
     this.process.after(0.1, () => this.#arrive(request));
   }
 
   step(input: AdmissionInput): void {
+    if (input.kind === "round-begun" && (input.work.kind === "flush" || input.work.kind === "drop-pages")) this.#inode(input.work.handle).flushing++;
     for (const effect of this.#admission.step(input)) this.#perform(effect);
   }
 
   #arrive(request: KernelRequest): void {
     const id = ++this.#lastOperation as OperationId;
     const { handle } = request.file;
-    this.#operations.set(id, { request, result: undefined });
+    this.#operations.set(id, { request, result: undefined, passesFences: false });
     if (request.kind === "read") this.#inode(handle).heldFills++;
     const data = { handle, offset: request.block * BLOCK_BYTES, length: BLOCK_BYTES } as const;
     const operation: Record<KernelRequest["kind"], Pick<AdmissionRequest, "uses" | "events">> = {
       open: { uses: [{ handle, access: "look", needsGuard: false }], events: [{ kind: "open-for-write", handle }] },
       read: { uses: [{ handle, access: "read", needsGuard: false }], events: [{ kind: "data", type: "read", ...data }] },
       write: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "write", ...data }] },
+      truncate: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "truncate", handle, offset: data.offset, length: 0 }] },
       utimens: { uses: [{ handle, access: "change", needsGuard: true }], events: [] },
     };
-    this.step({ kind: "operation-arrived", operation: { id, isWriteback: request.isWriteback, passesFences: request.kind === "read" && this.#inode(handle).invalidating > 0, ...operation[request.kind] } });
+    const passesFences = request.kind === "read" && this.#inode(handle).invalidating > 0;
+    this.#operations.get(id)!.passesFences = passesFences || request.isWriteback;
+    this.step({ kind: "operation-arrived", operation: { id, isWriteback: request.isWriteback, passesFences, ...operation[request.kind] } });
   }
 
   #perform(effect: AdmissionEffect): void {
     switch (effect.kind) {
       case "admit":
+        this.#noteFlushing(effect.operation);
         return this.process.start(this.#run(effect.operation));
       case "refuse":
         return this.#answer(effect.operation, { kind: "failed", code: effect.code });
       case "finish":
         return this.#answer(effect.operation, this.#operations.get(effect.operation)!.result!);
       case "raise": {
-        const { file, kind } = this.#operations.get(effect.operation)!.request;
-        return this.#up.raised(effect.operation, file, kind === "read" ? "read" : "write");
+        const { file } = this.#operations.get(effect.operation)!.request;
+        const { event } = effect;
+        if (event.kind === "data") return this.#up.raised(effect.operation, file, { type: event.type, handle: event.handle, offset: event.offset, length: event.length });
+        return this.#up.raised(effect.operation, file, { type: "write", handle: file.handle, offset: 0, length: 0 });
       }
       case "load-record":
         return this.process.start(this.#loadRecord(this.#inode(effect.handle)));
@@ -118,7 +162,7 @@ export class ReactorModel implements Server {
       case "fence-drained":
         return this.#up.fenceDrained(this.#inode(effect.handle).file, effect.fenceNumber);
       case "round-drained":
-        return this.#up.roundDrained(effect.round);
+        return this.#up.roundDrained(effect.round, effect.from);
       case "hold":
       case "drop-interest":
       case "drop-event":
@@ -128,7 +172,7 @@ export class ReactorModel implements Server {
   #inode(handle: Handle): Inode {
     let inode = this.#inodes.get(handle);
     if (inode === undefined) {
-      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, invalidating: 0 };
+      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, invalidating: 0, flushing: 0 };
       this.#inodes.set(handle, inode);
     }
     return inode;
@@ -136,12 +180,22 @@ export class ReactorModel implements Server {
 
   // Operations that were admitted.
 
+  #noteFlushing(id: OperationId): void {
+    const operation = this.#operations.get(id)!;
+    const { request } = operation;
+    if (request.kind === "read" && this.#inode(request.file.handle).flushing > 0) operation.passesFences = true;
+  }
+  #touch(id: OperationId, access: Access): void {
+    const { request, passesFences } = this.#operations.get(id)!;
+    this.#up.touched?.({ operation: id, file: request.file, access, block: request.block, passesFences });
+  }
+
   *#run(id: OperationId): Thread {
     const operation = this.#operations.get(id)!;
     const { request } = operation;
     const inode = this.#inode(request.file.handle);
     yield* crossing(this.process);
-    const result = request.kind === "read" ? yield* this.#read(inode, id, request.block) : yield* this.#change(inode, request);
+    const result = request.kind === "read" ? yield* this.#read(inode, id, request.block) : yield* this.#change(inode, id, request);
     if (result === "overtaken") return this.step({ kind: "operation-overtaken", operation: id });
     operation.result = result;
     this.step({ kind: "operation-ran", operation: id, events: [] });
@@ -157,20 +211,27 @@ export class ReactorModel implements Server {
       inode.reader = { open, generation };
     }
     const { open } = inode.reader!;
-    const version = yield* system(() => open.read(block), 0.5);
+    const version = yield* system(() => {
+      this.#touch(id, "read");
+      return open.read(block);
+    }, 0.5);
     const now = yield* system(() => file.generation, 0.2);
     // Whatever the node has learned since it was admitted does not count.
     if (now > (this.#admission.generationUnder(id, file.handle) ?? -1) && file.mutant !== "no-generation-check") return "overtaken";
     return { kind: "ok", version };
   }
 
-  *#change(inode: Inode, request: KernelRequest): Thread<Reply> {
+  *#change(inode: Inode, id: OperationId, request: KernelRequest): Thread<Reply> {
     const { file } = inode;
     if (request.kind === "open") return { kind: "ok", version: 0 };
     const open = inode.guard?.open;
     this.world.check(open !== undefined && !open.isClosed, () => `${this.process.name} changes ${file.handle} without the guard`);
-    if (request.kind === "utimens") yield* system(() => (file.mtimeNs = 1n), 0.5);
-    else yield* system(() => file.userWrite(request.block, request.version, this.process.name), 0.5);
+    yield* system(() => {
+      this.#touch(id, "change");
+      if (request.kind === "utimens") file.mtimeNs = 1n;
+      else if (request.kind === "truncate") file.userTruncate(request.block, request.version, this.process.name);
+      else file.userWrite(request.block, request.version, this.process.name);
+    }, 0.5);
     return { kind: "ok", version: request.version };
   }
 
@@ -225,9 +286,13 @@ export class ReactorModel implements Server {
   }
 
   #flushPages({ handle, round, from, isAwaited }: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {
-    const { file, heldFills } = this.#inode(handle);
+    const inode = this.#inode(handle);
+    const { file, heldFills } = inode;
     const mayWait = isAwaited && heldFills === 0;
-    const flushed = () => this.process.after(0.1, () => this.step({ kind: "pages-flushed", handle, round, from }));
+    const flushed = () => this.process.after(0.1, () => {
+      inode.flushing--;
+      this.step({ kind: "pages-flushed", handle, round, from });
+    });
     // Ranges with a held read are locked in the kernel: then the dropping is queued and not waited for (safety C6).
     if (!mayWait) flushed();
     this.kernel.process.start(this.#invalidate(file, mayWait ? flushed : undefined));

@@ -5,6 +5,7 @@ import { Random } from "../base/random.js";
 import { ClusterScene } from "./cluster-scene.js";
 import { DataScene } from "./data-scene.js";
 import type { Mutant } from "./file-model.js";
+import { JoinedScene } from "./joined-scene.js";
 import { LeaseScene } from "./lease-scene.js";
 import { World } from "./world.js";
 
@@ -33,6 +34,7 @@ const scenes: Readonly<Record<string, Scene>> = {
   lease: { run: (world, nodes, { mutant }) => new LeaseScene(world, nodes, mutant).run(), every: 4 },
   cluster: { run: (world, nodes) => new ClusterScene(world, nodes).run(), every: 2 },
   data: { run: (world, nodes, { mutant }) => new DataScene(world, nodes, mutant).run(), every: 1 },
+  joined: { run: (world, nodes, { mutant }) => new JoinedScene(world, nodes, mutant).run(), every: 2 },
 };
 export const sceneNames = Object.keys(scenes);
 

@@ -28,7 +28,7 @@ for (const mutant of mutants) {
 }
 
 it("one seed gives one history", () => {
-  for (const scene of ["lease", "cluster", "data"]) {
+  for (const scene of ["lease", "cluster", "data", "joined"]) {
     const [first, second] = [1, 2].map(() => runSeed({ seed: 3, scene, isTracing: true, mutant: "mark-stays" }));
     assert.deepEqual(first, second);
   }

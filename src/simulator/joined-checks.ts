@@ -1,0 +1,145 @@
+/**
+ * The promises of the whole, checked from outside in plain words, beside those of the registry (cluster-checks.ts), of the
+ * bytes (file-model.ts) and of what readers see (kernel-model.ts):
+ *
+ * - while a token holds the exclusive right on an object, no operation touches that object on any node, but what the
+ *   dropping of pages waits for; and no other token holds a right on it;
+ * - when a changed record is answered, nothing runs anywhere under an older one;
+ * - an operation for which an event was raised goes on only as an application said, or is failed by a rule;
+ * - no operation waits for ever.
+ *
+ * A node that is out of the latest view is bound by the guard alone (safety C1, C7), so it is not looked at here.
+ */
+import type { NodeEffect } from "../cluster/node-contract.js";
+import type { DmResponse, EventMessage } from "../dmapi/events.js";
+import type { OperationId, SessionId, Token } from "../dmapi/ids.js";
+import { lifeName } from "../coordination/shared-volume/layout.js";
+import { ClusterChecks } from "./cluster-checks.js";
+import type { FileModel } from "./file-model.js";
+import type { JoinedNode } from "./joined-node.js";
+import type { NodeModel } from "./node-model.js";
+import type { Touch } from "./reactor-model.js";
+import type { World } from "./world.js";
+
+interface RightThought {
+  readonly at: JoinedNode;
+  readonly life: string;
+  readonly token: Token;
+  readonly sinceMs: number;
+}
+
+export class JoinedChecks {
+  readonly cluster: ClusterChecks;
+  readonly #world: World;
+  readonly #sites: () => JoinedNode[];
+  readonly #rights = new Map<FileModel, RightThought[]>();
+  /** Numbers of operations whose event is out, by process and operation. */
+  readonly #raised = new Map<string, number>();
+  /** For the statistics of a run. */
+  readonly counts: Record<string, number> = {};
+
+  constructor(world: World, sites: () => JoinedNode[]) {
+    this.#world = world;
+    this.#sites = sites;
+    this.cluster = new ClusterChecks(world, () => sites().map((site) => site.node));
+  }
+  count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  }
+
+  // Events.
+
+  raised(at: JoinedNode, operation: OperationId): number {
+    const key = `${at.process.name} ${operation}`;
+    const known = this.#raised.get(key);
+    // After an exclusion the same event is raised again under the same operation.
+    const number = known ?? this.#world.newNumber();
+    if (known === undefined) {
+      this.#raised.set(key, number);
+      this.cluster.held(at.node, number as OperationId);
+    }
+    this.count("events");
+    return number;
+  }
+  resumed(at: JoinedNode, { operation, decision }: Extract<NodeEffect, { kind: "resume-operation" }>): void {
+    const key = `${at.process.name} ${operation}`;
+    const number = this.#raised.get(key);
+    this.#world.log(() => `${at.process.name}: operation ${operation} (${number}) resumes with ${JSON.stringify(decision)}`);
+    this.#world.check(number !== undefined, () => `${at.process.name} resumes operation ${operation}, which does not wait`);
+    this.#raised.delete(key);
+    this.cluster.resumed(number as OperationId, decision);
+  }
+  gone(at: JoinedNode, operation: OperationId): void {
+    const key = `${at.process.name} ${operation}`;
+    const number = this.#raised.get(key);
+    if (number !== undefined) this.cluster.interrupted(number as OperationId);
+  }
+  /** Its users are gone with it. */
+  died(at: JoinedNode): void {
+    for (const [key, number] of this.#raised) {
+      if (!key.startsWith(`${at.process.name} `)) continue;
+      this.#raised.delete(key);
+      this.cluster.interrupted(number as OperationId);
+    }
+  }
+  received(node: NodeModel, session: SessionId, message: EventMessage, number: number): void {
+    this.cluster.received(node, session, message, number);
+  }
+  responding(number: number, response: DmResponse): void {
+    this.cluster.responding(number, response);
+  }
+  responded(node: NodeModel, number: number): void {
+    this.cluster.responded(node, number);
+  }
+  created(node: NodeModel, session: SessionId, info: string): void {
+    this.cluster.created(node, session, info);
+  }
+
+  // Rights and fences.
+
+  rightHeld(at: JoinedNode, file: FileModel, token: Token): void {
+    this.tokenEnds(at, token); // of an application that died with it
+    const rights = this.#rightsOn(file);
+    for (const other of rights) {
+      this.#world.check(!this.#isBinding(other) || !this.cluster.isInView(lifeName(at.node)), () => `${lifeName(at.node)} (token ${token}) has the exclusive right on ${file.handle} that ${other.life} (token ${other.token}) has`);
+    }
+    rights.push({ at, life: lifeName(at.node), token, sinceMs: this.#world.nowMs });
+    this.count("rights");
+  }
+  /** It is answered, or its right given back. */
+  tokenEnds(at: JoinedNode, token: Token): void {
+    for (const [file, rights] of this.#rights) this.#rights.set(file, rights.filter((right) => right.at !== at || right.token !== token));
+  }
+  #rightsOn(file: FileModel): RightThought[] {
+    const rights = (this.#rights.get(file) ?? []).filter((right) => this.#isBinding(right));
+    this.#rights.set(file, rights);
+    return rights;
+  }
+  /** A right goes with the life of its node in the view. */
+  #isBinding({ at, life }: RightThought): boolean {
+    return !at.node.isDead && lifeName(at.node) === life && this.cluster.isInView(life);
+  }
+
+  touched(at: JoinedNode, { file, access, passesFences, block, operation }: Touch): void {
+    if (access === "look" || passesFences || !this.cluster.isInView(lifeName(at.node))) return;
+    for (const right of this.#rights.get(file) ?? []) {
+      // One that mounted since may have an operation slip past before it hears of a right on an object without a record.
+      if (!this.#isBinding(right) || at.mountedAtMs > right.sinceMs || at.rejoinedAtMs > right.sinceMs) continue;
+      this.#world.check(false, () => `on ${lifeName(at.node)} operation ${operation} touches block ${block} of ${file.handle} (${access}) while ${right.life} (token ${right.token}) has the exclusive right`);
+    }
+  }
+  drained(by: JoinedNode, file: FileModel, generation: number): void {
+    if (!this.cluster.isInView(lifeName(by.node))) return;
+    this.count("drained rounds");
+    for (const site of this.#sites()) {
+      if (site.node.isDead || site.reactor === undefined || !this.cluster.isInView(lifeName(site.node))) continue;
+      for (const under of site.reactor.runningUnder(file)) {
+        this.#world.check(under >= generation, () => `${lifeName(by.node)} was told that generation ${generation} of ${file.handle} is known everywhere while on ${lifeName(site.node)} an operation runs under ${under}`);
+      }
+    }
+  }
+
+  moved(how: string): void {
+    this.count(how);
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * One whole daemon in the simulation: the real node machine with its links and lease (node-model.ts), the reactor of its
+ * one mount with the real admission machine, the volume, and the kernel that users meet. Effects go where the daemon
+ * sends them (daemon/node-process.ts, daemon/file-systems.ts), each direction between main thread and reactor in order.
+ *
+ * Source    daemon/file-systems.ts, daemon/reactor-port.ts; safety C4, C6, H3.
+ */
+import type { AdmissionInput } from "../cluster/admission/operation.js";
+import type { NodeEffect, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import type { DataEvent, EventSet } from "../dmapi/events.js";
+import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
+import type { FileModel } from "./file-model.js";
+import { KernelModel } from "./kernel-model.js";
+import type { NodeModel, Site } from "./node-model.js";
+import { ReactorModel, type Touch, type Upward } from "./reactor-model.js";
+import { VolumeModel } from "./volume-model.js";
+import type { Process, Thread, World } from "./world.js";
+
+/** Who watches from outside. */
+export interface JoinedWatch {
+  raised(at: JoinedNode, operation: OperationId, event: DataEvent): number;
+  resumed(at: JoinedNode, operation: OperationId, effect: Extract<NodeEffect, { kind: "resume-operation" }>): void;
+  gone(at: JoinedNode, operation: OperationId): void;
+  touched(at: JoinedNode, touch: Touch): void;
+}
+
+export class JoinedNode implements Site, Upward {
+  readonly world: World;
+  readonly node: NodeModel;
+  readonly process: Process;
+  readonly kernelProcess: Process;
+  readonly volume: VolumeModel;
+  readonly #fs: FsName;
+  readonly #files: ReadonlyMap<Handle, FileModel>;
+  readonly #watch: JoinedWatch;
+  #ownedEvents: EventSet = 0;
+  #admission: Extract<AdmissionInput, { kind: "admission" }> = { kind: "admission", isOpen: false, why: "starting" };
+  reactor: ReactorModel | undefined;
+  kernel: KernelModel | undefined;
+  mountedAtMs = Number.POSITIVE_INFINITY;
+  /** When its present life in the cluster began, save the first. */
+  rejoinedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #lastMs = { up: 0, down: 0 };
+
+  constructor(options: { node: NodeModel; kernelProcess: Process; fs: FsName; files: ReadonlyMap<Handle, FileModel>; watch: JoinedWatch }) {
+    const { node } = options;
+    this.node = node;
+    this.world = node.world;
+    this.process = node.process;
+    this.kernelProcess = options.kernelProcess;
+    this.#fs = options.fs;
+    this.#files = options.files;
+    this.#watch = options.watch;
+    this.volume = new VolumeModel(node.process, options.files);
+    node.site = this;
+    node.process.onEnd(() => this.kernel?.abort());
+  }
+
+  clientGone(client: number): void {
+    this.node.clientGone(client);
+    this.process.after(0, () => this.volume.clientGone(client));
+  }
+
+  // Effects of the machine.
+
+  perform(effect: NodeEffect): void {
+    switch (effect.kind) {
+      case "volume-job":
+        return this.#job(effect.job, effect.work);
+      case "resume-operation":
+        this.#watch.resumed(this, effect.operation, effect);
+        return this.#down({ kind: "event-answered", operation: effect.operation, decision: effect.decision });
+      case "grant-interest":
+        return this.#down({ kind: "interest-granted", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
+      case "raise-fence":
+        if (this.reactor === undefined) return this.node.input({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
+        return this.#down({ kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
+      case "lower-fence":
+        return this.#down({ kind: "fence-lowered", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
+      case "begin-round":
+        if (this.reactor === undefined) return this.node.input({ kind: "round-drained", round: effect.round, from: effect.from });
+        return this.#down({ kind: "round-begun", round: effect.round, from: effect.from, work: effect.work });
+      case "set-owned-events":
+        this.#ownedEvents = effect.events;
+        return this.#down({ kind: "owned-events", events: effect.events });
+      case "set-admission":
+        this.#admission = { kind: "admission", isOpen: effect.isOpen, why: effect.why };
+        return this.#down(this.#admission);
+      case "forget-everything":
+        this.rejoinedAtMs = this.world.nowMs;
+        return this.#ordered("down", () => this.reactor?.forget());
+      default:
+    }
+  }
+
+  #job(job: number, work: VolumeJob): void {
+    const done = (result: VolumeResult) => this.node.input({ kind: "volume-done", job, result });
+    if (work.kind === "mount") return this.process.after(this.world.random.below(20), () => done(this.#mount(work.mountpoint)));
+    if (work.kind === "unmount") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EBUSY", message: "users are inside" } }));
+    this.process.start(this.#runJob(work, done));
+  }
+  *#runJob(work: Exclude<VolumeJob, { kind: "mount" | "unmount" }>, done: (result: VolumeResult) => void): Thread {
+    done(yield* this.volume.run(work));
+  }
+  #mount(mountpoint: string): VolumeResult {
+    const reactor = new ReactorModel({ world: this.world, process: this.process, up: this, files: this.#files, ownedEvents: this.#ownedEvents });
+    const kernel = new KernelModel(this.world, this.kernelProcess, reactor);
+    reactor.kernel = kernel;
+    reactor.step(this.#admission);
+    this.reactor = reactor;
+    this.kernel = kernel;
+    this.mountedAtMs = this.world.nowMs;
+    return { kind: "ok", result: { mountpoint } };
+  }
+
+  // Between the threads.
+
+  #down(input: AdmissionInput): void {
+    const { reactor } = this;
+    if (reactor !== undefined) this.#ordered("down", () => reactor.step(input));
+  }
+  #up(run: () => void): void {
+    this.#ordered("up", run);
+  }
+  #ordered(way: "up" | "down", run: () => void): void {
+    const { nowMs, random } = this.world;
+    this.#lastMs[way] = Math.max(this.#lastMs[way], nowMs + 0.05 + (random.chance(0.05) ? random.below(100) * 0.1 : 0));
+    this.process.after(this.#lastMs[way] - nowMs, run);
+  }
+
+  raised(operation: OperationId, _file: FileModel, event: DataEvent): void {
+    this.#up(() => {
+      const pid = this.#watch.raised(this, operation, event);
+      this.node.input({ kind: "event-held", held: { operation, fs: this.#fs, event, isSynchronous: true, call: event.type, process: { pid, uid: 0, gid: 0, command: "" } } });
+    });
+  }
+  operationGone(operation: OperationId): void {
+    this.#up(() => {
+      this.#watch.gone(this, operation);
+      this.node.input({ kind: "operation-gone", operation });
+    });
+  }
+  interestWanted(file: FileModel): void {
+    this.#up(() => this.node.input({ kind: "interest-wanted", handle: file.handle }));
+  }
+  fenceDrained(file: FileModel, fenceNumber: number): void {
+    this.#up(() => this.node.input({ kind: "fence-drained", handle: file.handle, fenceNumber }));
+  }
+  roundDrained(round: string, from: string): void {
+    this.#up(() => this.node.input({ kind: "round-drained", round: round as RequestId, from: from as NodeModel["id"] }));
+  }
+  touched(touch: Touch): void {
+    this.#watch.touched(this, touch);
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * Scene "joined": whole daemons. The real node machine with everything in it drives the real admission machine, volume,
+ * guards, records and kernel caches of every node, while migration applications take events and move files by the calls
+ * of the product, users read, write, truncate and map, others make and destroy sessions; and nodes, applications and wires
+ * die, freeze, are cut off one way or both, lose what was in flight, and change managers.
+ *
+ * Promises checked from outside: joined-checks.ts, cluster-checks.ts, file-model.ts, kernel-model.ts.
+ *
+ * Source    requirements R1-R19; safety C1-C10, H3, H5, H13.
+ */
+import type { Random } from "../base/random.js";
+import { lifeName } from "../coordination/shared-volume/layout.js";
+import type { FsName, Handle, Incarnation, NodeId, SessionId } from "../dmapi/ids.js";
+import { ApplicationModel, type Beginning } from "./application-model.js";
+import { DirectoryModel } from "./directory-model.js";
+import { BLOCKS, FileModel, type Mutant, StoreModel } from "./file-model.js";
+import { JoinedChecks } from "./joined-checks.js";
+import { JoinedNode } from "./joined-node.js";
+import type { MoveVerb } from "./mover-model.js";
+import { NetworkModel } from "./network-model.js";
+import { NodeModel } from "./node-model.js";
+import { Process, sleep, type Thread, type World } from "./world.js";
+
+const RUN_MS = 30_000;
+const BEGIN_MS = 4_000;
+const SETTLE_MS = 90_000;
+const FILES = 3;
+const USERS = 60;
+const MOVES = 20;
+const CALLS = 15;
+const FAULTS = 3;
+/** Besides those at any time: processes stopped where it is worst. */
+const CROSSINGS = 3;
+const NODES_MAX = 4;
+const FS = "fs1" as FsName;
+const FS_HANDLE = `11${"0".repeat(14)}ffffffff${"0".repeat(16)}` as Handle;
+const objectHandle = (inode: number) => `11${"0".repeat(14)}01000000${String(inode).padStart(16, "0")}${"0".repeat(16)}` as Handle;
+const MIGRATOR = "migrator";
+
+export class JoinedScene {
+  readonly world: World;
+  readonly #directory: DirectoryModel;
+  readonly #network: NetworkModel;
+  readonly #checks: JoinedChecks;
+  readonly #store = new StoreModel();
+  readonly #files = new Map<Handle, FileModel>();
+  readonly #ids: NodeId[];
+  readonly #sites = new Map<NodeId, JoinedNode>();
+  readonly #kernels = new Map<NodeId, Process>();
+  readonly #lastIncarnation = new Map<NodeId, number>();
+  readonly #applications: ApplicationModel[] = [];
+  /** People and programs that are not the ones that fail here. */
+  readonly #outside: Process;
+  #clients = 0;
+  /** User operations that have not ended. */
+  #open = 0;
+  #isHealing = false;
+  #isOver = false;
+
+  constructor(world: World, nodes: number, mutant: Mutant = "none") {
+    this.world = world;
+    this.#directory = new DirectoryModel(world);
+    this.#network = new NetworkModel(world);
+    this.#checks = new JoinedChecks(world, () => [...this.#sites.values()]);
+    this.#directory.onLink = (path, text) => this.#checks.cluster.viewLinked(path, text);
+    this.#outside = new Process(world, "outside");
+    this.#ids = [..."ABCDEFG"].slice(0, Math.min(nodes, NODES_MAX)) as NodeId[];
+    for (let inode = 1; inode <= FILES; inode++) this.#files.set(objectHandle(inode), new FileModel(world, objectHandle(inode), this.#store, mutant));
+  }
+  get counts(): Readonly<Record<string, number>> {
+    return this.#checks.counts;
+  }
+
+  run(): void {
+    const { world } = this;
+    const { random } = world;
+    for (const id of this.#ids) {
+      this.#kernels.set(id, new Process(world, `${id}.kernel`));
+      world.after(random.below(300), () => this.#start(id));
+    }
+    this.#network.delayMs = random.pick([1, 5, 50]);
+    for (let user = 0; user < USERS; user++) this.#at(random, () => this.#startUser(random));
+    for (let move = 0; move < MOVES; move++) this.#at(random, () => this.#wish(random));
+    for (let call = 0; call < CALLS; call++) this.#at(random, () => this.#outside.start(this.#call(random)));
+    for (let fault = 0; fault < FAULTS; fault++) this.#at(random, () => this.#fault(random));
+    let crossings = CROSSINGS;
+    world.onCrossing = (process) => {
+      if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(process.name.includes("migrator") ? 0.008 : 0.002)) return;
+      crossings--;
+      this.#stop(process, random);
+    };
+    this.#supervise();
+    world.run(RUN_MS);
+    this.#heal();
+    this.#settle("after healing", () => this.#unrest());
+    this.#checks.cluster.atRest();
+    this.#goThrough();
+  }
+
+  /** In a healed world every file can be migrated, recalled and read everywhere. */
+  #goThrough(): void {
+    for (const verb of ["migrate", "recall"] as const) {
+      const application = this.#application()!;
+      for (const file of this.#files.values()) application.wish(file, verb);
+      this.#settle(`after the last ${verb}`, () => (application.isIdle ? this.#unrest() : "the migrator is busy"));
+    }
+    for (const site of this.#sites.values()) for (const file of this.#files.values()) this.#use(site, this.#readAll(site, file));
+    this.#settle("after the last reads", () => this.#unrest());
+    this.#isOver = true;
+    this.#checks.cluster.atRest();
+  }
+
+  #at(random: Random, run: () => void): void {
+    this.world.after(BEGIN_MS + random.below(RUN_MS - BEGIN_MS - 1_000), run);
+  }
+  #settle(when: string, unrest: () => string | undefined): void {
+    const { world } = this;
+    for (const untilMs = world.nowMs + SETTLE_MS; world.nowMs < untilMs; ) {
+      world.run(world.nowMs + 500);
+      if (unrest() === undefined) return;
+    }
+    const reactors = [...this.#sites.values()].map((site) => `${lifeName(site.node)}: ${site.reactor?.describe() || "nothing"}`);
+    world.check(false, () => `${when} ${unrest()}; ${reactors.join("; ")}`);
+  }
+
+  // Nodes.
+
+  #start(id: NodeId): void {
+    const incarnation = ((this.#lastIncarnation.get(id) ?? 0) + 1) as Incarnation;
+    this.#lastIncarnation.set(id, incarnation + 100);
+    const { world } = this;
+    const node = new NodeModel({
+      world, id, incarnation, process: new Process(world, `${id}/${incarnation}`), network: this.#network, directory: this.#directory,
+      preference: id === "B" ? 1 : 0,
+      observe: (by, effect) => this.#checks.cluster.observe(by, effect),
+      told: (by, fact) => this.#checks.cluster.told(by, fact),
+    });
+    const site = new JoinedNode({
+      node, kernelProcess: this.#kernels.get(id)!, fs: FS, files: this.#files,
+      watch: {
+        raised: (at, operation) => this.#checks.raised(at, operation), resumed: (at, _operation, effect) => this.#checks.resumed(at, effect),
+        gone: (at, operation) => this.#checks.gone(at, operation), touched: (at, touch) => this.#checks.touched(at, touch),
+      },
+    });
+    node.process.onEnd(() => this.#checks.died(site));
+    this.#sites.set(id, site);
+    node.input({ kind: "fs-attached", fs: FS, handle: FS_HANDLE, rootHandle: objectHandle(999), eventList: 0, mountpoint: "/mnt/fs1" });
+    this.#outside.start(this.#mount(site));
+  }
+  *#mount(site: JoinedNode): Thread {
+    const client = ++this.#clients;
+    for (;;) {
+      const outcome = yield* site.node.call("fs.mount", { fs: FS }, client);
+      if (outcome.kind === "ok") this.#checks.cluster.mounted(site.node, FS);
+      if (outcome.kind !== "failed" || outcome.failure.message.includes("already")) return;
+      yield* sleep(300);
+    }
+  }
+
+  // Migration applications: one for each session of theirs, started again wherever it may go on.
+
+  #supervise(): void {
+    this.world.after(300, () => {
+      if (this.#isOver) return;
+      this.#startMissing();
+      this.#supervise();
+    });
+  }
+  #startMissing(): void {
+    const members = this.#members();
+    const any = members[0];
+    if (any === undefined) return;
+    const living = this.#applications.filter((each) => each.process.isAlive && !each.at.node.isDead);
+    const sessions = any.node.node.describe().registry.sessions.filter((each) => each.info.startsWith(MIGRATOR));
+    if (sessions.length === 0 && living.length === 0) return this.#startApplication(this.world.random.pick(members), { kind: "create", info: MIGRATOR });
+    for (const { id, node, state, info } of sessions) {
+      if (living.some((each) => each.session === id || each.session === 0)) continue;
+      const host = this.#sites.get(node);
+      if (state === "failed") this.#startApplication(this.world.random.pick(members), { kind: "assume", session: id, info });
+      else if (state === "active" && host !== undefined && members.includes(host)) this.#startApplication(host, { kind: "go-on", session: id, info });
+    }
+  }
+  #startApplication(at: JoinedNode, beginning: Beginning): void {
+    const client = ++this.#clients;
+    const process = new Process(this.world, `${at.node.id}.migrator${client}`);
+    this.world.log(() => `${process.name} begins: ${JSON.stringify(beginning)}`);
+    this.#applications.push(new ApplicationModel({ process, at, client, fs: FS, files: this.#files, store: this.#store, checks: this.#checks, beginning }));
+    at.process.onEnd(() => process.after(5, () => process.kill()));
+  }
+  #application(): ApplicationModel | undefined {
+    return this.#applications.findLast((each) => each.process.isAlive && each.isServing && !each.at.node.isDead);
+  }
+  /** Running members of the latest view that take calls. */
+  #members(): JoinedNode[] {
+    return [...this.#sites.values()].filter((site) => site.process.isRunning && site.node.isAdmitting && this.#checks.cluster.isInView(lifeName(site.node)));
+  }
+
+  // What goes wrong.
+
+  #fault(random: Random): void {
+    const sites = [...this.#sites.values()];
+    const manager = sites.find((site) => !site.node.isDead && site.node.node.describe().managing !== null);
+    const application = this.#application();
+    const victim = random.chance(0.3) && manager !== undefined ? manager : random.chance(0.4) && application !== undefined ? application.at : random.pick(sites);
+    const other = random.pick(this.#ids.filter((id) => id !== victim.node.id));
+    const pauseMs = random.pick([50, 500, 3_000, 10_000]);
+    const kind = random.below(10);
+    this.world.log(() => `fault ${kind} on ${victim.node.id}, ${other}`);
+    switch (kind) {
+      case 0:
+        return this.#kill(victim);
+      case 1:
+        return application?.process.kill();
+      case 2:
+        application?.process.pause(false);
+        if (random.chance(0.5) && application !== undefined) this.world.after(random.below(2_000), () => this.#kill(application.at));
+        return this.world.after(pauseMs, () => application?.process.resume());
+      case 3:
+      case 4: // the whole machine
+        return this.#pause([victim.kernelProcess, victim.process, ...this.#applications.filter((each) => each.at === victim).map((each) => each.process)], true, pauseMs);
+      case 5:
+        return this.#pause([victim.process], false, pauseMs);
+      case 6:
+        return this.#network.breakSome(victim.node.id);
+      case 7:
+        this.#network.cut(victim.node.id, other);
+        if (random.chance(0.5)) this.#network.cut(other, victim.node.id);
+        return this.world.after(random.between(500, 12_000), () => this.#network.heal());
+      case 8:
+        for (const id of this.#ids) if (id !== victim.node.id && random.chance(0.8)) this.#network.cut(victim.node.id, id);
+        return this.world.after(random.between(500, 12_000), () => this.#network.heal());
+      case 9:
+        this.#network.delayMs = random.pick([1, 50, 500]);
+    }
+  }
+  #pause(processes: readonly Process[], isMachine: boolean, forMs: number): void {
+    for (const process of processes) process.pause(isMachine);
+    this.world.after(forMs, () => {
+      for (const process of processes) process.resume();
+    });
+  }
+  #stop(process: Process, random: Random): void {
+    const site = [...this.#sites.values()].find((each) => each.process === process);
+    this.world.log(() => `stopped at a crossing: ${process.name}`);
+    if (random.chance(0.2)) {
+      if (site === undefined) process.kill();
+      else this.#kill(site);
+      return;
+    }
+    const daemon = site ?? this.#applications.find((each) => each.process === process)?.at;
+    this.#pause(random.chance(0.6) && daemon !== undefined ? [process, daemon.process] : [process], random.chance(0.5), random.pick([30, 1_000, 4_000, 12_000]));
+  }
+  #kill(site: JoinedNode): void {
+    site.process.kill();
+    this.#restartLater(site, this.world.random.between(50, 8_000));
+  }
+  #restartLater(site: JoinedNode, delayMs: number): void {
+    this.world.after(delayMs, () => {
+      if (this.#sites.get(site.node.id) !== site || this.#isHealing) return;
+      if (site.process.state !== "dead") return this.#restartLater(site, 100);
+      this.#start(site.node.id);
+    });
+  }
+
+  #heal(): void {
+    this.#isHealing = true;
+    this.world.log(() => "healing");
+    this.#network.delayMs = 5;
+    this.#network.heal();
+    for (const kernel of this.#kernels.values()) kernel.resume();
+    for (const site of this.#sites.values()) site.process.resume();
+    for (const application of this.#applications) application.process.resume();
+    this.world.run(this.world.nowMs + 20); // system calls of the killed end
+    for (const id of this.#ids) if (this.#sites.get(id)!.node.isDead) this.#start(id);
+  }
+
+  /** What is still not as it ought to be in a healed world. */
+  #unrest(): string | undefined {
+    const sites = [...this.#sites.values()];
+    const reports = sites.map((site) => ({ id: site.node.id, ...site.node.node.describe() }));
+    const views = () => reports.map((each) => `${each.id}@${each.incarnation} ${each.state} view ${each.view?.number} under ${each.view?.manager}${each.view?.isInForce ? "" : " (not in force)"}`).join(", ");
+    if (reports.some((each) => each.state !== "member" || each.view?.isInForce !== true)) return `not all are members of a view in force: ${views()}`;
+    if (reports.some((each) => each.view?.number !== reports[0]?.view?.number || each.view?.members.length !== sites.length)) return `the views differ: ${views()}`;
+    if (reports.filter((each) => each.managing !== null).length !== 1) return "not exactly one node manages";
+    if (reports.some((each) => each.managing?.isOpen === false)) return `the manager has not opened: ${reports.map((each) => each.managing?.state).join(" ")}`;
+    if (new Set(reports.map((each) => each.registry.version)).size !== 1) return `registry versions differ: ${reports.map((each) => each.registry.version).join(" ")}`;
+    const unfinished = reports.find((each) => each.unfinished > 0);
+    if (unfinished !== undefined) return `${unfinished.id} still waits for the manager`;
+    if (this.#application() === undefined) return "no migrator serves";
+    if (this.#open > 0) return `${this.#open} user operations wait: ${this.#checks.cluster.unrest() ?? "for no event"}`;
+    const busy = this.#applications.find((each) => each.process.isAlive && !each.isIdle);
+    if (busy !== undefined) return `${busy.process.name} is busy`;
+    return this.#checks.cluster.unrest();
+  }
+
+  // What people and programs do.
+
+  #wish(random: Random): void {
+    this.#application()?.wish(random.pick([...this.#files.values()]), random.pick<MoveVerb>(["migrate", "migrate", "migrate", "premigrate", "release", "recall"]));
+  }
+
+  *#call(random: Random): Thread {
+    const members = this.#members();
+    if (members.length === 0) return;
+    const { node } = random.pick(members);
+    const client = ++this.#clients;
+    const checks = this.#checks.cluster;
+    const sessions = checks.sessionsThought;
+    const session = sessions.length === 0 ? undefined : random.pick(sessions);
+    const kind = random.below(10);
+    if (kind < 4 || session === undefined) {
+      const info = `made by ${client}`;
+      const made = yield* node.call("session.create", { info }, client);
+      if (made.kind === "ok") checks.created(node, made.result.session, info);
+    } else if (kind < 6) {
+      yield* node.call("disposition.set", { session, fs: FS, events: random.pick([["create"], ["remove", "rename"], []]) }, client);
+    } else if (kind < 8) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
+    else yield* this.#destroy(session, client);
+  }
+  *#destroy(session: SessionId, client: number): Thread {
+    const entry = this.#members()[0]?.node.node.describe().registry.sessions.find((each) => each.id === session);
+    const host = entry === undefined ? undefined : this.#sites.get(entry.node)?.node;
+    if (host === undefined || entry?.info.startsWith(MIGRATOR) === true) return;
+    this.#checks.cluster.destroying(session);
+    this.#checks.cluster.destroyed(session, yield* host.call("session.destroy", { session }, client));
+  }
+
+  #startUser(random: Random): void {
+    const site = random.pick([...this.#sites.values()]);
+    if (site.kernel === undefined) return;
+    const file = random.pick([...this.#files.values()]);
+    const kind = random.below(10);
+    if (kind < 4) this.#use(site, this.#readAll(site, file));
+    else if (kind < 7) this.#use(site, this.#rewrite(site, file, random));
+    else if (kind < 8) this.#use(site, this.#truncate(site, file, random));
+    else this.#use(site, this.#map(site, file, random));
+  }
+  #use(site: JoinedNode, work: Thread<string>): void {
+    this.#open++;
+    site.kernelProcess.start(this.#counted(work));
+  }
+  *#counted(work: Thread<string>): Thread {
+    const how = yield* work;
+    this.#checks.count(how);
+    this.#open--;
+  }
+
+  *#readAll({ kernel, reactor }: JoinedNode, file: FileModel): Thread<string> {
+    const open = yield* kernel!.open(file, false, () => reactor!.hasRegions(file));
+    if (open === undefined) return "open refused";
+    for (let block = 0; block < BLOCKS; block++) if (!(yield* kernel!.read(open, block, false))) return "read refused";
+    return "read";
+  }
+  /** Some blocks, and sometimes the modification time put back, as rsync and touch do. */
+  *#rewrite({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
+    const open = yield* kernel!.open(file, true, () => reactor!.hasRegions(file));
+    if (open === undefined) return "open for writing refused";
+    for (let block = 0; block < BLOCKS; block++) {
+      if (random.chance(0.5)) continue;
+      if (!(yield* kernel!.write(open, block))) return "write refused";
+      yield* sleep(random.below(100));
+      if (!(yield* kernel!.read(open, block, false))) return "read refused";
+    }
+    if (random.chance(0.4)) yield* kernel!.utimens(open);
+    return "written";
+  }
+  *#truncate({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
+    const open = yield* kernel!.open(file, true, () => reactor!.hasRegions(file));
+    if (open === undefined) return "open for truncating refused";
+    return (yield* kernel!.truncate(open, random.below(BLOCKS))) ? "truncated" : "truncate refused";
+  }
+  /** Looks and stores through a mapping that lives for a while, also after its file was closed. */
+  *#map({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
+    const isWriter = random.chance(0.5);
+    const open = yield* kernel!.open(file, isWriter, () => reactor!.hasRegions(file));
+    if (open === undefined) return "open for mapping refused";
+    for (let touch = 0; touch < 6; touch++) {
+      const block = random.below(BLOCKS);
+      const isDone = isWriter && random.chance(0.5) ? yield* kernel!.store(open, block) : yield* kernel!.read(open, block, true);
+      if (!isDone) return "fault refused";
+      yield* sleep(random.below(1_500));
+    }
+    return "mapped";
+  }
+}
