@@ -9,6 +9,8 @@ export class TestRun {
   passed = 0;
   failed = 0;
   skipped = 0;
+  /** What each file took: `{ name, seconds, cpuSeconds, tests: [{ name, seconds }] }`. */
+  times = [];
   #running = new Set();
   #failures = [];
 
@@ -76,8 +78,12 @@ export class TestRun {
     const args = ["--enable-source-maps", `--test-reporter=${reporter}`, "--test-reporter-destination=stdout", file];
     const began = performance.now();
     const { code, reports, output, isTimeout } = await this.#spawn(process.execPath, args, limit, { env });
+    const seconds = (performance.now() - began) / 1000;
+    const cpuSeconds = reports.findLast((line) => line.cpuSeconds !== undefined)?.cpuSeconds;
+    const tests = reports.filter((line) => line.cpuSeconds === undefined);
+    this.times.push({ name, seconds, cpuSeconds, tests: tests.map((test) => ({ name: test.name, seconds: test.ms / 1000 })) });
     let failedHere = 0;
-    for (const test of reports) {
+    for (const test of tests) {
       if (test.skip !== undefined) {
         this.skipped++;
         console.log(`skipped ${name}: ${test.name}: ${test.skip}`);
@@ -89,8 +95,23 @@ export class TestRun {
     if (isTimeout) this.count(name, false, `hung: killed after ${Math.round(limit / 1000)} s\n${tail(output)}`);
     else if (code !== 0 && failedHere === 0) this.count(name, false, `exit ${code}\n${tail(output)}`);
     else if (failedHere > 0 && output.trim() !== "") console.log(indent(`output of ${name}:\n${tail(output)}`));
-    const seconds = (performance.now() - began) / 1000;
     if (seconds > 5) console.log(`   ${name}: ${seconds.toFixed(1)} s`);
+  }
+
+  /**
+   * The files by what they took. Processor time is of the file and of all it started, daemons and users alike; what the
+   * wall has beyond it is waiting, for others on a loaded machine, else for time-outs.
+   */
+  printTimes() {
+    const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
+    const line = (wall, cpu, name) => console.log(`${wall.toFixed(1).padStart(8)} ${(cpu === undefined ? "?" : cpu.toFixed(1)).padStart(8)}  ${name}`);
+    console.log("\n  wall s    cpu s  file");
+    const files = [...this.times].sort((a, b) => b.seconds - a.seconds);
+    for (const { name, seconds, cpuSeconds } of files) if (seconds >= 1) line(seconds, cpuSeconds, name);
+    line(sum(files.map((file) => file.seconds)), sum(files.map((file) => file.cpuSeconds)), `all ${files.length} files`);
+    console.log("\n  wall s  test");
+    const tests = files.flatMap((file) => file.tests.map((test) => ({ ...test, file: file.name }))).sort((a, b) => b.seconds - a.seconds);
+    for (const { name, seconds, file } of tests.slice(0, 40)) if (seconds >= 0.5) console.log(`${seconds.toFixed(1).padStart(8)}  ${file}: ${name}`);
   }
 
   #spawn(command, args, limitMs, { env = {} }) {

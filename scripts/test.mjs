@@ -2,6 +2,7 @@
 // Ends in one plain line `N passed, N failed`; each lint, type and simulation step counts as one.
 //   --long        the long sizes, with an hour instead of three minutes
 //   --only TEXT   only test files whose path has TEXT in it
+//   --times       at the end, what each file and the slowest tests took, in wall and in processor time
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -65,5 +66,6 @@ if (isBuilt) {
   await run.files("acceptance tests", acceptance, { concurrency: isLong ? 1 : 3, limitMs: (isLong ? 30 : hasPrograms ? 8 : 6) * minute, env });
 }
 run.checkNothingLeft();
+if (process.argv.includes("--times")) run.printTimes();
 if (!isLong && !hasPrograms && run.elapsedMs() > BUDGET_MS) console.log(`took ${Math.round(run.elapsedMs() / 1000)} s: more than the ${BUDGET_MS / 1000} s wanted on two idle processors`);
 process.exit(run.finish());
