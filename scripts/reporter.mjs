@@ -1,6 +1,6 @@
 // A node:test reporter for scripts/test.mjs: one JSON line per finished test, so that files can be counted together.
 // A suite counts only when it fails by itself (a hook, a file that does not load), never beside its own tests.
-// At its end a file says what processor time it took, with that of the daemons and programs it started and waited for.
+// What a test notes for people (`t.diagnostic("note: ...")`) is passed on. At its end a file says what processor time it took, with that of the daemons and programs it started and waited for.
 import { readFileSync, writeSync } from "node:fs";
 
 const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux
@@ -14,6 +14,7 @@ export default async function* report(source) {
     }
   });
   for await (const { type, data } of source) {
+    if (type === "test:diagnostic" && data.message.startsWith("note: ")) yield `${JSON.stringify({ name: "", note: data.message.slice(6) })}\n`;
     if (type !== "test:pass" && type !== "test:fail") continue;
     const error = data.details?.error;
     if (error?.failureType === "subtestsFailed") continue;

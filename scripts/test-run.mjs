@@ -80,7 +80,8 @@ export class TestRun {
     const { code, reports, output, isTimeout } = await this.#spawn(process.execPath, args, limit, { env });
     const seconds = (performance.now() - began) / 1000;
     const cpuSeconds = reports.findLast((line) => line.cpuSeconds !== undefined)?.cpuSeconds;
-    const tests = reports.filter((line) => line.cpuSeconds === undefined);
+    const tests = reports.filter((line) => line.name !== "");
+    for (const { note } of reports) if (note !== undefined) console.log(`   ${name}: ${note}`);
     this.times.push({ name, seconds, cpuSeconds, tests: tests.map((test) => ({ name: test.name, seconds: test.ms / 1000 })) });
     let failedHere = 0;
     for (const test of tests) {

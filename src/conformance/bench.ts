@@ -31,9 +31,12 @@ export const isLong = process.env["SLUICE_TEST_LONG"] === "1";
 export const whyNot: string | undefined =
   process.getuid?.() !== 0 ? "needs root for real mounts" : existsSync("/dev/fuse") ? undefined : "needs /dev/fuse for real mounts";
 
-/** A named acceptance test; skipped, in one plain line, where real mounts are impossible. */
-export function acceptance(name: string, body: () => Promise<void>, timeoutMs = 60_000): void {
-  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, body);
+/**
+ * A named acceptance test; skipped, in one plain line, where real mounts are impossible. What it notes, a timing say, is
+ * printed for people and decides nothing.
+ */
+export function acceptance(name: string, body: (note: (text: string) => void) => Promise<void>, timeoutMs = 60_000): void {
+  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, (t) => body((text) => t.diagnostic(`note: ${text}`)));
 }
 
 /** One bench for a whole file: opened before its first test, closed after its last, also on failure. */
