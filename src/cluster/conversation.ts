@@ -249,7 +249,7 @@ export class Conversation {
   #deliver(from: Station, { to, message }: Send): void {
     if (message.kind === "closing-checked") return this.#closingChecked(message.session, message.isEmpty);
     const { kind, ...rest } = message;
-    const isRepeated = kind === "rights-reported" && message.holds.length === 0 && message.interests.length === 0;
+    const isRepeated = kind === "fences-told" || (kind === "rights-reported" && message.holds.length === 0 && message.interests.length === 0);
     if (!isRepeated) this.#lines.push(`   ${from.id} => ${to}  ${kind} ${this.#text(rest)}`);
     const receiver = this.#stations.get(to);
     if (receiver?.isMember === true && from.isMember) receiver.inbox.push({ kind: "message-received", from: from.id, message });

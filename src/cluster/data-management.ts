@@ -102,13 +102,14 @@ export class DataManagement {
   }
 
   /**
-   * Whether the view in force says of every file system mounted here that it is: until then rounds would not reach this
-   * node, so nothing may be admitted. True where nothing is mounted.
+   * Whether operations on what is mounted here may be admitted. Not before the view in force says of each file system that
+   * it is mounted here, or rounds would not reach this node, and every rights server has told its fences (safety H3).
+   * True where nothing is mounted.
    */
-  get areMountsKnown(): boolean {
+  get mayAdmit(): boolean {
     const mine = this.#here.member(this.#here.me)?.mounted ?? [];
     const mounted = this.#attached.names().filter((fs) => this.#attached.isMounted(fs));
-    return mounted.length === 0 || (this.#here.isInForce && mounted.every((fs) => mine.includes(fs)));
+    return mounted.length === 0 || (this.#here.isInForce && mounted.every((fs) => mine.includes(fs)) && this.#rights.areFencesTold);
   }
 
   describe(): DataManagementReport {
@@ -208,6 +209,7 @@ export class DataManagement {
       case "interest-granted":
       case "fence-raised":
       case "fence-lowered":
+      case "fences-told":
         return this.#rights.received(from, message);
       case "round-begun":
       case "round-drained":

@@ -84,7 +84,9 @@ export type RightsMessage =
   | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
   | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   /** After a view change, to each member as the new server of some objects: what this node holds, has interest in, and has fenced; what it wants it asks again. */
-  | { readonly kind: "rights-reported"; readonly view: number; readonly holds: readonly { readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly isManaged: boolean }[]; readonly interests: readonly Handle[]; readonly fences: readonly Handle[] };
+  | { readonly kind: "rights-reported"; readonly view: number; readonly holds: readonly { readonly handle: Handle; readonly fs: FsName; readonly holder: string; readonly right: Right; readonly isManaged: boolean }[]; readonly interests: readonly Handle[]; readonly fences: readonly Handle[] }
+  /** The server is open in this view, and the receiver has been told every fence that stands for it there. */
+  | { readonly kind: "fences-told"; readonly view: number };
 
 /** Asking every member that mounts a file system, and waiting until each has drained (safety C4). */
 export type RoundMessage =

@@ -257,6 +257,7 @@ export class ClusterNode {
         return; // travel beside the streams
       default:
         this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
+        if (message.kind === "fences-told") this.#heedReadiness();
     }
   }
 
@@ -343,7 +344,7 @@ export class ClusterNode {
   }
 
   #heedReadiness(): void {
-    if (!this.#isReady || this.#isAdmitting || !this.#dataManagement.areMountsKnown) return;
+    if (!this.#isReady || this.#isAdmitting || !this.#dataManagement.mayAdmit) return;
     this.#isAdmitting = true;
     this.#state = "member";
     this.#stale = undefined;

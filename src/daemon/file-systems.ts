@@ -50,8 +50,11 @@ interface Served {
   eventList: EventSet;
   /** Asked of the reactor and not yet acknowledged; when it ends, nothing runs any more and they are. */
   readonly fences: Map<Handle, number>;
+  /** Raised before a reactor was there; it hears of them before it admits anything. */
+  readonly standing: Map<Handle, Fence>;
   readonly rounds: Map<string, { readonly round: RequestId; readonly from: NodeId }>;
 }
+type Fence = Pick<Extract<NodeEffect, { kind: "raise-fence" }>, "handle" | "fence" | "fenceNumber">;
 interface Report {
   readonly waiters: readonly WaiterEntry[];
   readonly counters: Readonly<Record<string, number>>;
@@ -91,7 +94,7 @@ export class FileSystems {
   }
 
   attach(config: FileSystemConfig, attached: AttachedFileSystem): void {
-    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, eventList: attached.eventList, fences: new Map(), rounds: new Map() };
+    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, eventList: attached.eventList, fences: new Map(), standing: new Map(), rounds: new Map() };
     this.#byName.set(attached.fs, served);
     this.#byFsid.set(parseHandle(attached.handle)!.fsid, served);
     const { fs, handle, rootHandle, eventList } = attached;
@@ -109,9 +112,11 @@ export class FileSystems {
       const mount = await this.#make({ config: served.config, attached: served.attached, mountpoint, hear: (message) => this.#heard(reactor, served, message) });
       if (!this.#byReactor.has(reactor)) return { code: "EIO", message: `the reactor of ${fs} ended at once` };
       Object.assign(served, { mount, reactor });
-      mount.post(this.#admission);
       mount.post({ kind: "owned-events", events: served.ownedEvents });
       mount.post({ kind: "fs-event-list", events: served.eventList });
+      for (const fence of served.standing.values()) mount.post({ kind: "fence-raised", ...fence });
+      served.standing.clear();
+      mount.post(this.#admission); // last: nothing is admitted by less than all that
       return undefined;
     } catch (error) {
       this.#forgetReactor(reactor);
@@ -147,7 +152,7 @@ export class FileSystems {
         return this.#raiseFence(effect);
       case "lower-fence":
         this.#toHandle(effect.handle, { ...effect, kind: "fence-lowered" });
-        return;
+        return this.#standBack(effect);
       case "begin-round":
         return this.#beginRound(effect);
       case "set-owned-events": {
@@ -162,8 +167,9 @@ export class FileSystems {
         return this.#toAll(this.#admission);
       case "forget-everything":
         for (const operations of this.#operations.values()) operations.clear();
-        for (const { fences, rounds } of this.#byName.values()) {
+        for (const { fences, standing, rounds } of this.#byName.values()) {
           fences.clear();
+          standing.clear();
           rounds.clear();
         }
         return this.#toAll({ kind: "forget" });
@@ -268,6 +274,7 @@ export class FileSystems {
     for (const [handle, fenceNumber] of served.fences) this.#give({ kind: "fence-drained", handle, fenceNumber });
     for (const { round, from } of served.rounds.values()) this.#give({ kind: "round-drained", round, from });
     served.fences.clear();
+    served.standing.clear();
     served.rounds.clear();
   }
   #operationOver(operation: OperationId): void {
@@ -307,9 +314,17 @@ export class FileSystems {
   /** Nothing runs where nothing is mounted, so there is nothing to wait for. */
   #raiseFence({ handle, fence, fenceNumber }: Extract<NodeEffect, { kind: "raise-fence" }>): void {
     const served = this.#ofHandle(handle);
-    if (served?.mount === undefined) return this.#give({ kind: "fence-drained", handle, fenceNumber });
+    if (served?.mount === undefined) {
+      served?.standing.set(handle, { handle, fence, fenceNumber });
+      return this.#give({ kind: "fence-drained", handle, fenceNumber });
+    }
     served.fences.set(handle, fenceNumber);
     served.mount.post({ kind: "fence-raised", handle, fence, fenceNumber });
+  }
+  #standBack({ handle, fence, fenceNumber }: Fence): void {
+    const standing = this.#ofHandle(handle)?.standing;
+    if (fence === "null") standing?.delete(handle);
+    else if (standing?.has(handle) === true) standing.set(handle, { handle, fence, fenceNumber });
   }
   #beginRound({ round, from, fs, work }: Extract<NodeEffect, { kind: "begin-round" }>): void {
     if (work.kind === "fs-event-list-changed") this.setEventList(fs, work.events);

@@ -197,6 +197,8 @@ function summaryOf(body: Message): string | undefined {
     case "fence-raised":
     case "fence-lowered":
       return body.fence;
+    case "fences-told":
+      return `view ${body.view}`;
     case "round-begun":
       return body.work.kind;
     default:

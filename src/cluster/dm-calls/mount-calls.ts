@@ -1,13 +1,14 @@
 /**
  * Mounting and unmounting on this node: announced to the cluster, asked of the sessions, then done.
  *
- *   mount:    announce (new view) -> mount event to every session that takes it -> mount(2) -> answered
+ *   mount:    announce (new view) -> mount event to every session that takes it -> fences told -> mount(2) -> answered
  *   unmount:  preunmount event -> unmount(2) -> unmount event with its result -> announce -> answered
  *
- * The file system is not reachable while the mount event waits. Each session gets a copy with its own token: the mount
+ * The file system is not reachable while the mount event waits, nor before every rights server of a view that shows the
+ * mount has told the fences that stand: from then on this node is among those a fence waits for. Each session gets a copy with its own token: the mount
  * goes on when one continues and none aborts, or when nobody cares, unless an answer is required here.
  *
- * Source    XDSM C429 mount, preunmount, unmount; requirements 2.7, 3.7; safety M5.
+ * Source    XDSM C429 mount, preunmount, unmount; requirements 2.7, 3.7; safety H3, M5.
  */
 import type { ArgsOf } from "../../dmapi/calls.js";
 import { type DmFailure, errnoOf } from "../../dmapi/errors.js";
@@ -75,15 +76,29 @@ export class MountCalls {
       const event: MountEvent = { type: "mount", fsHandle: fs.handle, rootHandle: fs.rootHandle, mountpoint, source: args.fs, isReadOnly: false };
       this.#askMountOwners(call, args.fs, event, this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs, (failure) => {
         if (failure !== undefined) return giveUp(failure);
-        this.#desk.job({ kind: "mount", fs: args.fs, mountpoint }, (result) => {
-          if (result.kind === "failed") return giveUp(result.failure);
-          this.#busy.delete(args.fs);
-          this.#attached.setMounted(args.fs, true);
-          this.#rights.mounted(args.fs, (handle) => this.#attached.ofHandle(handle)?.fs);
-          this.#desk.answer(call.call, { mountpoint });
-        });
+        this.#rights.whenFencesTold(() => this.#serve(call, args.fs, mountpoint, giveUp));
       });
     });
+  }
+
+  /** Users reach it before this is answered: fences and rounds concern it from the start. */
+  #serve(call: Call, fs: FsName, mountpoint: string, giveUp: (failure: DmFailure) => void): void {
+    this.#attached.setMounted(fs, true);
+    this.#rights.mounted(fs, (handle) => this.#attached.ofHandle(handle)?.fs);
+    this.#desk.job({ kind: "mount", fs, mountpoint }, (result) => {
+      if (result.kind === "failed") {
+        this.#ended(fs);
+        return giveUp(result.failure);
+      }
+      this.#busy.delete(fs);
+      this.#desk.answer(call.call, { mountpoint });
+    });
+  }
+  /** Nothing runs there any more. */
+  #ended(fs: FsName): void {
+    this.#attached.setMounted(fs, false);
+    this.#rounds.unmounted(fs);
+    this.#rights.unmounted(fs, (handle) => this.#attached.ofHandle(handle)?.fs);
   }
 
   #askMountOwners(call: Call, fs: FsName, event: MountEvent, untilMs: number, done: (failure: DmFailure | undefined) => void): void {
@@ -145,11 +160,7 @@ export class MountCalls {
   #unmounted(call: Call, fs: AttachedFs, isForced: boolean, failure: DmFailure | undefined): void {
     this.#busy.delete(fs.fs);
     const event: NamespaceEvent = { type: "unmount", handle1: fs.handle, mode: isForced ? 1 : 0, returnCode: failure === undefined ? 0 : errnoOf[failure.code] };
-    if (failure === undefined) {
-      this.#attached.setMounted(fs.fs, false);
-      this.#rounds.unmounted(fs.fs);
-      this.#rights.unmounted(fs.fs, (handle) => this.#attached.ofHandle(handle)?.fs);
-    }
+    if (failure === undefined) this.#ended(fs.fs);
     this.#raise(call, fs, event, true, () => {
       if (failure !== undefined) return this.#desk.refuse(call.call, failure.code, failure.message);
       this.#announce(call, fs.fs, false, () => this.#desk.answer(call.call, {}));

@@ -2,7 +2,8 @@
  * Rights client: what the tokens and calls of this node hold and want, and which of its objects are fenced.
  *
  * After a view change it reports to the new servers and asks again, under the same request ids, for what it waits for:
- * the application sees only time. Grants of an older view count for nothing (safety H3).
+ * the application sees only time. Grants and fences of an older view count for nothing (safety H3): the new server says
+ * anew what stands.
  *
  * Owns      holdings, pending requests, interests and fences of this node.
  * Not here  who is granted what (rights-server.ts), stopping operations (the reactor).
@@ -13,9 +14,9 @@ import type { FsName, Handle, NodeId, RequestId } from "../../dmapi/ids.js";
 import type { Right } from "../../dmapi/rights.js";
 import type { RightsMessage } from "../messages.js";
 import type { Surroundings } from "../surroundings.js";
-import { rightsServerOf } from "./rights-server.js";
+import { rightsServerOf, viewOfFence } from "./rights-server.js";
 
-export type ToClient = Extract<RightsMessage, { kind: "right-granted" | "right-refused" | "interest-granted" | "fence-raised" | "fence-lowered" }>;
+export type ToClient = Extract<RightsMessage, { kind: "right-granted" | "right-refused" | "interest-granted" | "fence-raised" | "fence-lowered" | "fences-told" }>;
 
 export interface RightWish {
   readonly handle: Handle;
@@ -43,6 +44,9 @@ export class RightsClient {
   readonly #wants = new Map<RequestId, Want>();
   readonly #interests = new Map<Handle, "wanted" | "granted">();
   readonly #fences = new Map<Handle, { fence: Right; number: number; holderNode: NodeId; isDrained: boolean }>();
+  /** Servers of this view that have told every fence that stands. */
+  readonly #toldBy = new Set<NodeId>();
+  #whenTold: (() => void)[] = [];
 
   constructor(here: Surroundings, isMounted: (handle: Handle) => boolean) {
     this.#here = here;
@@ -126,17 +130,41 @@ export class RightsClient {
         }
         return this.#here.emit({ kind: "grant-interest", handle: message.handle, fence: message.fence, fenceNumber: message.fenceNumber });
       case "fence-raised":
+        if (viewOfFence(message.fenceNumber) !== this.#here.view?.number) return; // this view's server has said, or will say, what stands
         return this.#fenceRaised(message);
       case "fence-lowered":
+        if (viewOfFence(message.fenceNumber) !== this.#here.view?.number) return;
         if (message.fenceNumber < (this.#fences.get(message.handle)?.number ?? 0)) return;
         this.#fenceLowered(message);
         return this.#here.emit({ kind: "lower-fence", handle: message.handle, fence: message.fence, fenceNumber: message.fenceNumber });
+      case "fences-told":
+        if (message.view !== this.#here.view?.number) return;
+        this.#toldBy.add(from);
+        return this.#heedTold();
     }
+  }
+
+  /** Whether every server of this view has told this node the fences that stand for it. */
+  get areFencesTold(): boolean {
+    const members = this.#here.view?.members ?? [];
+    return members.length > 0 && members.every((member) => this.#toldBy.has(member.id));
+  }
+  /** Runs `then` once that is so; a server that is silent for too long is evicted, and the next view's are waited for. */
+  whenFencesTold(then: () => void): void {
+    this.#whenTold.push(then);
+    this.#heedTold();
+  }
+  #heedTold(): void {
+    if (!this.areFencesTold) return;
+    const waiting = this.#whenTold;
+    this.#whenTold = [];
+    for (const then of waiting) then();
   }
 
   /** To each member, as the server of its objects in the new view. */
   viewAdopted(): void {
     const view = this.#here.view;
+    this.#toldBy.clear();
     if (view === undefined) return;
     const home = (handle: Handle) => rightsServerOf(handle, this.#here);
     const holds = [...this.#holdings].flatMap(([holder, holdings]) => [...holdings].map(([handle, holding]) => ({ handle, holder, ...holding })));
@@ -159,9 +187,11 @@ export class RightsClient {
     this.#wants.clear();
     this.#interests.clear();
     this.#fences.clear();
+    this.#toldBy.clear();
+    this.#whenTold = [];
   }
 
-  /** Its reactor has begun: it must know the fences that stand. */
+  /** Its reactor is about to begin: it must know the fences that stand. */
   mounted(fs: FsName, isOf: (handle: Handle) => FsName | undefined): void {
     for (const [handle, { fence, number }] of this.#fences) {
       if (isOf(handle) === fs) this.#here.emit({ kind: "raise-fence", handle, fence, fenceNumber: number });

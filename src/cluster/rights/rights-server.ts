@@ -4,7 +4,8 @@
  * A grant leaves only when every node that may operate on the object has drained: the nodes with a registered interest,
  * or all that mount the file system where the object has no record. A frozen node without interest delays nothing.
  * With each view everything is rebuilt from the members' reports; nothing is granted before the view is in force and
- * all have reported (safety H3 e).
+ * all have reported (safety H3 e). Then each member is told that it has heard of all fences that stand: one that comes or
+ * mounts admits nothing before every server has said so, or an object without a record would not be fenced there.
  *
  * An object's queue is FIFO; an upgrade goes first, or is refused at once where another sharer or upgrader is. When the
  * last holder lets go the fence is lowered before the next one is raised: waiting users get one turn.
@@ -53,6 +54,10 @@ interface Served {
 }
 
 const FENCES_PER_VIEW = 2 ** 24;
+/** The view in which the fence of that number was raised or lowered. */
+export function viewOfFence(fenceNumber: number): number {
+  return Math.floor(fenceNumber / FENCES_PER_VIEW);
+}
 
 /** The member that serves the object in this view; every node computes the same. */
 export function rightsServerOf(handle: Handle, here: Surroundings): NodeId | undefined {
@@ -136,6 +141,7 @@ export class RightsServer {
       object.fence = needed;
       this.#forgetIfIdle(object);
     }
+    for (const { id } of members) this.#here.send(id, { kind: "fences-told", view: this.#here.view?.number ?? 0 });
     const early = this.#early;
     this.#early = [];
     for (const { from, message } of early) this.#take(from, message);

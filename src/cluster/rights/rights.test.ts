@@ -1,17 +1,18 @@
 /**
  * Rights under random histories: messages between two nodes wait as long as they like, views are adopted at different
- * times, nodes die and come back. Watched from outside, over all living members:
+ * times, nodes die, are excluded and come back, and mount when rights are held already. One of the objects has no record.
+ * Watched from outside, over all living members:
  *
  *   - no two tokens hold what excludes each other;
  *   - under an exclusive right no reactor has an operation admitted on the object, under a shared one none that changes;
- *   - when all messages have arrived and all rights were released in turn, nobody waits.
+ *   - when all messages have arrived and all rights were released in turn, nobody waits and no fence stands.
  *
  * Source    safety H3; XDSM C429 "Rights".
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../base/random.js";
-import type { FsName, Handle, Incarnation, NodeId, SessionId, Token } from "../../dmapi/ids.js";
+import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../../dmapi/ids.js";
 import { areCompatible, type Right } from "../../dmapi/rights.js";
 import { fsHandle, objectHandle } from "../conversation.js";
 import { DataManagement } from "../data-management.js";
@@ -28,11 +29,18 @@ interface Operation {
 }
 interface Node {
   readonly id: NodeId;
-  readonly incarnation: number;
+  incarnation: number;
   readonly machine: DataManagement;
-  readonly session: SessionId;
-  readonly tokens: Token[];
+  session: SessionId;
+  tokens: Token[];
   view: number;
+  /** What the manager was asked to put into the view, and the first view that shows it. */
+  isAnnounced: boolean;
+  announcing: { readonly request: RequestId; readonly fromView: number }[];
+  /** "serving": users reach it; that its machine has heard so comes after. */
+  mount: "none" | "begun" | "serving" | "known";
+  mountJob: number;
+  isAdmitting: boolean;
   pending: Set<number>;
   interests: Map<Handle, "wanted" | "granted">;
   fences: Map<Handle, { fence: Right; number: number; isDrained: boolean }>;
@@ -40,7 +48,11 @@ interface Node {
 }
 
 const FS = "fs1" as FsName;
+const STEPS = 1_000;
+const CHANGES = 8;
 const objects = [1, 2, 3].map(objectHandle);
+/** Of this one there is no record: nobody registers an interest in it. */
+const unmanaged = objectHandle(3);
 const ids = ["A", "B", "C", "D"] as NodeId[];
 
 class World {
@@ -68,6 +80,7 @@ class World {
     });
     const node: Node = {
       id, incarnation: this.lives, machine, session: this.lives as SessionId, tokens: [], view: 0, pending: new Set(), interests: new Map(), fences: new Map(), operations: [],
+      isAnnounced: false, announcing: [], mount: "none", mountJob: 0, isAdmitting: false,
     };
     this.nodes.set(id, node);
     this.step(node, { kind: "fs-attached", fs: FS, handle: fsHandle, rootHandle: objectHandle(0), eventList: 0 });
@@ -78,15 +91,33 @@ class World {
   }
   kill(id: NodeId): void {
     this.nodes.delete(id);
-    for (const key of [...this.links.keys()]) if (key.startsWith(`${id}>`) || key.endsWith(`>${id}`)) this.links.delete(key);
+    this.#cutOff(id);
     this.changeView();
+  }
+  /** Its mounts live on; it enters again under a new incarnation. */
+  exclude(node: Node): void {
+    this.lives += 1;
+    this.nodes.delete(node.id);
+    this.#cutOff(node.id);
+    this.changeView();
+    this.step(node, { kind: "excluded" });
+    node.interests.clear();
+    node.fences.clear();
+    Object.assign(node, { incarnation: this.lives, session: this.lives as SessionId, tokens: [], view: 0, isAnnounced: false, announcing: [], isAdmitting: false, operations: [] });
+    this.nodes.set(node.id, node);
+    this.changeView();
+  }
+  #cutOff(id: NodeId): void {
+    for (const key of [...this.links.keys()]) if (key.startsWith(`${id}>`) || key.endsWith(`>${id}`)) this.links.delete(key);
   }
   changeView(): void {
     const members = [...this.nodes.values()];
     const number = this.views.length + 1;
     this.views.push({
       cluster: "test", number, manager: members[0]!.id, sessionIdLimit: 1000,
-      members: members.map(({ id, incarnation }, slot) => ({ id, incarnation: incarnation as Incarnation, slot: ids.indexOf(id) * 8 + slot, bootId: "b", address: id, isEligible: true, preference: 0, mounted: [FS] })),
+      members: members.map(({ id, incarnation, isAnnounced }, slot) => ({
+        id, incarnation: incarnation as Incarnation, slot: ids.indexOf(id) * 8 + slot, bootId: "b", address: id, isEligible: true, preference: 0, mounted: isAnnounced ? [FS] : [],
+      })),
     });
     this.registries.push(members.map((node) => ({ id: node.session, node: node.id, incarnation: node.incarnation as Incarnation, hostGeneration: 1, info: "", state: "active" })));
   }
@@ -114,6 +145,20 @@ class World {
       this.inForceTold.add(told);
       this.step(node, { kind: "view-in-force", view });
     }
+    for (const node of members) {
+      const [first] = node.announcing;
+      if (first === undefined || first.fromView > view.number || this.random.chance(0.5)) continue;
+      node.announcing.shift();
+      this.step(node, { kind: "manager-answered", request: first.request, result: { kind: "done", version: 0 } });
+    }
+  }
+  /** The mount begins to serve, and some time later its machine hears so. */
+  mountOn(node: Node): void {
+    if (node.mount === "begun") node.mount = "serving";
+    else if (node.mount === "serving") {
+      node.mount = "known";
+      this.step(node, { kind: "volume-done", job: node.mountJob, result: { kind: "ok", result: {} } });
+    }
   }
 
   call(node: Node, name: "fs.mount" | "userevent.create" | "right.request" | "right.release" | "right.upgrade" | "right.downgrade", args: unknown): number {
@@ -125,6 +170,7 @@ class World {
 
   step(node: Node, input: Input): void {
     for (const effect of node.machine.step({ ...input, atMs: 0 } as DataManagementInput)) this.perform(node, effect);
+    if (node.view > 0 && node.machine.mayAdmit) node.isAdmitting = true;
   }
   perform(node: Node, effect: DataManagementEffect): void {
     switch (effect.kind) {
@@ -135,9 +181,22 @@ class World {
         return;
       }
       case "ask-manager":
-        return this.step(node, { kind: "manager-answered", request: effect.request, result: { kind: "done", version: 0 } });
-      case "volume-job":
-        return this.step(node, { kind: "volume-done", job: effect.job, result: { kind: "ok", result: {}, record: { generation: 1, residency: "partial", regions: [], attributes: {} } } });
+        if (effect.call.kind !== "announce-mount") return this.step(node, { kind: "manager-answered", request: effect.request, result: { kind: "done", version: 0 } });
+        if (node.isAnnounced !== effect.call.isMounted) {
+          node.isAnnounced = effect.call.isMounted;
+          this.changeView();
+        }
+        node.announcing.push({ request: effect.request, fromView: this.views.length });
+        return;
+      case "volume-job": {
+        if (effect.work.kind === "mount") {
+          node.mount = "begun";
+          node.mountJob = effect.job;
+          return;
+        }
+        const isManaged = effect.work.kind !== "read-record" || effect.work.handle !== unmanaged;
+        return this.step(node, { kind: "volume-done", job: effect.job, result: { kind: "ok", result: {}, record: isManaged ? { generation: 1, residency: "partial", regions: [], attributes: {} } : null } });
+      }
       case "answer-call": {
         node.pending.delete(effect.call);
         const result = effect.result as { token?: Token };
@@ -152,7 +211,8 @@ class World {
         if (node.fences.get(effect.handle)?.number !== effect.fenceNumber) node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: true });
         return;
       case "raise-fence":
-        node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: false });
+        node.fences.set(effect.handle, { fence: effect.fence, number: effect.fenceNumber, isDrained: node.mount === "none" || node.mount === "begun" });
+        if (node.fences.get(effect.handle)!.isDrained) this.step(node, { kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
         return;
       case "lower-fence": {
         const fenced = node.fences.get(effect.handle);
@@ -167,14 +227,15 @@ class World {
   /** One random thing that can happen; `isHealing`: only what brings everything to rest. */
   happen(isHealing: boolean): void {
     const node = this.random.pick([...this.nodes.values()]);
-    const handle = this.random.pick(objects);
+    const handle = this.random.chance(0.4) ? unmanaged : this.random.pick(objects);
     const token = node.tokens.length === 0 ? undefined : this.random.pick(node.tokens);
-    const kind = this.random.below(isHealing ? 4 : 12);
+    const kind = this.random.below(isHealing ? 5 : 13);
     if (kind === 0) this.adopt(node);
     else if (kind === 1) this.tellInForce();
     else if (kind === 2) this.deliver();
     else if (kind === 3) this.finishOrDrain(node);
-    else if (kind <= 6) this.deliver();
+    else if (kind === 4) this.mountOn(node);
+    else if (kind <= 6 || kind === 12) this.deliver();
     else if (kind === 7) this.begin(node, { handle, isChange: this.random.chance(0.5) });
     else if (token === undefined) this.adopt(node);
     else if (kind === 8) this.call(node, "right.request", { session: node.session, handle, token, right: this.random.pick(["shared", "exclusive"]), wait: this.random.chance(0.7) });
@@ -202,12 +263,13 @@ class World {
 
   begin(node: Node, operation: Operation): void {
     const { handle, isChange } = operation;
-    if (node.interests.get(handle) === undefined) {
+    if (!node.isAdmitting || (node.mount !== "serving" && node.mount !== "known")) return;
+    if (handle !== unmanaged && node.interests.get(handle) === undefined) {
       node.interests.set(handle, "wanted");
       return this.step(node, { kind: "interest-wanted", handle });
     }
     const fence = node.fences.get(handle)?.fence ?? "null";
-    if (node.interests.get(handle) === "granted" && (fence === "null" || (fence === "shared" && !isChange))) node.operations.push(operation);
+    if ((handle === unmanaged || node.interests.get(handle) === "granted") && (fence === "null" || (fence === "shared" && !isChange))) node.operations.push(operation);
   }
   finishOrDrain(node: Node): void {
     node.operations.shift();
@@ -243,8 +305,14 @@ class World {
     for (let rounds = 0; rounds < 400; rounds++) {
       for (let at = 0; at < 60; at++) this.happen(true);
       this.check();
-      const open = [...this.nodes.values()].filter((node) => node.pending.size > 0);
-      if (open.length === 0) return;
+      const open = [...this.nodes.values()].filter((node) => !node.isAdmitting || node.mount !== "known" || node.pending.size > 0 || node.machine.describe().rights.held.length > 0);
+      if (open.length === 0 && [...this.links.values()].every((messages) => messages.length === 0)) {
+        for (const node of this.nodes.values()) {
+          assert.deepEqual(node.machine.describe().rights.fences, [], `no fence stands on ${node.id} when nothing is held`);
+          assert.deepEqual([...node.fences].filter(([, { fence }]) => fence !== "null"), [], `no fence stands in the reactor of ${node.id} when nothing is held`);
+        }
+        return;
+      }
       for (const node of this.nodes.values()) {
         for (const { holder, handle } of node.machine.describe().rights.held) {
           const token = node.tokens.find((one) => holder.endsWith(`.t${one}`));
@@ -259,13 +327,14 @@ class World {
 
 function run(seed: number): number {
   const world = new World(seed);
-  const changes = new Set([world.random.below(600), world.random.below(600), world.random.below(600)]);
-  for (let at = 0; at < 600; at++) {
+  const changes = new Set([...Array(CHANGES)].map(() => world.random.below(STEPS)));
+  for (let at = 0; at < STEPS; at++) {
     world.happen(false);
     world.check();
     if (!changes.has(at)) continue;
     const missing = ids.filter((id) => !world.nodes.has(id));
-    if (missing.length > 0 && world.random.chance(0.5)) world.bear(missing[0]!);
+    if (missing.length > 0 && world.random.chance(0.4)) world.bear(missing[0]!);
+    else if (world.nodes.size > 1 && world.random.chance(0.7)) world.exclude(world.random.pick([...world.nodes.values()]));
     else if (world.nodes.size > 1) world.kill(world.random.pick([...world.nodes.keys()]));
   }
   world.heal();

@@ -1,0 +1,33 @@
+/**
+ * Rights between nodes: one that mounts later meets those held before, and a frozen third node costs a recall nothing.
+ *
+ * Source    requirement R9; safety H3, M9; promise "a recall needs neither the manager nor the slowest node".
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import type { FsName } from "../dmapi/ids.js";
+import { acceptance, shareBench } from "./bench.js";
+import { within } from "./waiting.js";
+
+const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
+const FS1 = "fs1" as FsName;
+
+acceptance("a node that mounts while rights are held on files without a record writes to none of them before the release", async () => {
+  const files = 24; // enough that each node is the rights server of some
+  const directory = "late";
+  await bench().shell('mkdir "$1"; for i in $(seq "$2"); do echo before > "$1/f$i"; done', bench().path("A", "fs1", directory), String(files));
+  const session = await bench().session("B", "holds rights on many files");
+  const { token } = await bench().call("B", "userevent.create", { session: session.id, data: new Uint8Array() });
+  const handles = readdirSync(bench().backing("fs1", directory)).map((name) => bench().handle("B", "fs1", directory, name));
+  await bench().call("C", "fs.unmount", { fs: FS1 });
+  for (const handle of handles) await bench().call("B", "right.request", { session: session.id, handle, token, right: "exclusive", wait: true });
+  // Writes to all at the first moment there is a mount.
+  const writing = bench().program("/bin/sh", ["-c", 'until [ -e "$1/f1" ]; do :; done; for i in $(seq "$2"); do echo after >> "$1/f$i" & done; wait', "sh", bench().path("C", "fs1", directory), String(files)]);
+  await bench().call("C", "fs.mount", { fs: FS1 });
+  await bench().until("every writer waits for the right", ["C"], (status) => status.waiters.filter((waiter) => waiter.cause === "fence").length === files, 40_000);
+  for (let file = 1; file <= files; file++) assert.equal(readFileSync(bench().backing("fs1", directory, `f${file}`), "latin1"), "before\n");
+  await bench().call("B", "event.respond", { session: session.id, token, response: { kind: "continue" } });
+  await within(writing.end, "the writers end after the release", 40_000);
+  for (let file = 1; file <= files; file++) assert.equal(readFileSync(bench().backing("fs1", directory, `f${file}`), "latin1"), "before\nafter\n");
+  await session.end();
+});
