@@ -53,6 +53,12 @@ export class Conversation {
   #viewNumber = 0;
   #nowMs = 0;
   #lines: string[] = [];
+  readonly #watch: (message: Send["message"]) => void;
+
+  /** `watch` sees every message that one node sends another. */
+  constructor(watch: (message: Send["message"]) => void = () => undefined) {
+    this.#watch = watch;
+  }
 
   /** Runs one line and returns what was seen. */
   run(line: string): string[] {
@@ -247,6 +253,7 @@ export class Conversation {
   }
 
   #deliver(from: Station, { to, message }: Send): void {
+    this.#watch(message);
     if (message.kind === "closing-checked") return this.#closingChecked(message.session, message.isEmpty);
     const { kind, ...rest } = message;
     const isRepeated = kind === "fences-told" || (kind === "rights-reported" && message.holds.length === 0 && message.interests.length === 0);

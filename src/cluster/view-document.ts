@@ -5,7 +5,8 @@
  * Units     addresses are "host:port".
  * Source    requirement R1, R4; safety C7, C8.
  */
-import type { FsName, Incarnation, NodeId } from "../dmapi/ids.js";
+import { isCount, isFlag, isText, isWhole, listOf, mapOf, matching, optional, type Shape } from "../base/shape.js";
+import { type FsName, type Incarnation, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
 
 /** What a node says of itself when it seeks to join. */
 export interface MemberFacts {
@@ -44,3 +45,13 @@ export interface RemovedLife {
   /** Proven dead, or its lease over, when the view was written. */
   readonly isOver: boolean;
 }
+
+const name = matching(NAME_PATTERN);
+const facts = { id: name, incarnation: isCount, bootId: isText, address: isText, isEligible: isFlag, preference: isWhole };
+export const isMemberFacts: Shape = mapOf(facts);
+/** Whether what was read or received is a view. */
+export const isView: Shape = mapOf({
+  cluster: isText, number: isCount, manager: name, sessionIdLimit: isCount,
+  members: listOf(mapOf({ ...facts, slot: (value) => isCount(value) && (value as number) < 1024, mounted: listOf(isText) })),
+  removed: optional(listOf(mapOf({ id: name, incarnation: isCount, isOver: isFlag }))),
+});

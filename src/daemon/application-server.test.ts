@@ -179,6 +179,7 @@ test("arguments: wrong shapes are EINVAL with the field's name, forged handles E
     ["region.get", { session: 1, handle: forged }, "EBADF", /not made by this cluster/],
     ["region.get", { session: 1, handle: "xyz" }, "EINVAL", /no handle/],
     ["region.get", { session: 1, handle: 7 }, "EINVAL", /no handle/],
+    ["region.get", { session: 1, handle: 7n }, "EINVAL", /a bigint is no handle/],
     ["node.log", { after: -1 }, "EINVAL", /after/],
     ["node.status", { colour: 1 }, "EINVAL"],
     ["link.cut", { peer: "b", direction: "up" }, "EINVAL", /direction/],

@@ -42,7 +42,7 @@ export function faultOf(called: string, args: unknown, seal: HandleSeal): DmFail
   const handle = (args as { readonly handle?: unknown }).handle;
   if (handle === undefined || handle === GLOBAL_HANDLE) return undefined;
   if (typeof handle !== "string" || parseHandle(handle) === undefined) {
-    return { code: "EINVAL", message: `${called}: ${JSON.stringify(handle)?.slice(0, 80)} is no handle` };
+    return { code: "EINVAL", message: `${called}: ${typeof handle === "string" ? JSON.stringify(handle.slice(0, 80)) : `a ${typeof handle}`} is no handle` };
   }
   if (!seal.isGenuine(handle as Handle)) return { code: "EBADF", message: `${called}: the handle was not made by this cluster` };
   return undefined;

@@ -37,6 +37,8 @@ const faults: readonly [string, (text: string) => string, RegExp][] = [
   ["a driver", (text) => text.replace("{ directory", "{ driver: zookeeper, directory"), /coordination\.driver: found "zookeeper"; allowed: "shared-volume"/],
   ["lease times", (text) => text.replace("{ directory", "{ renewMs: 1000, holdMs: 2000, directory"), /coordination\.holdMs: found 2000; allowed: at least 4 times renewMs/],
   ["one name twice", (text) => text.replace("timeouts", "  - { name: fs1, backing: /srv/b, mountpoint: /mnt/b }\ntimeouts"), /fileSystems\[1\]\.name: found "fs1"; allowed: another one/],
+  ["a value that contains itself", (text) => text.replace("cluster: demo", "cluster: &a [*a]"), /cluster: found a value that contains itself; allowed: letters/],
+  ["more than a configuration can be", (text) => text + "#".repeat(70_000), /characters; at most 65536 are allowed/],
   ["not a map", () => "just text", /the whole file: found "just text"; allowed: a map with the keys cluster/],
   ["not YAML", () => "a: [", /not YAML/],
   ["nothing", () => "", /the whole file: found null/],

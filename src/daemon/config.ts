@@ -20,6 +20,10 @@ export class ConfigError extends Error {
 }
 
 const DAY_MS = 86_400_000;
+/** The time to parse YAML grows with the square of the number of keys. */
+const CONFIG_LENGTH_MAX = 64 * 1024;
+/** Of a wrong value in a message. */
+const SHOWN_LENGTH_MAX = 200;
 const nameRule = "letters, digits, '_', '.', '-', beginning with a letter or digit, at most 63";
 const name = z.string({ error: nameRule }).regex(NAME_PATTERN, { error: nameRule });
 const pathRule = "an absolute path";
@@ -120,9 +124,10 @@ export function readConfig(file: string): NodeConfig {
 
 /** @throws ConfigError; `origin` is what the text is called in messages. */
 export function parseConfig(text: string, origin: string): NodeConfig {
+  if (text.length > CONFIG_LENGTH_MAX) throw new ConfigError(`${origin}: ${text.length} characters; at most ${CONFIG_LENGTH_MAX} are allowed`);
   let raw: unknown;
   try {
-    raw = parse(text);
+    raw = parse(text, { logLevel: "error" });
   } catch (error) {
     throw new ConfigError(`${origin}: not YAML: ${(error as Error).message}`, { cause: error });
   }
@@ -141,7 +146,16 @@ function describe(issue: Issue, raw: unknown): string[] {
     return issue.keys.map((key) => `${pathText([...issue.path, key])}: unknown key; allowed: ${issue.message}`);
   }
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], raw);
-  return [`${pathText(issue.path)}: found ${found === undefined ? "nothing" : JSON.stringify(found)}; allowed: ${issue.message}`];
+  return [`${pathText(issue.path)}: found ${shown(found)}; allowed: ${issue.message}`];
+}
+function shown(found: unknown): string {
+  if (found === undefined) return "nothing";
+  try {
+    const text = JSON.stringify(found);
+    return text.length > SHOWN_LENGTH_MAX ? `${text.slice(0, SHOWN_LENGTH_MAX)}...` : text;
+  } catch {
+    return "a value that contains itself"; // YAML allows it
+  }
 }
 function pathText(keys: readonly PropertyKey[]): string {
   if (keys.length === 0) return "the whole file";

@@ -5,6 +5,7 @@
  * Source    XDSM C429 dm_send_msg; peers' words for verbs and states.
  */
 import { Packr } from "msgpackr";
+import { faultOfPacked } from "../base/message-pack.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import { type Handle, MESSAGE_DATA_LENGTH_MAX } from "../dmapi/ids.js";
 import type { StateReport, Transient } from "./states.js";
@@ -134,6 +135,7 @@ export function parseInfo(text: string): MigratorInfo | undefined {
 }
 
 function unpacked(data: Uint8Array): Record<string, unknown> | undefined {
+  if (faultOfPacked(data) !== undefined) return undefined;
   try {
     const value: unknown = packr.unpack(data);
     return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
@@ -147,5 +149,5 @@ function isItem(value: unknown): value is RequestItem {
 }
 export function failureOf(error: { readonly code?: unknown; readonly message: string }): ItemFailure {
   const { code } = error;
-  return { code: typeof code === "string" && code in errnoOf ? (code as DmCode) : "EIO", message: error.message };
+  return { code: typeof code === "string" && Object.hasOwn(errnoOf, code) ? (code as DmCode) : "EIO", message: error.message };
 }

@@ -15,6 +15,8 @@
  * Source    blueprint 8; peers' words: IBM's states, Lustre's flags.
  */
 import { Packr } from "msgpackr";
+import { faultOfPacked } from "../base/message-pack.js";
+import { isCount, isFlag, isText, mapOf, oneOf, optional } from "../base/shape.js";
 import type { FileAttributes } from "../dmapi/calls.js";
 import type { FileRecord } from "../dmapi/record.js";
 
@@ -59,10 +61,10 @@ export function encodeNote(note: CopyNote): Uint8Array {
 }
 /** Undefined when there is none or it is not ours to read. */
 export function decodeNote(value: Uint8Array | undefined): CopyNote | undefined {
-  if (value === undefined) return undefined;
+  if (value === undefined || faultOfPacked(value) !== undefined) return undefined;
   try {
     const note: unknown = packr.unpack(value);
-    return isNote(note) ? note : undefined;
+    return isNote(note) ? (note as CopyNote) : undefined;
   } catch {
     return undefined;
   }
@@ -73,10 +75,13 @@ export function noteOf(record: FileRecord | null): CopyNote | undefined {
 export function namesCopy(note: CopyNote | undefined): note is CopiedNote {
   return note?.object !== undefined && note.store !== undefined && note.checksum !== undefined && note.size !== undefined;
 }
-function isNote(value: unknown): value is CopyNote {
-  if (typeof value !== "object" || value === null || !("state" in value)) return false;
-  return value.state === "resident" || value.state === "premigrated" || value.state === "migrated";
-}
+const text = optional(isText);
+const flag = optional(isFlag);
+const isNote = mapOf({
+  state: oneOf(["resident", "premigrated", "migrated"]), object: text, store: text, checksum: text, size: optional(isCount),
+  mtimeNs: optional((value) => typeof value === "bigint"), copiedAtMs: optional((value) => typeof value === "number"), mark: text,
+  isPunched: flag, isPinned: flag, isNoArchive: flag, eventListBefore: optional((value) => value === null || isCount(value)),
+});
 
 export interface LookedAt {
   readonly record: FileRecord | null;

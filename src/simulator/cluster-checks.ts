@@ -12,7 +12,7 @@
 import type { CoordinationFact } from "../cluster/coordination-contract.js";
 import type { Decision, NodeEffect } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
-import { decodeDocument, lifeName, type ViewFile } from "../coordination/shared-volume/layout.js";
+import { decodeViewFile, lifeName } from "../coordination/shared-volume/layout.js";
 import type { DmResponse, EventMessage } from "../dmapi/events.js";
 import type { FsName, OperationId, SessionId } from "../dmapi/ids.js";
 import { simulatedTimes } from "./lease-driver-model.js";
@@ -147,7 +147,7 @@ export class ClusterChecks {
   }
 
   viewLinked(path: string, text: string): void {
-    const file = decodeDocument<ViewFile>(text);
+    const file = decodeViewFile(text);
     this.#world.check(file !== undefined, () => `${path} is not a whole document`);
     const { view } = file!;
     const latest = this.#latestView;

@@ -15,7 +15,7 @@
 import type { Random } from "../base/random.js";
 import type { CoordinationFact } from "../cluster/coordination-contract.js";
 import type { MemberFacts, View } from "../cluster/view-document.js";
-import { decodeDocument, type Life, isSameLife, lifeName, type ViewFile } from "../coordination/shared-volume/layout.js";
+import { decodeViewFile, type Life, isSameLife, lifeName } from "../coordination/shared-volume/layout.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { DirectoryModel } from "./directory-model.js";
 import type { Mutant } from "./file-model.js";
@@ -263,7 +263,7 @@ export class LeaseScene {
   }
 
   #linked(path: string, text: string): void {
-    const file = decodeDocument<ViewFile>(text);
+    const file = decodeViewFile(text);
     const { world } = this;
     world.check(file !== undefined, () => `${path} is not a whole document`);
     const { view } = file!;

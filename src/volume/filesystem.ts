@@ -11,6 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
+import { isCount } from "../base/shape.js";
 import { codeOf, DmError } from "../dmapi/errors.js";
 import type { FsName, Handle } from "../dmapi/ids.js";
 import { errno, errnoName } from "../os/errno.js";
@@ -160,7 +161,8 @@ export function readDocument(backing: string, ownFd: number): FsDocument | undef
   if (document === undefined) throw refusal(backing, `${OWN_DIRECTORY}/${DOCUMENT} is damaged or of another version; restore it, its fsid stands in every handle`, errno.EIO);
   return document;
 }
-function parseDocument(text: string): FsDocument | undefined {
+/** Undefined when it is damaged or of another version. */
+export function parseDocument(text: string): FsDocument | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -169,7 +171,7 @@ function parseDocument(text: string): FsDocument | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const { format, fsid, eventList } = value as Partial<FsDocument>;
-  if (format !== FORMAT || typeof fsid !== "string" || !/^[0-9a-f]{16}$/.test(fsid) || !Number.isInteger(eventList)) return undefined;
+  if (format !== FORMAT || typeof fsid !== "string" || !/^[0-9a-f]{16}$/.test(fsid) || !isCount(eventList)) return undefined;
   return { format, fsid, eventList: eventList! };
 }
 function writeTemporary(backing: string, ownFd: number, document: FsDocument): string {

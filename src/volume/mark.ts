@@ -18,12 +18,16 @@ export function createMark(fd: number, nonce: string): number {
   if (!NONCE.test(nonce)) return -errno.EINVAL;
   return files.fsetxattr(fd, markName, Buffer.from(nonce));
 }
-/** The nonce, undefined when there is no mark, or the negative errno. */
+/** The nonce, "" when what stands there is none of ours, undefined when there is no mark, or the negative errno. */
 export function readMark(fd: number): string | undefined | number {
   const length = files.fgetxattr(fd, markName, buffer);
   if (length === -errno.ENODATA || length === -errno.EOPNOTSUPP) return undefined;
   if (length < 0) return length === -errno.ERANGE ? "" : length;
-  return buffer.toString("latin1", 0, length);
+  return nonceOf(buffer.subarray(0, length));
+}
+export function nonceOf(value: Buffer): string {
+  const text = value.toString("latin1");
+  return NONCE.test(text) ? text : "";
 }
 /** Whether a mark stood there: 1 or 0, or the negative errno, and then nothing may be written. */
 export function removeMark(fd: number): number {

@@ -12,6 +12,8 @@
  */
 import { Packr } from "msgpackr";
 import { crc32 } from "../base/crc32.js";
+import { faultOfPacked } from "../base/message-pack.js";
+import { isCount } from "../base/shape.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { FileRecord, RecordChange, VirtualStat } from "../dmapi/record.js";
 import { REGIONS_PER_FILE_MAX, regionFlags, type ManagedRegion } from "../dmapi/regions.js";
@@ -21,6 +23,9 @@ export const ATTRIBUTE_VALUE_MAX = 64 * 1024;
 export const ATTRIBUTES_PER_OBJECT_MAX = 1024;
 const MAGIC = 0x31554c53; // "SLU1"
 const HEAD = 20;
+/** Of a spill file: the object's kernel handle and a number. */
+const SPILL_NAME = /^[0-9a-f]{1,256}\.\d{1,20}$/;
+const ATTRIBUTE_NAME = /^[0-9a-f]{16}$/;
 /** A record of a file that is not resident is padded, so that bringing it back never needs a new block. */
 const PADDING_STEP = 128;
 
@@ -80,6 +85,7 @@ export function decodeValue(value: Buffer, own: string): DecodedRecord {
   if (value.length < HEAD) return corrupted(`${value.length} bytes are too few`);
   if (value.readUInt32LE(0) !== MAGIC) return corrupted("it does not begin as a record does");
   if (crc32(value, 8) !== value.readUInt32LE(4)) return corrupted("its checksum is wrong");
+  if (!isCount(generation)) return corrupted("its generation is none");
   const bodyLength = value.readUInt16LE(16);
   if (HEAD + bodyLength > value.length) return corrupted("it is cut short");
   return decodeBody(value.subarray(HEAD, HEAD + bodyLength), generation, own);
@@ -87,6 +93,8 @@ export function decodeValue(value: Buffer, own: string): DecodedRecord {
 
 /** Also of a spill file's content, whose checksum the caller has compared. */
 export function decodeBody(body: Buffer, generation: number, own: string): DecodedRecord {
+  const fault = faultOfPacked(body);
+  if (fault !== undefined) return { kind: "corrupted", generation, why: `its body cannot be read (${fault})` };
   let fields: unknown;
   try {
     fields = packr.unpack(body);
@@ -98,8 +106,8 @@ export function decodeBody(body: Buffer, generation: number, own: string): Decod
   if (fields[1] !== own) return { kind: "foreign", generation };
   if (fields[0] === 1) {
     const [, , name, length, crc] = fields as unknown[];
-    if (typeof name !== "string" || typeof length !== "number" || typeof crc !== "number") return corrupted("its reference to a spill file is wrong");
-    return { kind: "spilled", generation, spill: { name, length, crc } };
+    if (typeof name !== "string" || !SPILL_NAME.test(name) || !isCount(length) || !isCount(crc)) return corrupted("its reference to a spill file is wrong");
+    return { kind: "spilled", generation, spill: { name, length: length as number, crc: crc as number } };
   }
   if (fields[0] !== 0 || fields.length !== 7) return corrupted("its format is unknown");
   return decodeFields(fields, generation) ?? corrupted("its fields are wrong");
@@ -112,10 +120,11 @@ function decodeFields(fields: readonly unknown[], generation: number): DecodedRe
   const numbers = flat as number[];
   const regions: ManagedRegion[] = [];
   for (let at = 0; at < numbers.length; at += 3) regions.push({ offset: numbers[at]!, size: numbers[at + 1]!, flags: numbers[at + 2]! });
-  if (typeof packedAttributes !== "object" || packedAttributes === null) return undefined;
+  if (refusedRegions(regions) !== undefined || (eventList !== null && !isCount(eventList))) return undefined;
+  if (typeof packedAttributes !== "object" || packedAttributes === null || Array.isArray(packedAttributes)) return undefined;
   const attributes: Record<string, Uint8Array> = {};
   for (const [name, value] of Object.entries(packedAttributes)) {
-    if (!(value instanceof Uint8Array)) return undefined;
+    if (!ATTRIBUTE_NAME.test(name) || !(value instanceof Uint8Array)) return undefined;
     attributes[name] = Uint8Array.from(value);
   }
   const virtual = decodeVirtual(packedVirtual);
@@ -135,9 +144,9 @@ function encodeTimes(virtual: VirtualStat): Buffer {
   return times;
 }
 function decodeVirtual(packed: unknown): VirtualStat | undefined {
-  if (!Array.isArray(packed) || typeof packed[0] !== "number" || !(packed[1] instanceof Uint8Array) || packed[1].length !== 24) return undefined;
+  if (!Array.isArray(packed) || !isCount(packed[0]) || !(packed[1] instanceof Uint8Array) || packed[1].length !== 24) return undefined;
   const times = Buffer.from(packed[1]);
-  return { size: packed[0], atimeNs: times.readBigInt64LE(0), mtimeNs: times.readBigInt64LE(8), ctimeNs: times.readBigInt64LE(16) };
+  return { size: packed[0] as number, atimeNs: times.readBigInt64LE(0), mtimeNs: times.readBigInt64LE(8), ctimeNs: times.readBigInt64LE(16) };
 }
 
 /**
@@ -183,7 +192,7 @@ function changedAttributes(
 ): { readonly changed: Readonly<Record<string, Uint8Array>> } | { readonly failure: DmFailure } {
   const changed: Record<string, Uint8Array> = { ...old };
   for (const [name, value] of Object.entries(change)) {
-    if (!/^[0-9a-f]{16}$/.test(name)) return invalid(`attribute name ${JSON.stringify(name)} is not 16 hexadecimal digits`);
+    if (!ATTRIBUTE_NAME.test(name)) return invalid(`attribute name ${JSON.stringify(name)} is not 16 hexadecimal digits`);
     if (value === null) {
       delete changed[name];
       continue;

@@ -11,6 +11,7 @@
  * Source    dmapi/calls.ts.
  */
 import { Packr } from "msgpackr";
+import { faultOfPacked } from "../base/message-pack.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import type { CallFailure } from "../dmapi/calls.js";
 
@@ -66,7 +67,7 @@ export function decodeToApplication(body: Uint8Array): FrameToApplication {
   if (!isId(id)) throw new FrameError("a frame without an id");
   if (kind === 0) return { kind: "result", id, result: value };
   if (kind !== 1 || !isRecord(value)) throw new FrameError("an answer is [id, 0, result] or [id, 1, failure]");
-  const code = typeof value["code"] === "string" && value["code"] in errnoOf ? (value["code"] as DmCode) : "EIO";
+  const code = typeof value["code"] === "string" && Object.hasOwn(errnoOf, value["code"]) ? (value["code"] as DmCode) : "EIO";
   return { kind: "failure", id, failure: { code, message: String(value["message"] ?? "") } };
 }
 
@@ -115,6 +116,8 @@ export class FrameSplitter {
 }
 
 function unpackArray(body: Uint8Array): unknown[] {
+  const fault = faultOfPacked(body);
+  if (fault !== undefined) throw new FrameError(`a frame that is no MessagePack of ours: ${fault}`);
   let message: unknown;
   try {
     message = packr.unpack(body);

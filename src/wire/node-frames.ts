@@ -10,9 +10,11 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { Packr } from "msgpackr";
+import { faultOfPacked } from "../base/message-pack.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { FrameError, LENGTH_BYTES } from "./application-frames.js";
+import { isMessage } from "./message-shapes.js";
 
 export const NODE_PROTOCOL_MAGIC = "sluice-node";
 export const NODE_PROTOCOL_VERSION = 1;
@@ -58,6 +60,8 @@ export function encodeLinkMessage(message: LinkMessage): Buffer {
 
 /** @throws FrameError on anything but a well-formed message. */
 export function decodeLinkMessage(body: Uint8Array): LinkMessage {
+  const fault = faultOfPacked(body);
+  if (fault !== undefined) throw new FrameError(`bytes that are no MessagePack of ours: ${fault}`);
   let message: unknown;
   try {
     message = packr.unpack(body);
@@ -113,8 +117,7 @@ function isFrame(frame: Record<string, unknown>): boolean {
   if (!isText(frame["from"]) || !isCount(frame["fromIncarnation"]) || !isCount(frame["toIncarnation"])) return false;
   if (!isCount(frame["view"]) || !isCount(frame["acknowledged"])) return false;
   if (frame["sequence"] !== undefined && !isCount(frame["sequence"])) return false;
-  const body = frame["body"];
-  return body === undefined || (isMap(body) && isText(body["kind"]));
+  return frame["body"] === undefined || isMessage(frame["body"]);
 }
 function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);

@@ -13,7 +13,7 @@ import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import { errnoName } from "../../os/errno.js";
 import { getLock, LockRequest, setLock } from "../../os/locks.js";
 import {
-  decodeDocument, directories, encodeDocument, type IdentityDocument, parseLeaseName, paths, SMALL_FILE_BYTES,
+  decodeIdentity, directories, encodeDocument, type IdentityDocument, parseLeaseName, paths, SMALL_FILE_BYTES,
 } from "./layout.js";
 import type { CallDone, VolumeAnswer, VolumeCall } from "./volume-call.js";
 
@@ -57,7 +57,7 @@ export class SharedVolume {
       fs.closeSync(fd);
       throw new Error(`node ${who.id} is running already: ${describeHolder(fs.readFileSync(path, "utf8"))}. Stop it, or give this node another id.`);
     }
-    const before = decodeDocument<IdentityDocument>(fs.readFileSync(path, "utf8"));
+    const before = decodeIdentity(fs.readFileSync(path, "utf8"));
     const used = fs.readdirSync(`${this.#directory}/leases`).map(parseLeaseName).filter((name) => name?.life.id === who.id);
     const highest = Math.max(0, before?.incarnation ?? 0, ...used.map((name) => name!.life.incarnation));
     const identity: IdentityDocument = {
@@ -158,7 +158,7 @@ function codeOf(error: unknown): string {
 }
 
 function describeHolder(text: string): string {
-  const holder = decodeDocument<IdentityDocument>(text);
+  const holder = decodeIdentity(text);
   if (holder === undefined) return "its lock is held, by whom is not written there yet";
   return `process ${holder.pid} on ${holder.host}, at ${holder.address}, incarnation ${holder.incarnation}`;
 }

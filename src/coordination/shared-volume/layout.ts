@@ -15,8 +15,9 @@
  * Not here  who decides what (lease-machine.ts), the calls (driver.ts).
  * Source    safety C7, C8, M7.
  */
+import { isCount, isText, listOf, mapOf, matching, type Shape } from "../../base/shape.js";
+import { isMemberFacts, isView, type MemberFacts, type View } from "../../cluster/view-document.js";
 import { type Incarnation, NAME_PATTERN, type NodeId } from "../../dmapi/ids.js";
-import type { MemberFacts, View } from "../../cluster/view-document.js";
 
 export const directories = ["locks", "leases", "reach", "views", "spares"] as const;
 
@@ -113,11 +114,22 @@ export function encodeDocument(document: unknown, bytes: number): string {
   const text = JSON.stringify(document);
   return `${text.padEnd(bytes - 1)}\n`;
 }
-/** Undefined when the text is not a whole document: a rewrite was seen half done. */
-export function decodeDocument<T>(text: string): T | undefined {
-  try {
-    return JSON.parse(text) as T;
-  } catch {
-    return undefined;
-  }
+/** Undefined when the text is not a whole document of that kind: a rewrite was seen half done, or it is damaged. */
+type Decode<T> = (text: string) => T | undefined;
+function decoding<T>(shape: Shape): Decode<T> {
+  return (text) => {
+    try {
+      const document: unknown = JSON.parse(text);
+      return shape(document) ? (document as T) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
 }
+const name = matching(NAME_PATTERN);
+export const decodeLease = decoding<LeaseDocument>(mapOf({ facts: isMemberFacts, process: isText }));
+export const decodeIdentity = decoding<IdentityDocument>(
+  mapOf({ id: name, process: isText, pid: isCount, host: isText, bootId: isText, address: isText, incarnation: isCount }),
+);
+export const decodeReach = decoding<ReachDocument>(mapOf({ reaches: listOf(name) }));
+export const decodeViewFile = decoding<ViewFile>(mapOf({ nonce: isText, view: isView }));

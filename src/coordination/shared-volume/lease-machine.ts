@@ -18,7 +18,7 @@ import type { CoordinationFact, CoordinationRequest } from "../../cluster/coordi
 import type { MemberFacts, View } from "../../cluster/view-document.js";
 import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import {
-  decodeDocument, encodeDocument, type IdentityDocument, type LeaseDocument, type LeaseName, type Life, isSameLife, parseLeaseName,
+  decodeIdentity, decodeLease, decodeViewFile, encodeDocument, type IdentityDocument, type LeaseDocument, type LeaseName, type Life, isSameLife, parseLeaseName,
   parseViewName, paths, type ReachDocument, SMALL_FILE_BYTES, type ViewFile, VIEW_FILE_BYTES,
 } from "./layout.js";
 import { MemberWatch, type Watched } from "./member-watch.js";
@@ -377,7 +377,7 @@ export class LeaseMachine {
     const isNew = watched.process === undefined;
     if (isNew) {
       const path = gone === undefined ? paths.lease(life, watched.renewals) : gone.kind === "left" ? paths.left(life) : paths.taken(life, gone.by);
-      const document = yield* this.#read<LeaseDocument>(path);
+      const document = yield* this.#read(path, decodeLease);
       if (document !== undefined) Object.assign(watched, { facts: document.facts, process: document.process });
     }
     const isQuiet = watched.lastReadMs - watched.sinceMs >= 2 * this.#times.renewMs;
@@ -388,9 +388,9 @@ export class LeaseMachine {
   }
 
   /** Undefined when it is not there or not whole. */
-  *#read<T>(path: string): Procedure<T | undefined> {
+  *#read<T>(path: string, decode: (text: string) => T | undefined): Procedure<T | undefined> {
     const done = yield { kind: "read", path };
-    return done.answer.kind === "text" ? decodeDocument<T>(done.answer.text) : undefined;
+    return done.answer.kind === "text" ? decode(done.answer.text) : undefined;
   }
 
   /**
@@ -402,7 +402,7 @@ export class LeaseMachine {
     if (probe !== undefined && probe.untilMs <= this.#nowMs) this.#probes.delete(life.id);
     const watched = this.#watch.get(life);
     if (watched === undefined || watched.state === "proven") return;
-    const identity = yield* this.#read<IdentityDocument>(paths.lock(life.id));
+    const identity = yield* this.#read(paths.lock(life.id), decodeIdentity);
     let isProven = identity !== undefined && watched.process !== undefined && identity.process !== watched.process;
     if (!isProven) {
       const done = yield { kind: "test-lock", path: paths.lock(life.id) };
@@ -424,7 +424,7 @@ export class LeaseMachine {
     if (listing === undefined) return;
     const highest = Math.max(-1, ...listing.names.map(parseViewName).filter((number) => number !== undefined));
     if (highest > (this.#view?.number ?? -1)) {
-      const file = yield* this.#read<ViewFile>(paths.view(highest));
+      const file = yield* this.#read(paths.view(highest), decodeViewFile);
       if (file === undefined) return; // pruned meanwhile, or unreachable: the next look tells
       this.#seeView(file.view);
     } else if (!this.#hasToldView) {
@@ -476,7 +476,7 @@ export class LeaseMachine {
     const linked = yield { kind: "link", from: spare, to: paths.view(number) };
     let isMine = linked.answer.kind === "done";
     if (!isMine) {
-      const standing = yield* this.#read<ViewFile>(paths.view(number));
+      const standing = yield* this.#read(paths.view(number), decodeViewFile);
       if (standing !== undefined && standing.nonce !== spare) return "lost";
       isMine = standing !== undefined;
     }

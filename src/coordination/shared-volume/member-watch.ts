@@ -14,7 +14,7 @@
  */
 import type { CoordinationFact } from "../../cluster/coordination-contract.js";
 import type { MemberFacts } from "../../cluster/view-document.js";
-import { decodeDocument, isSameLife, type Life, lifeName, parseLeaseName, type ReachDocument } from "./layout.js";
+import { decodeReach, isSameLife, type Life, lifeName, parseLeaseName } from "./layout.js";
 
 export interface Watched {
   readonly life: Life;
@@ -105,7 +105,7 @@ export class MemberWatch {
   describe(life: Life, reachText: string): CoordinationFact[] {
     const watched = this.get(life);
     if (watched === undefined || watched.facts === undefined || watched.state !== "alive" || watched.told === reachText) return [];
-    const reach = decodeDocument<ReachDocument>(reachText);
+    const reach = decodeReach(reachText);
     if (reach === undefined) return []; // seen half rewritten
     watched.told = reachText;
     return [{ kind: "member-seen", member: watched.facts, reaches: reach.reaches }];

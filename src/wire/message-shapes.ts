@@ -1,0 +1,133 @@
+/**
+ * The shapes of what nodes say to each other (cluster/messages.ts): a peer has shown that it knows the cluster's key, not
+ * that it is of sound mind or of this version. What has not the shape of its kind never reaches a machine.
+ *
+ * Source    cluster/messages.ts, cluster/registry-document.ts, dmapi/events.ts.
+ */
+import { isBytes, isCount, isFlag, isText, isWhole, listOf, mapOf, matching, oneOf, optional, type Shape, taggedBy } from "../base/shape.js";
+import type { ManagerCall } from "../cluster/registry-document.js";
+import type { MessageKind, RoundWork } from "../cluster/messages.js";
+import { isView } from "../cluster/view-document.js";
+import { errnoOf } from "../dmapi/errors.js";
+import { type EventType, eventTypes } from "../dmapi/events.js";
+import { NAME_PATTERN } from "../dmapi/ids.js";
+
+const name = matching(NAME_PATTERN);
+const handle = isText;
+const right = oneOf(["null", "shared", "exclusive"]);
+const failure = mapOf({ code: oneOf(Object.keys(errnoOf)), message: isText });
+const eventType = oneOf(eventTypes);
+const noFields: Shape = () => true;
+
+// Registry.
+
+const owner = taggedBy("kind", { session: mapOf({ session: isCount }), group: mapOf({ group: name }) });
+const session = mapOf({
+  id: isCount, node: name, incarnation: isCount, hostGeneration: isCount, info: isText, group: optional(name), state: oneOf(["active", "failed", "closing"]),
+});
+const managerResult = taggedBy("kind", { done: mapOf({ session: optional(isCount), version: isCount }), failed: mapOf({ failure }) });
+const answered = mapOf({ request: isText, result: managerResult });
+const dispositionsSet = mapOf({ owner, fs: name, events: listOf(eventType), below: isCount });
+const change = taggedBy("kind", {
+  "session-put": mapOf({ session }),
+  "session-destroyed": mapOf({ id: isCount }),
+  "dispositions-set": dispositionsSet,
+  "request-answered": answered,
+});
+const snapshot = mapOf({
+  view: isCount, version: isCount, sessions: listOf(session), destroyed: listOf(isCount), dispositions: listOf(mapOf({ fs: name, event: eventType, owner })),
+  answered: listOf(answered), highestSessionId: isCount,
+});
+const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
+  // A name that is none is refused by the manager, in words its asker gets to see.
+  "create-session": mapOf({ info: isText, group: optional(isText) }),
+  "assume-session": mapOf({ session: isCount, info: isText }),
+  "modify-session": mapOf({ session: isCount, info: isText }),
+  "destroy-session": mapOf({ session: isCount }),
+  "set-dispositions": mapOf({ owner, fs: isText, events: listOf(isText), below: isWhole }),
+  "announce-mount": mapOf({ fs: isText, isMounted: isFlag }),
+  "move-manager": mapOf({ to: isText }),
+  "fence-node": mapOf({ node: isText }),
+};
+const managerCall = taggedBy("kind", managerCalls);
+
+// Events.
+
+const data = mapOf({ handle, offset: isCount, length: isCount });
+const inNamespace = mapOf({
+  handle1: handle, name1: optional(isText), handle2: optional(handle), name2: optional(isText), mode: optional(isWhole), returnCode: optional(isWhole),
+});
+const ofObject = mapOf({ handle });
+const events: Readonly<Record<EventType, Shape>> = {
+  read: data, write: data, truncate: data,
+  create: inNamespace, postcreate: inNamespace, remove: inNamespace, postremove: inNamespace, rename: inNamespace, postrename: inNamespace,
+  link: inNamespace, postlink: inNamespace, symlink: inNamespace, postsymlink: inNamespace, preunmount: inNamespace, unmount: inNamespace, nospace: inNamespace,
+  attribute: ofObject, close: ofObject, debut: ofObject,
+  destroy: mapOf({ handle, attributeName: optional(isText), attributeCopy: optional(isBytes) }),
+  mount: mapOf({ fsHandle: handle, mountpoint: isText, source: isText, rootHandle: handle, isReadOnly: isFlag }),
+  cancel: mapOf({ cancelledToken: isCount, cancelledSequence: isCount }),
+  user: mapOf({ data: isBytes }),
+};
+const response = taggedBy("kind", { continue: noFields, "dont-care": noFields, abort: mapOf({ code: oneOf(Object.keys(errnoOf)) }) });
+const process = mapOf({ pid: isCount, uid: isCount, gid: isCount, command: isText });
+const notice = mapOf({ group: name, handledBy: name });
+
+// Rounds.
+
+const works: Readonly<Record<RoundWork["kind"], Shape>> = {
+  "record-changed": mapOf({ handle, generation: isCount }),
+  flush: mapOf({ handle }),
+  "drop-pages": mapOf({ handle }),
+  "fs-event-list-changed": mapOf({ events: isCount }),
+};
+
+const messages: Readonly<Record<MessageKind, Shape>> = {
+  "view-proposed": mapOf({ view: isView }),
+  "view-adopted": mapOf({ number: isCount }),
+  "view-in-force": mapOf({ number: isCount }),
+  greeting: mapOf({ incarnation: isCount }),
+
+  "manager-call": mapOf({ request: isText, call: managerCall }),
+  "manager-result": answered,
+  "registry-changed": mapOf({ change: mapOf({ version: isCount, by: name, changes: listOf(change) }) }),
+  "registry-acknowledged": mapOf({ version: isCount }),
+  "registry-collect": mapOf({ view: isCount }),
+  "registry-collected": mapOf({ view: isCount, snapshot, unfinished: listOf(mapOf({ request: isText, call: managerCall })) }),
+  "registry-installed": mapOf({ view: isCount, snapshot }),
+  "registry-install-acknowledged": mapOf({ view: isCount, version: isCount }),
+  "registry-wanted": mapOf({ version: isCount }),
+  "closing-check": mapOf({ session: isCount }),
+  "closing-checked": mapOf({ session: isCount, isEmpty: isFlag }),
+
+  "event-raised": mapOf({
+    session: isCount, hostGeneration: isCount, token: isCount, isSynchronous: isFlag, sequence: isCount, registryVersion: isCount, fs: isText,
+    event: taggedBy("type", events), process: optional(process), notice: optional(notice),
+  }),
+  "event-enqueued": mapOf({ token: isCount }),
+  "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes) }),
+  "answer-taken": mapOf({ token: isCount, session: isCount }),
+  "event-withdrawn": mapOf({ token: isCount, session: isCount }),
+  "event-misrouted": mapOf({ token: isCount, session: isCount, registryVersion: isCount }),
+
+  "right-wanted": mapOf({ request: isText, handle, fs: isText, holder: isText, right, wait: isFlag, isUpgrade: isFlag, isManaged: isFlag }),
+  "right-granted": mapOf({ request: isText, handle, holder: isText, right, view: isCount }),
+  "right-refused": mapOf({ request: isText, failure, view: isCount }),
+  "right-released": mapOf({ handle, holder: isText, right }),
+  "right-unwanted": mapOf({ request: isText, handle }),
+  "interest-wanted": mapOf({ handle }),
+  "interest-granted": mapOf({ handle, view: isCount, fence: right, fenceNumber: isCount }),
+  "interest-dropped": mapOf({ handle }),
+  "fence-raised": mapOf({ handle, fence: right, fenceNumber: isCount, holderNode: isText }),
+  "fence-drained": mapOf({ handle, fenceNumber: isCount }),
+  "fence-lowered": mapOf({ handle, fence: right, fenceNumber: isCount }),
+  "rights-reported": mapOf({
+    view: isCount, holds: listOf(mapOf({ handle, fs: isText, holder: isText, right, isManaged: isFlag })), interests: listOf(handle), fences: listOf(handle),
+  }),
+  "fences-told": mapOf({ view: isCount }),
+
+  "round-begun": mapOf({ round: isText, fs: isText, work: taggedBy("kind", works) }),
+  "round-drained": mapOf({ round: isText }),
+};
+
+/** Whether a frame's body is a message as cluster/messages.ts has it. */
+export const isMessage: Shape = taggedBy("kind", messages);
