@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Connection } from "../client/connection.js";
+import type { Event } from "../client/events.js";
 import type { FileSystem } from "../client/file-system.js";
 import type { Session } from "../client/session.js";
 import { DmError } from "../dmapi/errors.js";
@@ -119,7 +120,8 @@ export class Migrator {
     // Listed before the first move of this life, whose own ones must not be taken for left over.
     const tokens = await serving.session.tokens();
     const intents = await serving.mover.options.store.intents();
-    const finishing = this.#finishLeftOvers(serving, tokens, intents);
+    const events = await this.#takeOver(serving.session, tokens);
+    const finishing = this.#finishLeftOvers(serving, events, intents);
     ready();
     const background = Promise.all([finishing, this.#watchUsage(serving, signal), this.#sweepLedger(serving, signal)]);
     background.catch((error: Error) => this.#log("background-failed", { error: error.message }));
@@ -182,15 +184,27 @@ export class Migrator {
     return connection.createSession(info, group === undefined ? {} : { group });
   }
 
-  /** What a crashed predecessor left: events delivered to it, tokens that held its rights, files half moved. */
-  async #finishLeftOvers({ connection, session, mover, handler }: Serving, tokens: readonly Token[], intents: readonly Intent[]): Promise<void> {
+  /**
+   * Events that were delivered to a crashed predecessor. The rights of its recalls go before any move begins: one under
+   * another token would wait for them, and the event that has them for the file's turn, which that one has.
+   */
+  async #takeOver(session: Session, tokens: readonly Token[]): Promise<Event[]> {
+    const events: Event[] = [];
     for (const token of tokens) {
       try {
-        void handler.handle(await session.findEvent(token));
+        const event = await session.findEvent(token);
+        events.push(event);
+        if ("handle" in event) await session.connection.call("right.release", event.outstanding.args(event.handle));
       } catch (error) {
-        if (!(error instanceof DmError) || (error.code !== "ESRCH" && error.code !== "EINVAL")) throw error;
+        if (!(error instanceof DmError) || !["ESRCH", "EINVAL", "EACCES"].includes(error.code)) throw error;
       }
     }
+    return events;
+  }
+
+  /** What a crashed predecessor left: events delivered to it, tokens that held its rights, files half moved. */
+  async #finishLeftOvers({ connection, session, mover, handler }: Serving, events: readonly Event[], intents: readonly Intent[]): Promise<void> {
+    for (const event of events) void handler.handle(event);
     const living = new Set((await connection.sessions()).map((entry): number => entry.id));
     for (const intent of intents) {
       if (this.#isStopping) return;
