@@ -6,13 +6,14 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { acceptance, type Bench, isLong, type Letter, shareBench } from "../conformance/bench.js";
 import { eventually, within } from "../conformance/waiting.js";
+import { Migrator } from "./migrator.js";
 import { migrateStepNames } from "./move/migrate-steps.js";
 import { recallStepNames } from "./move/recall-steps.js";
 import type { ItemResult, MoveVerb, StateResult } from "./request-format.js";
@@ -167,6 +168,80 @@ acceptance("stubs are renamed, emptied and deleted; objects nobody needs go to t
   writeFileSync(bench().path("B", "fs1", appended.name), "tail", { flag: "a" });
   assert.deepEqual(await reads("A", appended.name), Buffer.concat([appended.content, Buffer.from("tail")]));
   await stopMigrator(running);
+});
+
+/** Opens the file on that node and reads all of it when told to, or ends. */
+async function opener(letter: Letter, name: string) {
+  const program = bench().conversation("/bin/sh", ["-c", 'exec 3<"$1"; echo open; while read -r order; do sha256sum <&3; done', "sh", bench().path(letter, "fs1", name)]);
+  assert.equal(await program.line(), "open");
+  return program;
+}
+const isStored = (object: string) => storedObjects().some((path) => path.endsWith(object));
+const sumOf = (content: Buffer) => `${createHash("sha256").update(content).digest("hex")}  -`;
+
+for (const remover of ["A", "B"] as const) {
+  acceptance(`a stub that loses its last name on ${remover === "A" ? "this" : "another"} node while it is open: whoever has it open gets its bytes`, async () => {
+    const running = await startMigrator();
+    const { name, path, content } = freshFile();
+    moved(await move("migrate", path));
+    const { object } = await stateOf(path);
+    const reader = await opener("A", name);
+    await bench().run("rm", [bench().path(remover, "fs1", name)]);
+    assert.equal(await reader.ask("read"), sumOf(content), running.said());
+    assert.ok(ledger().some((entry) => entry.startsWith(object!)), "a recalled file needs its object no more");
+    reader.child.stdin?.end();
+    assert.equal((await reader.end).code, 0);
+    await stopMigrator(running);
+  });
+}
+
+acceptance("the object of a stub without a name is kept as long as somebody has it open, on any node, and no longer", async () => {
+  const said: string[] = [];
+  const migrator = new Migrator({
+    fs: "fs1", store: join(bench().directory, "store"), socket: bench().cluster.socket(bench().id("B")), keepDiscardedMs: 1,
+    log: (kind, fields) => said.push(JSON.stringify({ kind, ...fields })),
+  });
+  let failure: unknown;
+  const run = migrator.run(() => said.push("ready")).catch((error: unknown) => {
+    failure = error;
+  });
+  await eventually("the migrator serves", () => {
+    assert.equal(failure, undefined);
+    return said.includes("ready");
+  });
+  const sweeps = () => said.filter((line) => line.includes('"swept"')).length;
+  const emptySweeps = async () => {
+    for (let more = 0; more < 2; more++) {
+      const [before, other] = [sweeps(), freshFile(5_000)];
+      moved(await move("migrate", other.path));
+      rmSync(other.path);
+      await eventually("a sweep", () => sweeps() > before, 20_000, () => said.join("\n"));
+    }
+  };
+  const { name, path, content } = freshFile();
+  moved(await move("migrate", path));
+  const { object } = await stateOf(path);
+  const [reader, idler] = [await opener("A", name), await opener("A", name)];
+  await bench().run("rm", [bench().path("B", "fs1", name)]);
+  await eventually("the node that removed it says so", () => said.some((line) => line.includes('"discard"') && line.includes(object!)));
+  await emptySweeps();
+  assert.ok(isStored(object!), "kept for those who have it open");
+  assert.equal(await reader.ask("read"), sumOf(content), said.join("\n"));
+  for (const user of [reader, idler]) user.child.stdin?.end();
+
+  const closed = freshFile();
+  moved(await move("migrate", closed.path));
+  const unread = (await stateOf(closed.path)).object!;
+  const closer = await opener("A", closed.name);
+  await bench().run("rm", [bench().path("B", "fs1", closed.name)]);
+  await emptySweeps();
+  assert.ok(isStored(unread), "kept for the one who has it open");
+  closer.child.stdin?.end();
+  await closer.end;
+  await eventually("nobody needs it any more", () => !isStored(unread), 20_000, () => said.join("\n"));
+  migrator.stop();
+  await within(run, "the migrator stops");
+  assert.equal(failure, undefined);
 });
 
 acceptance("an object that is damaged or gone: the reader gets EIO, never zeros, and later the bytes", async () => {

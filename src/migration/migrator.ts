@@ -27,7 +27,7 @@ import { RequestServer } from "./request-server.js";
 import { scanBacking, usageOf } from "./scan/backing-scan.js";
 import { namesCopy, noteOf } from "./states.js";
 import { openDirectoryStore } from "./stores/directory/store.js";
-import type { Intent, Store } from "./stores/store.js";
+import type { Intent, Need, Store } from "./stores/store.js";
 
 export interface MigratorOptions {
   readonly fs: string;
@@ -259,7 +259,7 @@ export class Migrator {
     const keepMs = this.#options.keepDiscardedMs ?? DAY_MS;
     while (!signal.aborted) {
       try {
-        const removed = await store.sweep(Date.now() - keepMs, (entry) => isNamedByFile(session, entry.handle, entry.object));
+        const removed = await store.sweep(Date.now() - keepMs, (entry) => needOf(session, entry.handle, entry.object));
         if (removed > 0) this.#log("swept", { removed });
       } catch (error) {
         this.#log("sweep-failed", { error: (error as Error).message });
@@ -299,13 +299,15 @@ async function settleIntent(mover: FileMover, handle: Handle, object: string): P
 }
 
 /** Before an object goes for good: does a living file name it after all? When that cannot be known, it stays. */
-async function isNamedByFile(session: Session, handle: string | null, object: string): Promise<boolean> {
-  if (handle === null) return false; // never finished: it has no manifest
+async function needOf(session: Session, handle: string | null, object: string): Promise<Need> {
+  if (handle === null) return "free"; // never finished: it has no manifest
   try {
-    const note = noteOf((await session.object(handle as Handle).record()).record);
-    return namesCopy(note) && note.object === object;
+    const { record, attributes } = await session.object(handle as Handle).record();
+    const note = noteOf(record);
+    if (!namesCopy(note) || note.object !== object) return "free";
+    return attributes.nlink === 0 ? "open-yet" : "named";
   } catch (error) {
-    if (error instanceof DmError && (error.code === "EBADF" || error.code === "ENOENT" || error.code === "ESTALE")) return false;
+    if (error instanceof DmError && (error.code === "EBADF" || error.code === "ENOENT" || error.code === "ESTALE")) return "free";
     throw error;
   }
 }

@@ -56,6 +56,7 @@ export function punchHole(object: OpenObject, args: ArgsOf<"hole.punch">): Chang
   object.requireRegular();
   object.takeForChange();
   object.refreshStat();
+  if (object.stat.nlink === 0) fail("EBADF", object.call, "the object has been removed");
   const { offset, end, isToEnd } = holeRange(object, args);
   const block = object.stat.blockSize;
   if (offset % block !== 0 || (!isToEnd && end % block !== 0)) fail("EAGAIN", object.call, `the range is not on the boundaries of ${block} bytes that probe gives`);
@@ -124,8 +125,8 @@ export function writeInvisibly(object: OpenObject, args: ArgsOf<"invisible.write
   if (!Number.isSafeInteger(offset + args.data.length)) fail("EFBIG", object.call, "beyond the largest file");
   object.takeForChange();
   object.refreshStat();
-  if (object.stat.nlink === 0) fail("EBADF", object.call, "the object has been removed");
   const record = object.readRecord();
+  if (object.stat.nlink === 0 && record?.residency !== "partial") fail("EBADF", object.call, "the object has been removed");
   const times = captureVirtual(object.stat);
   // Whoever copies the file out must see that its content changed; what is recalled has no copy under way.
   if (record?.residency !== "partial") must(removeMark(object.fd), object.call, "the mark cannot be removed");

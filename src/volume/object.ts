@@ -161,7 +161,6 @@ export class OpenObject {
    */
   changeRecord(decide: (old: FileRecord | undefined) => RecordChange, replaceVirtual?: VirtualStat): ChangedRecord {
     this.refreshStat();
-    if (this.stat.nlink === 0) fail("EBADF", this.call, "the object has been removed");
     const stored = this.readStored();
     const old = stored.kind === "own" ? stored.record : undefined;
     const change = decide(old);
@@ -171,6 +170,8 @@ export class OpenObject {
     const applied = applyChange(old, change, captureVirtual(this.stat), stored.generation);
     if ("failure" in applied) return fail(applied.failure.code, this.call, applied.failure.message);
     const next = replaceVirtual === undefined ? applied.record : { ...applied.record, virtual: replaceVirtual };
+    // Who has it open still gets its bytes back; but nothing is taken from an object that nobody can find again.
+    if (this.stat.nlink === 0 && mustDrain(old, next)) fail("EBADF", this.call, "the object has been removed");
     if (old?.residency === "partial" && this.stat.isRegular) {
       must(files.fdatasync(this.fd), this.call, "written data cannot be synced");
       if (old.virtual !== undefined && next.virtual === undefined) {

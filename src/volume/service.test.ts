@@ -63,6 +63,25 @@ async function untilFree(...call: Parameters<typeof code>): Promise<DmCode | "ok
   }
 }
 
+test("a file without a name is brought back for those who have it open, and never taken away from them", needsRoot, async () => {
+  const handle = file("nameless");
+  const region = { offset: 0, size: 0, flags: 7 };
+  await ok("record.change", handle, { change: { residency: "partial", regions: [region], virtual: "capture" } });
+  await ok("hole.punch", handle, { offset: 0, length: 0 });
+  const other = file("nameless too");
+  const fds = ["nameless", "nameless too"].map((name) => files.openAt(files.AT_FDCWD, join(top, name), files.open.readOnly));
+  for (const name of ["nameless", "nameless too"]) rmSync(join(top, name));
+  assert.equal(await code("record.change", other, { change: { residency: "partial", regions: [region], virtual: "capture" } }), "EBADF");
+  assert.equal(await code("region.set", other, { regions: [region] }), "EBADF");
+  assert.equal(await code("invisible.write", other, { offset: 0, data: Buffer.from("x") }), "EBADF");
+  assert.equal(await code("hole.punch", handle, { offset: 0, length: 0 }), "EBADF");
+  assert.equal(await code("invisible.write", handle, { offset: 0, data: Buffer.from("y".repeat(10_000)) }), "ok");
+  assert.equal(await code("record.change", handle, { change: { residency: "resident", regions: [], virtual: "drop" } }), "ok");
+  assert.deepEqual(await ok("region.get", handle), { regions: [] });
+  for (const fd of fds) files.close(fd);
+  assert.equal(await code("record.get", handle), "EBADF");
+});
+
 test("an application's guard keeps others out until it closes or goes", needsRoot, async () => {
   const handle = file("guarded");
   const opened = await ok<{ ticket: string; guard: number }>("invisible.open", handle, { mode: "exclusive" });

@@ -71,6 +71,11 @@ export class Admission {
   generationUnder(operation: OperationId, handle: Handle): number | undefined {
     return this.#objects.get(handle)?.running.get(operation)?.generation;
   }
+  /** Whether somebody is told of such an event of the object; where its own list is not known, whether somebody may be. */
+  mayTell(handle: Handle, type: EventType): boolean {
+    const record = this.recordOf(handle);
+    return hasEvent(this.#owned, type) && (record === undefined || hasEvent(record?.eventList ?? this.#fsEventList, type));
+  }
   hasGuard(handle: Handle): boolean {
     return this.#objects.get(handle)?.guard === "shared";
   }

@@ -393,19 +393,18 @@ export class ReactorCore {
     return event.type;
   }
   /** An event after the fact that no reply waits for: of a close, or of an object that is gone. */
-  tellLater(inode: Inode, events: readonly DmEvent[], call: string): void {
+  *tellAll(task: Task, handle: Handle, events: readonly DmEvent[]): Steps<void> {
+    for (const event of events) this.tell(task, event);
+    const refused = yield* this.admit(task, [], []);
+    if (refused < 0) return;
+    yield* this.ran(task, events.map(({ type }) => ({ type, lists: [handle] })));
+  }
+  /** Work on an object for which no user waits. */
+  startFor(inode: Inode, call: string, steps: (task: Task) => Steps): void {
     const task = new Task(undefined, call);
     task.inode = inode;
-    const own = this.handleOf(inode);
-    for (const event of events) this.tell(task, event);
     this.useInode(task, inode);
-    this.start(task, this.#tellAll(task, own));
-  }
-  *#tellAll(task: Task, handle: Handle): Steps {
-    const refused = yield* this.admit(task, [], []);
-    if (refused < 0) return undefined;
-    yield* this.ran(task, [...task.events.keys()].map((type) => ({ type, lists: [handle] })));
-    return undefined;
+    this.start(task, steps(task));
   }
 
   // Records, pages and data, as admission wants them.

@@ -89,6 +89,18 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     assert.equal(a.seen.length, 3);
   });
 
+  test("who has a file open last tells that it is gone, also when another node took its last name", async () => {
+    for (const mount of [a, b]) mount.own("destroy", "close");
+    for (const mount of [a, b]) mount.eventList("destroy", "close");
+    writeFileSync(inBacking("nameless"), "kept");
+    const handle = bench.handleOf("nameless");
+    const reading = bench.run("sh", ["-c", `exec 3< ${a.mountpoint}/nameless; rm ${b.mountpoint}/nameless; exec cat <&3`]);
+    assert.equal((await reading.ended).output, "kept");
+    const types = () => a.seen.filter(({ event }) => "handle" in event && event.handle === handle).map(({ event }) => event.type);
+    await a.until("close and destroy", () => types().length >= 2);
+    assert.deepEqual(types(), ["close", "destroy"]);
+  });
+
   test("an abort is the user's errno", async () => {
     makeStub("denied");
     a.answer = () => ({ kind: "abort", code: "EBUSY" });

@@ -184,13 +184,23 @@ function closeFile(core: ReactorCore, file: OpenFile): void {
   }
   if (inode.opens === 0) {
     core.retireReader(inode);
-    const handle = core.handleOf(inode);
-    const isGone = inode.isUnlinked && !inode.isDestroyTold;
-    if (isGone) inode.isDestroyTold = true;
-    const close = { type: "close", handle } as const;
-    core.tellLater(inode, isGone ? [close, { type: "destroy", handle }] : [close], "close");
+    core.startFor(inode, "close", (task) => tellClosed(core, task, inode));
   }
   core.inodes.unpin(inode);
+}
+
+/** Its last name may have been taken away on another node: only the object itself tells. */
+function* tellClosed(core: ReactorCore, task: Task, inode: Inode): Steps {
+  const handle = core.handleOf(inode);
+  if (!inode.isUnlinked && core.admission.mayTell(handle, "destroy")) {
+    const fd = yield* core.pathFd(inode);
+    inode.isUnlinked = fd >= 0 && (yield* core.call("linkCount", fd)) === 0;
+  }
+  const isGone = inode.isUnlinked && !inode.isDestroyTold && inode.opens === 0;
+  if (isGone) inode.isDestroyTold = true;
+  const close = { type: "close", handle } as const;
+  yield* core.tellAll(task, handle, isGone ? [close, { type: "destroy", handle }] : [close]);
+  return undefined;
 }
 
 // biome-ignore lint/correctness/useYield: it never waits

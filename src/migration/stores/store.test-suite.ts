@@ -70,19 +70,23 @@ export function describeStore(name: string, make: (again?: Store) => Promise<Sto
       const store = await make();
       const gone = await put(store, Buffer.from("gone"));
       const needed = await put(store, Buffer.from("needed"));
+      const open = await put(store, Buffer.from("open"));
       const recent = await put(store, Buffer.from("recent"));
       await store.discard(gone.object, "changed", 10);
       await store.discard(needed.object, "by mistake", 10);
+      await store.discard(open.object, "deleted", 10);
       await store.discard(recent.object, "changed", 30);
       await store.discard(store.newObjectName(), "never written", 10);
       assert.deepEqual(await store.objectsOf("ab12"), []);
       await store.open(gone.object).then((reader) => reader.close());
-      assert.equal(await store.sweep(20, async (entry) => entry.object === needed.object), 2);
+      assert.equal(await store.sweep(20, async ({ object }) => (object === needed.object ? "named" : object === open.object ? "open-yet" : "free")), 2);
       await assert.rejects(store.open(gone.object), { code: "ENOENT" });
       await store.open(needed.object).then((reader) => reader.close());
-      await store.open(recent.object).then((reader) => reader.close());
-      assert.deepEqual((await store.ledger()).map((entry) => entry.object), [recent.object]);
+      for (const { object } of [open, recent]) await store.open(object).then((reader) => reader.close());
+      assert.deepEqual((await store.ledger()).map((entry) => entry.object).sort(), [open.object, recent.object].sort());
       assert.deepEqual(await store.objectsOf("ab12"), [needed.object]);
+      assert.equal(await store.sweep(20, async () => "free"), 1);
+      await assert.rejects(store.open(open.object), { code: "ENOENT" });
     });
     it("finds the objects of a file by its handle", async () => {
       const store = await make();

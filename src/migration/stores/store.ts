@@ -54,6 +54,8 @@ export interface LedgerEntry {
   readonly reason: string;
   readonly atMs: number;
 }
+/** Of a discarded object: a file names it after all, and it leaves the ledger; a file without a name is open yet, and it stays there. */
+export type Need = "free" | "named" | "open-yet";
 export interface ObjectWriter {
   write(chunk: Uint8Array): Promise<void>;
   /** Everything on stable storage, under its final name. */
@@ -88,6 +90,6 @@ export interface Store {
   /** Safe to repeat; an object that is not there is no error. */
   discard(object: string, reason: string, atMs: number): Promise<void>;
   ledger(): Promise<readonly LedgerEntry[]>;
-  /** Removes what was discarded before `beforeMs`, unless `isNeeded` says a file names it after all. Returns how many. */
-  sweep(beforeMs: number, isNeeded: (entry: LedgerEntry) => Promise<boolean>): Promise<number>;
+  /** Removes what was discarded before `beforeMs` and is free. Returns how many. */
+  sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<number>;
 }

@@ -14,7 +14,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Intent, type LedgerEntry, type Manifest, type ObjectReader, type ObjectWriter, type Store, StoreError } from "../store.js";
+import { type Intent, type LedgerEntry, type Manifest, type Need, type ObjectReader, type ObjectWriter, type Store, StoreError } from "../store.js";
 import { checkedDirectory, type DirectoryStoreConfig } from "./config.js";
 
 const NAME = /^[0-9a-f]{32}$/;
@@ -149,11 +149,13 @@ export class DirectoryStore implements Store {
   ledger(): Promise<LedgerEntry[]> {
     return this.#readAll<LedgerEntry>("ledger");
   }
-  async sweep(beforeMs: number, isNeeded: (entry: LedgerEntry) => Promise<boolean>): Promise<number> {
+  async sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<number> {
     let count = 0;
     for (const entry of await this.ledger()) {
       if (entry.atMs >= beforeMs) continue;
-      if (!(await isNeeded(entry))) {
+      const need = await judge(entry);
+      if (need === "open-yet") continue;
+      if (need === "free") {
         const target = this.#object(entry.object);
         await rm(target, { force: true });
         await rm(`${target}.part`, { force: true });
