@@ -6,7 +6,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { NodeId, RequestId } from "../dmapi/ids.js";
 import type { EventMessageBetweenNodes, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
 import type { NodeEffect, NodeInput } from "./node-contract.js";
-import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry-document.js";
+import type { ManagerCall, ManagerResult, RegistryContent, RegistryVersion } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
 type PassedOn = Extract<
@@ -32,7 +32,7 @@ export type DataManagementInput =
       /** Every member has adopted it and the removed ones are proven dead or their lease is over: rights may be granted. */
       | { readonly kind: "view-in-force"; readonly view: View }
       /** The registry copy of this node changed; `change` absent when a whole snapshot was installed. */
-      | { readonly kind: "registry-applied"; readonly registry: RegistrySnapshot; readonly change?: RegistryVersion }
+      | { readonly kind: "registry-applied"; readonly registry: RegistryContent; readonly change?: RegistryVersion }
       | { readonly kind: "manager-answered"; readonly request: RequestId; readonly result: ManagerResult }
       /** This node is not in the view any more: admission stops, hosted sessions, rights and interests are void. */
       | { readonly kind: "excluded" }

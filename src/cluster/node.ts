@@ -23,7 +23,7 @@ import { type ManagerEffect, SessionManager } from "./registry/session-manager.j
 import type { ManagerResult, RegistrySnapshot } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
 import type { View } from "./view-document.js";
-import { Membership, type MembershipEffect, type MembershipInput } from "./view/membership.js";
+import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
 import { memberOf } from "./view/next-view.js";
 
 type CallAnswer = Extract<NodeEffect, { kind: "answer-call" | "refuse-call" }>;
@@ -51,7 +51,7 @@ export class ClusterNode {
   #isAdmitting = false;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
-  #toldHands = "";
+  #toldHands: RegistryHands | undefined;
   #inbox: { from: NodeId; message: Message }[] = [];
   #barriers: Barrier[] = [];
   #acknowledgedVersion = 0;
@@ -123,7 +123,7 @@ export class ClusterNode {
         return this.#stop();
       case "time-passed":
         this.#membershipStep({ kind: "time-passed", atMs: this.#nowMs });
-        if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "time-passed", atMs: this.#nowMs }));
+        if (this.#manager !== undefined && this.#manager.deadlineMs <= this.#nowMs) this.#managerDid(this.#manager.step({ kind: "time-passed", atMs: this.#nowMs }));
         this.#dataManagementStep(input);
         return this.#streamsDid(this.#streams.timePassed(this.#nowMs));
       default:
@@ -285,9 +285,9 @@ export class ClusterNode {
   /** Whether anything came of it. */
   #tellHands(): boolean {
     const hands = { isHeldHere: this.#copy.isInstalled, holders: this.#manager?.holders };
-    const text = `${hands.isHeldHere} ${hands.holders?.join(" ")}`;
-    if (text === this.#toldHands) return false;
-    this.#toldHands = text;
+    const told = this.#toldHands;
+    if (hands.isHeldHere === told?.isHeldHere && areSame(hands.holders, told.holders)) return false;
+    this.#toldHands = hands;
     this.#membershipStep({ kind: "registry-changed-hands", ...hands, atMs: this.#nowMs });
     return true;
   }
@@ -381,6 +381,7 @@ export class ClusterNode {
   }
   #passBarriers(): void {
     const before = this.#barriers.length;
+    if (before === 0) return;
     this.#barriers = this.#barriers.filter(({ peer, point }) => !this.#streams.hasArrived(peer, point));
     if (this.#barriers.length < before) this.#acknowledgeVersions();
   }
@@ -394,7 +395,7 @@ export class ClusterNode {
   }
 
   #registryApplied({ change }: Pick<Extract<ManagerEffect, { kind: "applied" }>, "change">): void {
-    const registry = this.#copy.snapshot();
+    const registry = this.#copy.content();
     const applied = { kind: "registry-applied", registry, atMs: this.#nowMs } as const;
     this.#dataManagementStep(change === undefined ? applied : { ...applied, change });
     this.#heedReadiness();
@@ -487,7 +488,7 @@ export class ClusterNode {
 
   #heedLease(): void {
     this.#streamsDid(this.#streams.setClosed(this.#nowMs >= this.#membership.validUntilMs, this.#nowMs));
-    if (!this.#mayAnswer) return;
+    if (this.#heldAnswers.length === 0 || !this.#mayAnswer) return;
     this.#effects.push(...this.#heldAnswers);
     this.#heldAnswers = [];
   }
@@ -520,4 +521,9 @@ export class ClusterNode {
       dataManagement: this.#dataManagement.describe(),
     };
   }
+}
+
+function areSame(a: readonly NodeId[] | undefined, b: readonly NodeId[] | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((id, at) => id === b[at]);
 }

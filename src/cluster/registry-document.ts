@@ -43,14 +43,17 @@ export interface RegistryVersion {
   readonly changes: readonly RegistryChange[];
 }
 
-/** A whole copy, as collected from and installed on members. */
-export interface RegistrySnapshot {
-  /** Number of the view in force under which this copy was last changed; compared before `version`. */
-  readonly view: number;
+/** What events and calls go by. */
+export interface RegistryContent {
   readonly version: number;
   readonly sessions: readonly SessionRecord[];
-  readonly destroyed: readonly SessionId[];
   readonly dispositions: readonly Disposition[];
+}
+/** A whole copy, as collected from and installed on members. */
+export interface RegistrySnapshot extends RegistryContent {
+  /** Number of the view in force under which this copy was last changed; compared before `version`. */
+  readonly view: number;
+  readonly destroyed: readonly SessionId[];
   readonly answered: readonly { readonly request: RequestId; readonly result: ManagerResult }[];
   readonly highestSessionId: number;
 }

@@ -7,24 +7,26 @@
  */
 import { type EventSet, type EventType, eventSet } from "../dmapi/events.js";
 import type { FsName, GroupName, SessionId } from "../dmapi/ids.js";
-import type { Owner, RegistrySnapshot, SessionRecord } from "./registry-document.js";
+import type { Disposition, Owner, RegistryContent, SessionRecord } from "./registry-document.js";
 
 export class RegistryIndex {
   readonly version: number;
-  readonly snapshot: RegistrySnapshot;
+  readonly sessions: readonly SessionRecord[];
+  readonly dispositions: readonly Disposition[];
   readonly #sessions = new Map<SessionId, SessionRecord>();
   readonly #owners = new Map<string, Owner[]>();
   readonly #groups = new Map<GroupName, SessionRecord[]>();
   readonly #ownedEvents = new Map<FsName, EventSet>();
 
-  constructor(snapshot: RegistrySnapshot) {
-    this.snapshot = snapshot;
-    this.version = snapshot.version;
-    for (const session of snapshot.sessions) {
+  constructor(content: RegistryContent) {
+    this.version = content.version;
+    this.sessions = content.sessions;
+    this.dispositions = content.dispositions;
+    for (const session of content.sessions) {
       this.#sessions.set(session.id, session);
       if (session.group !== undefined) push(this.#groups, session.group, session);
     }
-    for (const { fs, event, owner } of snapshot.dispositions) {
+    for (const { fs, event, owner } of content.dispositions) {
       push(this.#owners, `${fs}/${event}`, owner);
       if (fs !== "global") this.#ownedEvents.set(fs, (this.#ownedEvents.get(fs) ?? 0) | eventSet([event]));
     }
@@ -32,9 +34,6 @@ export class RegistryIndex {
 
   session(id: SessionId): SessionRecord | undefined {
     return this.#sessions.get(id);
-  }
-  get sessions(): readonly SessionRecord[] {
-    return this.snapshot.sessions;
   }
   /** One owner at most, save for mount. */
   owners(fs: FsName | "global", event: EventType): readonly Owner[] {

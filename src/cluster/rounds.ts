@@ -81,6 +81,7 @@ export class Rounds {
     return dueMs;
   }
   timePassed(): void {
+    if (this.#begun.size === 0) return;
     for (const [round, begun] of [...this.#begun]) {
       if (begun.dueMs > this.#here.nowMs) continue;
       this.#begun.delete(round);

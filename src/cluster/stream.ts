@@ -174,20 +174,20 @@ export class PeerStream {
   }
 
   #numbered(entry: Unacknowledged): StreamEffect {
-    return { kind: "transmit", frame: { ...this.#envelope(), sequence: entry.sequence, body: entry.message } };
+    return { kind: "transmit", frame: this.#frame(entry.sequence, entry.message) };
   }
 
   #bare(): StreamEffect {
-    return { kind: "transmit", frame: this.#envelope() };
+    return { kind: "transmit", frame: this.#frame() };
   }
 
   /** Every frame that leaves acknowledges; so nothing is owed after it. */
-  #envelope(): Frame {
+  #frame(sequence?: number, body?: Message): Frame {
     this.#acknowledgeAtMs = Infinity;
     this.#receivedSinceAcknowledged = 0;
-    return {
-      from: this.#options.id, fromIncarnation: this.#options.incarnation, toIncarnation: this.#options.peerIncarnation,
-      view: this.#view, acknowledged: this.#received,
-    };
+    const { id: from, incarnation: fromIncarnation, peerIncarnation: toIncarnation } = this.#options;
+    const [view, acknowledged] = [this.#view, this.#received];
+    if (sequence === undefined || body === undefined) return { from, fromIncarnation, toIncarnation, view, acknowledged };
+    return { from, fromIncarnation, toIncarnation, view, acknowledged, sequence, body };
   }
 }

@@ -33,7 +33,9 @@ export class Streams {
   }
 
   get deadlineMs(): number {
-    return Math.min(...[...this.#streams.values()].map((stream) => stream.deadlineMs));
+    let dueMs = Infinity;
+    for (const stream of this.#streams.values()) dueMs = Math.min(dueMs, stream.deadlineMs);
+    return dueMs;
   }
 
   linkUp(peer: NodeId, incarnation: Incarnation, atMs: number): StreamsEffect[] {
@@ -101,7 +103,11 @@ export class Streams {
   }
 
   timePassed(atMs: number): StreamsEffect[] {
-    return [...this.#streams].flatMap(([peer, stream]) => this.#named(peer, stream.step({ kind: "time-passed", atMs })));
+    const effects: StreamsEffect[] = [];
+    for (const [peer, stream] of this.#streams) {
+      if (stream.deadlineMs <= atMs) effects.push(...this.#named(peer, stream.step({ kind: "time-passed", atMs })));
+    }
+    return effects;
   }
 
   /** What has been sent to `peer` so far, as a point that `hasArrived` recognises later. */
@@ -132,6 +138,7 @@ export class Streams {
   }
 
   #named(peer: NodeId, effects: readonly StreamEffect[]): StreamsEffect[] {
+    if (effects.length === 0) return [];
     return effects.map((effect) => {
       if (effect.kind === "transmit") return { kind: "transmit", to: peer, frame: effect.frame };
       return { kind: "deliver", from: peer, message: effect.message };

@@ -78,7 +78,9 @@ export class NodeModel implements Station {
   }
 
   input(input: Input): void {
-    const effects = this.node.step({ ...input, atMs: this.process.clockMs } as NodeInput);
+    const timed = input as { -readonly [K in "atMs"]?: number };
+    timed.atMs = this.process.clockMs;
+    const effects = this.node.step(input as NodeInput);
     const wasIdle = this.#pending.length === 0;
     this.#pending.push(...effects);
     if (wasIdle && effects.length > 0) this.process.after(0, () => this.#performNext());

@@ -70,6 +70,18 @@ const shapes = {
 export type HandledCall = keyof typeof shapes;
 export type CheckedCall = { [N in HandledCall]: { readonly name: N; readonly args: ArgsOf<N> } }[HandledCall];
 
+interface ReadField {
+  readonly field: string;
+  readonly kind: Kind;
+  readonly mayBeAbsent: boolean;
+}
+const fieldsOf: Readonly<Record<string, readonly ReadField[]>> = Object.fromEntries(
+  Object.entries(shapes).map(([name, shape]) => [name, Object.entries<Field>(shape).map(readField)]),
+);
+function readField([field, kind]: [string, Field]): ReadField {
+  return { field, kind: kind.replace("?", "") as Kind, mayBeAbsent: kind.endsWith("?") };
+}
+
 export function isHandled(name: CallName): name is HandledCall {
   return Object.hasOwn(shapes, name);
 }
@@ -77,12 +89,12 @@ export function isHandled(name: CallName): name is HandledCall {
 /** The call with its arguments as promised, or what is wrong with them. */
 export function checkCall(name: HandledCall, args: unknown): CheckedCall | { readonly wrong: string } {
   if (!isObject(args)) return { wrong: "arguments must be named" };
-  for (const [field, kind] of Object.entries(shapes[name]) as [string, Field][]) {
+  for (const { field, kind, mayBeAbsent } of fieldsOf[name] ?? []) {
     const value = args[field];
     if (value === undefined || value === null) {
-      if (!kind.endsWith("?")) return { wrong: `${field} is missing` };
-    } else if (!checks[kind.replace("?", "") as Kind](value)) {
-      return { wrong: `${field} is not a valid ${kind.replace("?", "")}` };
+      if (!mayBeAbsent) return { wrong: `${field} is missing` };
+    } else if (!checks[kind](value)) {
+      return { wrong: `${field} is not a valid ${kind}` };
     }
   }
   return { name, args } as CheckedCall;

@@ -91,6 +91,7 @@ export class CallDesk {
     this.registryApplied();
   }
   registryApplied(): void {
+    if (this.#unseen.length === 0) return;
     const version = this.#here.registry?.version ?? -1;
     const seen = this.#unseen.filter((waiting) => waiting.version <= version);
     this.#unseen = this.#unseen.filter((waiting) => waiting.version > version);
@@ -104,6 +105,7 @@ export class CallDesk {
     return this.#later.reduce((due, later) => Math.min(due, later.atMs), Number.POSITIVE_INFINITY);
   }
   timePassed(): void {
+    if (this.#later.length === 0) return;
     const due = this.#later.filter((later) => later.atMs <= this.#here.nowMs);
     if (due.length === 0) return;
     this.#later = this.#later.filter((later) => later.atMs > this.#here.nowMs);

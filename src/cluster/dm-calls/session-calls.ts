@@ -151,7 +151,7 @@ export class SessionCalls {
     if (session !== undefined && record === undefined) return;
     const isListed = (owner: Owner) =>
       record === undefined || (owner.kind === "session" ? owner.session === record.id : owner.group === record.group);
-    const all = this.#here.registry?.snapshot.dispositions ?? [];
+    const all = this.#here.registry?.dispositions ?? [];
     this.#desk.answer(call.call, all.filter(({ owner }) => isListed(owner)).map(({ fs, event, owner }): DispositionEntry =>
       owner.kind === "session" ? { fs, event, session: owner.session } : { fs, event, group: owner.group }));
   }

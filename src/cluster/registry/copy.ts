@@ -9,7 +9,7 @@
  * Source    safety C10, H5; requirements R2, R3, R4.
  */
 import type { NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
-import type { Disposition, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import type { Disposition, ManagerResult, RegistryChange, RegistryContent, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
 import { setDispositions, withoutGroup, withoutSession } from "./dispositions.js";
 
 const ANSWERED_FOR_MS = 86_400_000;
@@ -48,6 +48,9 @@ export class RegistryCopy {
   }
   sessions(): SessionRecord[] {
     return [...this.#sessions.values()];
+  }
+  eachSession(): IterableIterator<SessionRecord> {
+    return this.#sessions.values();
   }
   sessionCountOn(node: NodeId): number {
     let count = 0;
@@ -94,6 +97,10 @@ export class RegistryCopy {
     this.#snapshot = undefined;
   }
 
+  /** Without the answers, of which there may be many: it is asked for at each version. */
+  content(): RegistryContent {
+    return { version: this.#version, sessions: this.sessions(), dispositions: this.#dispositions };
+  }
   snapshot(): RegistrySnapshot {
     this.#snapshot ??= {
       view: this.#view, version: this.#version, sessions: this.sessions(), destroyed: [...this.#destroyed], dispositions: this.#dispositions,

@@ -129,7 +129,9 @@ export class SessionManager {
     };
   }
   get deadlineMs(): number {
-    return Math.min(...this.#failedSinceMs.values()) + this.#options.failedSessionRetentionMs;
+    let sinceMs = Infinity;
+    for (const eachMs of this.#failedSinceMs.values()) sinceMs = Math.min(sinceMs, eachMs);
+    return sinceMs + this.#options.failedSessionRetentionMs;
   }
 
   /** A new manager: nothing is known to be whole until everybody was asked. */
@@ -297,7 +299,9 @@ export class SessionManager {
 
   #isInHand(request: RequestId): boolean {
     const isIt = (each: { readonly request: RequestId }): boolean => each.request === request;
-    return this.#waiting.some(isIt) || this.#onView.some(isIt) || this.#answers.some(isIt) || [...this.#closing.values()].some(isIt);
+    if (this.#waiting.some(isIt) || this.#onView.some(isIt) || this.#answers.some(isIt)) return true;
+    for (const closing of this.#closing.values()) if (isIt(closing)) return true;
+    return false;
   }
 
   #goOn(): void {
@@ -380,7 +384,7 @@ export class SessionManager {
 
   /** Calls that change the view are done when a view that shows it is in force. */
   #answerOnView(): void {
-    if (!this.#isInForce) return;
+    if (!this.#isInForce || this.#onView.length === 0) return;
     const open: AskedOfView[] = [];
     for (const asked of this.#onView) {
       const { from, request } = asked;
@@ -398,6 +402,7 @@ export class SessionManager {
 
   /** Only when everything else is answered, so that of several wishes each is fulfilled once; made again after each view. */
   #handOver(): void {
+    if (this.#onView.length === 0) return;
     const asked = this.#onView.find(({ call }) => call.kind === "move-manager");
     if (!this.#isInForce || this.#answers.length > 0 || asked?.call.kind !== "move-manager") return;
     this.#effects.push({ kind: "wish", wish: { kind: "move-manager", to: asked.call.to } });
@@ -419,6 +424,7 @@ export class SessionManager {
   // Destroying, second step.
 
   #checkClosing(): void {
+    if (this.#closing.size === 0) return;
     const lowest = this.#lowestAcknowledged();
     for (const [id, closing] of this.#closing) {
       const session = this.#copy.session(id);
@@ -472,7 +478,7 @@ export class SessionManager {
   }
 
   #answer(): void {
-    if (!this.#isInForce) return;
+    if (!this.#isInForce || this.#answers.length === 0) return;
     const lowest = this.#lowestAcknowledged();
     while (this.#answers[0] !== undefined && this.#answers[0].version <= lowest) {
       const answer = this.#answers.shift();
@@ -483,7 +489,7 @@ export class SessionManager {
   // Failed sessions are kept for a time.
 
   #noteFailed(): void {
-    for (const session of this.#copy.sessions()) {
+    for (const session of this.#copy.eachSession()) {
       if (session.state !== "failed") this.#failedSinceMs.delete(session.id);
       else if (!this.#failedSinceMs.has(session.id)) this.#failedSinceMs.set(session.id, this.#nowMs);
     }

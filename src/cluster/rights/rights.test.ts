@@ -130,7 +130,7 @@ class World {
     node.view = view.number;
     this.step(node, { kind: "view-adopted", view });
     const sessions = this.registries[view.number - 1]!;
-    this.step(node, { kind: "registry-applied", registry: { view: view.number, version: view.number, sessions, destroyed: [], dispositions: [], answered: [], highestSessionId: 1000 } });
+    this.step(node, { kind: "registry-applied", registry: { version: view.number, sessions, dispositions: [] } });
     if (!isFirst) return;
     this.call(node, "fs.mount", { fs: FS, mountpoint: "/m" });
     for (const _ of [1, 2]) this.call(node, "userevent.create", { session: node.session, data: new Uint8Array() });

@@ -58,7 +58,8 @@ export class SessionNode {
     return this.#entries.has(token);
   }
   isServedBy(session: SessionId, pid: number): boolean {
-    return [...(this.#sessions.get(session)?.servedBy.values() ?? [])].includes(pid);
+    for (const each of this.#sessions.get(session)?.servedBy.values() ?? []) if (each === pid) return true;
+    return false;
   }
 
   /** Registry or view changed: hosting begins and ends, entries of lost sources are cancelled, early events are looked at. */
@@ -238,8 +239,8 @@ export class SessionNode {
   timePassed(): void {
     for (const hosted of this.#sessions.values()) {
       const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
+      if (!hosted.readers.some(isOver)) continue;
       const over = hosted.readers.filter(isOver);
-      if (over.length === 0) continue;
       hosted.readers = hosted.readers.filter((reader) => !isOver(reader));
       for (const reader of over) this.#desk.refuse(reader.call, "EAGAIN", `session ${hosted.id} has no undelivered events`);
     }

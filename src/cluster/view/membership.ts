@@ -82,6 +82,9 @@ export class Membership {
   #reach: Reach;
   #nowMs = 0;
   #nextPingMs = 0;
+  /** Before both of them nothing comes by time alone; reckoned anew whenever something may have changed. */
+  #dueMs = 0;
+  #reachDueMs = 0;
   #validUntilMs = -Infinity;
   #stored: View | undefined;
   #isStoreKnown = false;
@@ -151,8 +154,12 @@ export class Membership {
   }
 
   get deadlineMs(): number {
+    return Math.min(this.#dueMs, this.#reach.deadlineMs(this.#nowMs));
+  }
+  /** All but the reach, which every frame moves. */
+  #reckonDueMs(): number {
     const again = this.#publication === undefined ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
-    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, this.#reach.deadlineMs(this.#nowMs), again, this.#admissionMs());
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, this.#admissionMs());
   }
 
   step(input: MembershipInput): MembershipEffect[] {
@@ -170,14 +177,21 @@ export class Membership {
     this.#comeIntoForce();
     this.#considerClaim();
     this.#planNext();
+    this.#dueMs = this.#reckonDueMs();
+    this.#reachDueMs = this.#reach.deadlineMs(this.#nowMs);
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  /** What comes with every frame and says nothing new: nothing follows from it but what the deadline brings. */
+  /** What comes with every frame or renewal and says nothing new: nothing follows from it but what the deadline brings. */
   #isRoutine(input: MembershipInput): boolean {
     switch (input.kind) {
+      case "time-passed":
+        return this.#isNothingDue;
+      case "coordination":
+        // The lease was good and stays so.
+        return input.fact.kind === "lease-renewed" && this.#nowMs < this.#validUntilMs && this.#isNothingDue;
       case "heard":
         return this.#reach.isReached(input.peer, input.incarnation, this.#nowMs);
       case "view-message": {
@@ -188,6 +202,10 @@ export class Membership {
       default:
         return false;
     }
+  }
+
+  get #isNothingDue(): boolean {
+    return this.#nowMs < this.#dueMs && this.#nowMs < this.#reachDueMs;
   }
 
   #take(input: MembershipInput): void {

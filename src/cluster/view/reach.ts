@@ -66,7 +66,9 @@ export class Reach {
   }
 
   reached(atMs: number): NodeId[] {
-    return [...this.#peers].filter(([, peer]) => this.#untilMs(peer) > atMs).map(([id]) => id).sort();
+    const ids: NodeId[] = [];
+    for (const [id, peer] of this.#peers) if (this.#untilMs(peer) > atMs) ids.push(id);
+    return ids.sort();
   }
 
   /** Peers whose link is up, with the incarnation last known. */
@@ -76,7 +78,12 @@ export class Reach {
 
   /** When somebody ceases to be reached if nothing is heard. */
   deadlineMs(atMs: number): number {
-    return Math.min(...[...this.#peers.values()].map((peer) => this.#untilMs(peer)).filter((untilMs) => untilMs > atMs));
+    let dueMs = Infinity;
+    for (const peer of this.#peers.values()) {
+      const untilMs = this.#untilMs(peer);
+      if (untilMs > atMs && untilMs < dueMs) dueMs = untilMs;
+    }
+    return dueMs;
   }
 
   #untilMs(peer: Peer): number {
