@@ -196,6 +196,9 @@ export class Bench {
     return found;
   }
 
+  fs(name: string): FsName {
+    return name as FsName;
+  }
   /** The path of a file on the mount of that node. */
   path(letter: Letter, fs: string, ...names: string[]): string {
     return join(this.cluster.mountpoint(this.id(letter), fs as FsName), ...names);
@@ -229,6 +232,18 @@ export class Bench {
   async restart(letter: Letter): Promise<void> {
     await this.forget(letter);
     await this.cluster.restart(this.id(letter));
+  }
+
+  /** Starts the nodes that do not run. */
+  async startAll(): Promise<void> {
+    await this.cluster.start();
+  }
+  /** Ends every node in order, and starts them all: nobody is left who knew anything. */
+  async restartAll(): Promise<void> {
+    for (const letter of this.letters) await this.forget(letter);
+    await this.cluster.down();
+    await this.cluster.start();
+    await this.nameFirstManager();
   }
 
   status(letter: Letter): Promise<StatusDocument> {
