@@ -50,4 +50,20 @@ export function testCoherence(mode: "fast" | "exact"): void {
       assert.equal((await bench().run("cat", [bench().path(readers[1]!, "fs1", `fresh.${round}`)])).toString(), text);
     }
   }, 120_000);
+
+  acceptance(`T0 (${mode}) new data is seen also when an application puts the time back`, async () => {
+    const path = (letter: "A" | "B") => bench().path(letter, "fs1", "put-back");
+    await bench().shell('printf old > "$1"; touch -d @1600000000 "$1"', path("A"));
+    const script = `const fs = require("node:fs"); const fd = fs.openSync(process.argv[1], "r"); const page = Buffer.alloc(3);
+      require("node:readline").createInterface(process.stdin).on("line", () => { fs.readSync(fd, page, 0, 3, 0); console.log(page.toString()); });`;
+    const reader = bench().conversation(process.execPath, ["-e", script, path("B")]);
+    assert.equal(await within(reader.ask("read"), "a first read"), "old");
+    await bench().shell('printf new | dd of="$1" conv=notrunc status=none', path("A"));
+    const session = await bench().session("C", "puts times back");
+    await bench().call("C", "fileattr.set", { session: session.id, handle: bench().handle("A", "fs1", "put-back"), mtimeNs: 1_600_000_000n * 1_000_000_000n });
+    assert.equal(await within(reader.ask("read"), "a second read"), "new");
+    assert.equal((await bench().shell('stat -c %Y "$1"', path("B"))).toString(), "1600000000\n");
+    reader.child.kill("SIGKILL");
+    await session.end();
+  });
 }

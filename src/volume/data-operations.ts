@@ -113,11 +113,11 @@ export function readInvisibly(object: OpenObject, args: ArgsOf<"invisible.read">
   return { data: data.subarray(0, at) };
 }
 
-export interface InvisibleWrite extends Changed<ResultOf<"invisible.write">> {
-  /** Bytes changed that nodes may have in their page caches. */
+export type Unseen<T> = Changed<T> & {
+  /** Nodes may have old bytes in their page caches, which size and mtime would not betray. */
   readonly dropsPages: boolean;
-}
-export function writeInvisibly(object: OpenObject, args: ArgsOf<"invisible.write">): InvisibleWrite {
+};
+export function writeInvisibly(object: OpenObject, args: ArgsOf<"invisible.write">): Unseen<ResultOf<"invisible.write">> {
   object.requireRegular();
   const offset = offsetOf(object, args.offset, "offset");
   if (!(args.data instanceof Uint8Array)) fail("EINVAL", object.call, "data is bytes");
@@ -156,7 +156,7 @@ export function getFileAttributes(object: OpenObject): ResultOf<"fileattr.get"> 
 }
 
 /** Backing first, then what users are shown of a file that is not resident. */
-export function setFileAttributes(object: OpenObject, args: ArgsOf<"fileattr.set">): Changed<ResultOf<"fileattr.set">> {
+export function setFileAttributes(object: OpenObject, args: ArgsOf<"fileattr.set">): Unseen<ResultOf<"fileattr.set">> {
   if (args.size !== undefined) object.requireRegular();
   object.takeForChange();
   object.refreshStat();
@@ -177,10 +177,11 @@ export function setFileAttributes(object: OpenObject, args: ArgsOf<"fileattr.set
     const result = files.utimensAt(object.fd, "", args.atimeNs ?? "omit", args.mtimeNs ?? "omit", files.AT_EMPTY_PATH);
     must(result, object.call, "times cannot be changed");
   }
+  const dropsPages = object.stat.isRegular && (args.size !== undefined || args.mtimeNs !== undefined);
   const virtual = record?.virtual;
-  if (virtual === undefined) return { result: {} };
+  if (virtual === undefined) return { result: {}, dropsPages };
   const shown = { ...virtual, size: args.size ?? virtual.size, atimeNs: args.atimeNs ?? virtual.atimeNs, mtimeNs: args.mtimeNs ?? virtual.mtimeNs };
-  return { result: {}, changed: object.changeRecord(() => ({}), shown) };
+  return { result: {}, dropsPages, changed: object.changeRecord(() => ({}), shown) };
 }
 
 export function syncObject(object: OpenObject): ResultOf<"object.sync"> {

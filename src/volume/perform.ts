@@ -30,6 +30,10 @@ const changing = <A, R>(operation: (object: OpenObject, args: A) => records.Chan
   const { result, changed } = operation(object, args);
   return { kind: "ok", result, ...told(object.handle, changed) };
 };
+const unseen = <A, R>(operation: (object: OpenObject, args: A) => data.Unseen<R>) => (object: OpenObject, args: A): Outcome => {
+  const { result, changed, dropsPages } = operation(object, args);
+  return { kind: "ok", result, ...told(object.handle, changed), ...(dropsPages ? { round: { kind: "drop-pages", handle: object.handle } } : {}) };
+};
 /** Members drain before the call is answered when users are to be held back now; else they are told and nobody waits. */
 function told(handle: Handle, changed: ChangedRecord | undefined): { record?: FileRecord; round?: Work; announcement?: Work } {
   if (changed === undefined) return {};
@@ -52,17 +56,13 @@ const operations: { readonly [N in CallName]?: (object: OpenObject, args: ArgsOf
   "eventlist.set": changing(records.setEventList),
   "eventlist.get": plain(records.getEventList),
   "fileattr.get": plain(data.getFileAttributes),
-  "fileattr.set": changing(data.setFileAttributes),
+  "fileattr.set": unseen(data.setFileAttributes),
   "allocation.get": plain(data.getAllocation),
   "hole.probe": plain(data.probeHole),
   "hole.punch": changing(data.punchHole),
   "object.sync": plain(data.syncObject),
   "invisible.read": plain(data.readInvisibly),
-  "invisible.write": (object, args) => {
-    const written = data.writeInvisibly(object, args);
-    const outcome = told(object.handle, written.changed);
-    return { kind: "ok", result: written.result, ...outcome, ...(written.dropsPages ? { round: { kind: "drop-pages", handle: object.handle } } : {}) };
-  },
+  "invisible.write": unseen(data.writeInvisibly),
 };
 
 /** Never throws for what a caller, a disk or another node can cause. */

@@ -50,8 +50,8 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   const handle = core.handleOf(inode);
   const has = (bit: number) => (request.valid & bit) !== 0;
   const isRegular = inode.type === fileTypes.regular;
-  const setsBackMtime = has(attributeBits.mtime) && !has(attributeBits.mtimeNow);
-  if (isRegular && setsBackMtime && core.options.mode === "fast") {
+  const setsBackMtime = isRegular && has(attributeBits.mtime) && !has(attributeBits.mtimeNow) && core.options.mode === "fast";
+  if (setsBackMtime) {
     const told = yield* dropPagesElsewhere(core, task, inode);
     if (told < 0) return told;
   }
@@ -64,6 +64,11 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
   core.guardDone(inode);
   if (result < 0) return result;
+  if (setsBackMtime) {
+    // What was filled since then, and overwritten before the change, would look current by its mtime.
+    const told = yield* dropPagesElsewhere(core, task, inode);
+    if (told < 0) return told;
+  }
   return yield* replyAttributes(core, inode, request.header.unique);
 }
 
@@ -74,7 +79,7 @@ function* isPartial(core: ReactorCore, inode: Inode): Steps<boolean> {
   return typeof looked === "number" || looked.stored === undefined || looked.stored.record?.residency === "partial";
 }
 
-/** Pages elsewhere are believed by size and mtime: who sets the mtime back must have them dropped first (safety H7). */
+/** Pages elsewhere are believed by size and mtime: who sets the mtime back must have them dropped before and after (safety H7). */
 function* dropPagesElsewhere(core: ReactorCore, task: Task, inode: Inode): Steps<number> {
   core.pages.drop(inode, 0, 0);
   const work = { kind: "drop-pages", handle: core.handleOf(inode) } as const;

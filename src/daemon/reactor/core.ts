@@ -472,6 +472,7 @@ export class ReactorCore {
   /** Asks main for something and waits until it resumes the operation; 0 or a negative errno. */
   *awaitMain(task: Task, detail: string, ask: (operation: OperationId) => void): Steps<number> {
     const operation = this.newOperation();
+    if (task.operation !== undefined) this.tasks.delete(task.operation); // it has run
     task.operation = operation;
     task.hold = { sinceMs: this.timers.nowMs, cause: "members", detail, handle: undefined };
     task.hasRaised = true;

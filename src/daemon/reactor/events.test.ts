@@ -4,7 +4,7 @@
  * Source    safety C3-C6, H2, H3; XDSM 3.3, 3.5, 4.3, 6.2.
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { regionFlags } from "../../dmapi/regions.js";
@@ -99,6 +99,34 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     const types = () => a.seen.filter(({ event }) => "handle" in event && event.handle === handle).map(({ event }) => event.type);
     await a.until("close and destroy", () => types().length >= 2);
     assert.deepEqual(types(), ["close", "destroy"]);
+  });
+
+  test("bytes written while another node's user sets the mtime back are seen on this one, whose pages look current", async () => {
+    const name = inBacking("set-back");
+    const atS = 1_600_000_000;
+    const write = (content: string) => {
+      writeFileSync(name, content, { flag: "r+" });
+    };
+    writeFileSync(name, "old");
+    utimesSync(name, atS, atS);
+    const reader = bench.converse(`import * as fs from "node:fs"; const fd = fs.openSync("${b.mountpoint}/set-back", "r"); const page = Buffer.alloc(3);
+      for (;;) { fs.readSync(0, Buffer.alloc(1)); fs.readSync(fd, page, 0, 3, 0); fs.writeSync(1, page); }`);
+    assert.equal(await reader.ask(3), "old");
+    let rounds = 0;
+    a.othersDo = async (work) => {
+      await b.round(work);
+      if (rounds++ > 0) return;
+      write("mid");
+      utimesSync(name, atS, atS);
+      assert.equal(await reader.ask(3), "mid"); // its node keeps the page, and the time
+      write("new");
+    };
+    const setting = await bench.run("touch", ["-d", `@${atS}`, `${a.mountpoint}/set-back`]).ended;
+    a.othersDo = undefined;
+    assert.equal(setting.code, 0, setting.output);
+    assert.equal(statSync(name).mtimeMs, atS * 1000);
+    assert.equal(await reader.ask(3), "new");
+    assert.equal(rounds, 2);
   });
 
   test("an abort is the user's errno", async () => {

@@ -71,6 +71,12 @@ export class Bench {
   shell(script: string): Program {
     return this.run("sh", ["-c", script]);
   }
+  /** A JavaScript program that does something for each byte it is sent, and says so. */
+  converse(script: string): Conversation {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
+    this.#children.push(child);
+    return new Conversation(child);
+  }
   /** The file's record changed as a data manager would do it, under the exclusive guard. */
   changeRecord(name: string, change: (old: FileRecord) => Omit<FileRecord, "generation">, then: (fd: number) => void = () => {}): number {
     const fd = files.openAt(files.AT_FDCWD, join(this.backing, name), files.open.readWrite);
@@ -128,6 +134,31 @@ export class Program {
   }
 }
 
+export class Conversation {
+  readonly #child: ChildProcess;
+  #said = "";
+  #heard: () => void = () => {};
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.stdout!.on("data", (chunk: Buffer) => {
+      this.#said += chunk.toString("latin1");
+      this.#heard();
+    });
+    child.on("close", () => this.#heard());
+  }
+  /** What it says next: so many bytes, fewer if it ends. */
+  async ask(length: number): Promise<string> {
+    this.#child.stdin!.write("\n");
+    while (this.#said.length < length && this.#child.exitCode === null && this.#child.signalCode === null) {
+      await new Promise<void>((resolve) => (this.#heard = resolve));
+    }
+    const said = this.#said.slice(0, length);
+    this.#said = this.#said.slice(length);
+    return said;
+  }
+}
+
 export class BenchMount {
   readonly mountpoint: string;
   readonly mount: ReactorMount;
@@ -137,6 +168,8 @@ export class BenchMount {
   readonly messages: FromReactor[] = [];
   /** Answers events when set; undefined leaves them held. */
   answer: ((held: HeldEvent) => Decision | undefined) | undefined;
+  /** What the other members do in a round that an operation here waits for; undefined: nothing. */
+  othersDo: ((work: RoundWork) => Promise<void>) | undefined;
   #round = 0;
   #report = 0;
 
@@ -205,7 +238,11 @@ export class BenchMount {
     this.messages.push(message);
     if (message.kind === "ended" && message.why !== "unmounted" && message.why !== "asked to end") console.error(message.why);
     if (message.kind === "interest-wanted") this.mount.post({ kind: "interest-granted", handle: message.handle, fence: "null", fenceNumber: 0 });
-    else if (message.kind === "round-wanted") this.mount.post({ kind: "resume", operation: message.operation, decision: { kind: "continue" } });
+    else if (message.kind === "round-wanted") {
+      const resume = () => this.mount.post({ kind: "resume", operation: message.operation, decision: { kind: "continue" } });
+      if (this.othersDo === undefined) resume();
+      else void this.othersDo(message.work).then(resume);
+    }
     else if (message.kind === "operation-gone") {
       const at = this.held.findIndex((held) => held.operation === message.operation);
       if (at >= 0) this.held.splice(at, 1);
