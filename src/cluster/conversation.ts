@@ -356,7 +356,7 @@ export class Conversation {
   #text(value: unknown): string {
     return JSON.stringify(value, (key, one: unknown) => {
       if (key === "registryVersion" || key === "ageMs" || key === "fenceNumber" || key === "operationText") return undefined;
-      if (key === "token" || key === "cancelledToken") return this.#tokenName(one as number);
+      if (one !== undefined && (key === "token" || key === "cancelledToken")) return this.#tokenName(one as number);
       if (one instanceof Uint8Array) return `${one.length} bytes`;
       return one;
     })

@@ -68,7 +68,9 @@ export class DataManagement {
     const isMounted = (fs: FsName | undefined) => fs !== undefined && attached.isMounted(fs);
     const desk = new CallDesk(here);
     const rights = new RightsClient(here, (handle) => isMounted(attached.ofHandle(handle)?.fs));
-    const host = new SessionNode(here, desk, (token) => rights.releaseAll(gate.holderOf(token)));
+    const host = new SessionNode(here, desk, (token) => {
+      if (!rights.isIdle) rights.releaseAll(gate.holderOf(token));
+    });
     const source = new SourceNode(here, (session, pid) => host.isServedBy(session, pid));
     const rounds = new Rounds(here, isMounted, (fs, work) => this.#roundHeard(fs, work));
     const gate = new ObjectGate({ here, desk, host, rights, attached });

@@ -57,11 +57,11 @@ export type EventMessageBetweenNodes =
       readonly kind: "event-raised"; readonly session: SessionId; readonly hostGeneration: number;
       /** Names the event at its source for ever; also of asynchronous ones, which have no token for applications. */
       readonly token: Token; readonly isSynchronous: boolean; readonly sequence: number; readonly registryVersion: number;
-      readonly fs: FsName; readonly event: DmEvent; readonly process?: ProcessInfo; readonly notice?: EventMessage["notice"];
+      readonly fs: FsName; readonly event: DmEvent; readonly process?: ProcessInfo | undefined; readonly notice?: EventMessage["notice"];
     }
   /** Enqueued: an asynchronous event's user may go on. */
   | { readonly kind: "event-enqueued"; readonly token: Token }
-  | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array }
+  | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array | undefined }
   /** The source took the answer, or no longer knows the token. */
   | { readonly kind: "answer-taken"; readonly token: Token; readonly session: SessionId }
   /** Nobody waits any more: user gone, deadline reached, source's operation abandoned. */

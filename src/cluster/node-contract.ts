@@ -21,10 +21,10 @@ export interface HeldEvent {
   readonly fs: FsName;
   readonly event: DmEvent;
   readonly isSynchronous: boolean;
-  readonly process?: ProcessInfo;
+  readonly process?: ProcessInfo | undefined;
   /** For people, in `waiters`: the user's call and path. */
   readonly call: string;
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 export type Decision = { readonly kind: "continue" } | { readonly kind: "abort"; readonly code: DmCode };
 
@@ -72,8 +72,6 @@ export type NodeEffect =
   | { readonly kind: "answer-call"; readonly call: number; readonly result: unknown }
   | { readonly kind: "refuse-call"; readonly call: number; readonly failure: DmFailure }
   | { readonly kind: "resume-operation"; readonly operation: OperationId; readonly decision: Decision }
-  /** What a waiting operation waits for changed; for `waiters`. */
-  | { readonly kind: "describe-operation"; readonly operation: OperationId; readonly cause: string; readonly detail: string; readonly token?: number; readonly session?: number; /** Until it is given up; absent: without limit. */ readonly leftMs?: number }
   | { readonly kind: "grant-interest"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "raise-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "lower-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }

@@ -52,6 +52,8 @@ export class ClusterNode {
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
   #toldHands: RegistryHands | undefined;
+  /** Set wherever the copy or the manager here changes, so that the other steps need not compare. */
+  #mayHandsDiffer = true;
   #inbox: { from: NodeId; message: Message }[] = [];
   #barriers: Barrier[] = [];
   #acknowledgedVersion = 0;
@@ -78,7 +80,8 @@ export class ClusterNode {
   /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
   get deadlineMs(): number {
     if (this.#state === "stopping") return Infinity;
-    return Math.min(this.#membership.deadlineMs, this.#streams.deadlineMs, this.#dataManagement.deadlineMs, this.#manager?.deadlineMs ?? Infinity);
+    const ofData = Math.min(this.#streams.deadlineMs, this.#dataManagement.deadlineMs);
+    return Math.min(this.#membership.deadlineMs, ofData, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
   }
 
   step(input: NodeInput): NodeEffect[] {
@@ -174,6 +177,7 @@ export class ClusterNode {
   }
 
   #managerDid(effects: readonly ManagerEffect[]): void {
+    this.#mayHandsDiffer = true;
     for (const effect of effects) {
       switch (effect.kind) {
         case "send":
@@ -262,6 +266,7 @@ export class ClusterNode {
   }
 
   #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
+    this.#mayHandsDiffer = true;
     switch (message.kind) {
       case "registry-changed":
         return this.#change(from, message);
@@ -284,15 +289,19 @@ export class ClusterNode {
 
   /** Whether anything came of it. */
   #tellHands(): boolean {
-    const hands = { isHeldHere: this.#copy.isInstalled, holders: this.#manager?.holders };
+    if (!this.#mayHandsDiffer) return false;
+    this.#mayHandsDiffer = false;
+    const isHeldHere = this.#copy.isInstalled;
+    const holders = this.#manager?.holders;
     const told = this.#toldHands;
-    if (hands.isHeldHere === told?.isHeldHere && areSame(hands.holders, told.holders)) return false;
-    this.#toldHands = hands;
-    this.#membershipStep({ kind: "registry-changed-hands", ...hands, atMs: this.#nowMs });
+    if (told !== undefined && told.isHeldHere === isHeldHere && areSame(told.holders, holders)) return false;
+    this.#toldHands = { isHeldHere, holders };
+    this.#membershipStep({ kind: "registry-changed-hands", isHeldHere, holders, atMs: this.#nowMs });
     return true;
   }
 
   #adopt(view: View, before: View | undefined): void {
+    this.#mayHandsDiffer = true;
     const unanswered = this.#managerCalls.unfinished();
     const early: StreamsEffect[] = [];
     for (const effect of this.#streams.adopt(view, this.#nowMs)) {
@@ -321,6 +330,7 @@ export class ClusterNode {
   }
 
   #beExcluded(incarnation: Incarnation, why: string): void {
+    this.#mayHandsDiffer = true;
     this.#state = "excluded";
     this.#closeAdmission(why);
     this.#voidCalls("this node was excluded from the view; whether the call took effect is not known");
@@ -468,6 +478,7 @@ export class ClusterNode {
       return;
     }
     if (!isOn) return;
+    this.#mayHandsDiffer = true;
     if (what === "registry") this.#copy.forget();
     else this.#copy.forgetSessionsOf(this.#id);
     const view = this.#membership.view;
@@ -487,7 +498,8 @@ export class ClusterNode {
   }
 
   #heedLease(): void {
-    this.#streamsDid(this.#streams.setClosed(this.#nowMs >= this.#membership.validUntilMs, this.#nowMs));
+    const isOver = this.#nowMs >= this.#membership.validUntilMs;
+    if (isOver !== this.#streams.isClosed) this.#streamsDid(this.#streams.setClosed(isOver, this.#nowMs));
     if (this.#heldAnswers.length === 0 || !this.#mayAnswer) return;
     this.#effects.push(...this.#heldAnswers);
     this.#heldAnswers = [];

@@ -14,7 +14,8 @@ export class RegistryIndex {
   readonly sessions: readonly SessionRecord[];
   readonly dispositions: readonly Disposition[];
   readonly #sessions = new Map<SessionId, SessionRecord>();
-  readonly #owners = new Map<string, Owner[]>();
+  /** By file system, then event. */
+  readonly #owners = new Map<string, Map<EventType, Owner[]>>();
   readonly #groups = new Map<GroupName, SessionRecord[]>();
   readonly #ownedEvents = new Map<FsName, EventSet>();
 
@@ -27,7 +28,9 @@ export class RegistryIndex {
       if (session.group !== undefined) push(this.#groups, session.group, session);
     }
     for (const { fs, event, owner } of content.dispositions) {
-      push(this.#owners, `${fs}/${event}`, owner);
+      let ofFs = this.#owners.get(fs);
+      if (ofFs === undefined) this.#owners.set(fs, (ofFs = new Map()));
+      push(ofFs, event, owner);
       if (fs !== "global") this.#ownedEvents.set(fs, (this.#ownedEvents.get(fs) ?? 0) | eventSet([event]));
     }
   }
@@ -37,7 +40,7 @@ export class RegistryIndex {
   }
   /** One owner at most, save for mount. */
   owners(fs: FsName | "global", event: EventType): readonly Owner[] {
-    return this.#owners.get(`${fs}/${event}`) ?? [];
+    return this.#owners.get(fs)?.get(event) ?? [];
   }
   group(name: GroupName): readonly SessionRecord[] {
     return this.#groups.get(name) ?? [];

@@ -38,6 +38,11 @@ export class Streams {
     return dueMs;
   }
 
+  /** The node's lease is over: nothing numbered leaves. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   linkUp(peer: NodeId, incarnation: Incarnation, atMs: number): StreamsEffect[] {
     this.#up.add(peer);
     const stream = this.#streamTo(peer, incarnation, atMs);
@@ -51,9 +56,8 @@ export class Streams {
 
   /** To a member of the adopted view; for anyone else, or a life that is over, it is dropped. */
   send(to: NodeId, message: Message, atMs: number): StreamsEffect[] {
-    const member = this.#view?.members.find((each) => each.id === to);
-    if (member === undefined) return [];
-    const stream = this.#streamTo(to, member.incarnation, atMs);
+    const incarnation = this.#incarnationOf(to);
+    const stream = incarnation === undefined ? undefined : this.#streamTo(to, incarnation, atMs);
     return stream === undefined ? [] : this.#named(to, stream.step({ kind: "send", message, atMs }));
   }
 
@@ -123,6 +127,11 @@ export class Streams {
   describe(): { peer: NodeId; isUp: boolean; unacknowledged: number }[] {
     const peers = new Set([...this.#up, ...this.#streams.keys()]);
     return [...peers].sort().map((peer) => ({ peer, isUp: this.#up.has(peer), unacknowledged: this.#streams.get(peer)?.unacknowledgedCount ?? 0 }));
+  }
+
+  #incarnationOf(peer: NodeId): Incarnation | undefined {
+    for (const member of this.#view?.members ?? []) if (member.id === peer) return member.incarnation;
+    return undefined;
   }
 
   /** Undefined for an incarnation older than the one known. */

@@ -54,7 +54,8 @@ export class Surroundings {
   }
 
   member(id: NodeId): Member | undefined {
-    return this.view?.members.find((member) => member.id === id);
+    for (const member of this.view?.members ?? []) if (member.id === id) return member;
+    return undefined;
   }
   isMember(id: NodeId, incarnation: Incarnation): boolean {
     return this.member(id)?.incarnation === incarnation;

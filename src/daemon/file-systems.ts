@@ -10,6 +10,7 @@ import type { NodeEffect } from "../cluster/node-contract.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
 import { parseHandle } from "../dmapi/handle.js";
+import type { Waiting } from "../cluster/source-node/held-event.js";
 import type { FsName, Handle, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
 import type { WaiterEntry } from "../dmapi/status.js";
 import type { FileSystemConfig } from "./config.js";
@@ -66,10 +67,8 @@ const REPORT_WITHIN_MS = 1_000;
 
 type ReactorEffect = Extract<
   NodeEffect,
-  { kind: "resume-operation" | "describe-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-admission" | "forget-everything" }
+  { kind: "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-admission" | "forget-everything" }
 >;
-
-type Describe = Extract<NodeEffect, { kind: "describe-operation" }>;
 
 export class FileSystems {
   readonly #make: MountMaker;
@@ -79,8 +78,6 @@ export class FileSystems {
   readonly #byFsid = new Map<string, Served>();
   readonly #byReactor = new Map<number, Served>();
   readonly #operations = new Map<number, Set<OperationId>>();
-  /** What the reactors' held operations wait for, told to a reactor when it is to report: nobody else reads it. */
-  readonly #described = new Map<OperationId, { readonly effect: Describe; readonly atMs: number }>();
   readonly #reports = new Map<number, (report: Report) => void>();
   #nextReport = 1;
   #lastReactor = 0;
@@ -141,10 +138,6 @@ export class FileSystems {
       case "resume-operation":
         this.#operationOver(effect.operation);
         return this.#toOperation(effect.operation, (operation) => ({ kind: "resume", operation, decision: effect.decision }));
-      case "describe-operation": {
-        this.#described.set(effect.operation, { effect, atMs: performance.now() });
-        return;
-      }
       case "grant-interest":
         this.#toHandle(effect.handle, { ...effect, kind: "interest-granted" });
         return;
@@ -191,15 +184,18 @@ export class FileSystems {
     return [...this.#byName].flatMap(([fs, { mount }]) => (mount === undefined ? [] : [{ fs, mount }]));
   }
 
-  /** What each reactor says of itself; one that does not answer in time is counted as silent. */
-  async report(node: NodeId): Promise<Report> {
-    const answers = await Promise.all(this.mounts().map(({ fs, mount }) => this.#reportOf(fs, mount)));
+  /**
+   * What each reactor says of itself; one that does not answer in time is counted as silent.
+   * @param waiting the events that wait at this node: of its own ones a reactor says what they wait for.
+   */
+  async report(node: NodeId, waiting: readonly Waiting[]): Promise<Report> {
+    const answers = await Promise.all(this.mounts().map(({ fs, mount }) => this.#reportOf(fs, mount, waiting)));
     const counters: Record<string, number> = {};
     for (const { counters: each } of answers) for (const [name, value] of Object.entries(each)) counters[name] = (counters[name] ?? 0) + value;
     return { waiters: answers.flatMap(({ waiters }) => waiters).map((waiter) => ({ ...waiter, node })), counters };
   }
 
-  #reportOf(fs: FsName, mount: RunningMount): Promise<Report> {
+  #reportOf(fs: FsName, mount: RunningMount, waiting: readonly Waiting[]): Promise<Report> {
     const id = this.#nextReport++;
     return new Promise((resolve) => {
       const done = (report: Report) => {
@@ -209,18 +205,18 @@ export class FileSystems {
       };
       const timer = setTimeout(() => done({ waiters: [], counters: { reactorsSilent: 1 } }), REPORT_WITHIN_MS);
       this.#reports.set(id, done);
-      this.#describeTo(this.#byName.get(fs)!);
+      this.#describeTo(this.#byName.get(fs)!, waiting);
       mount.post({ kind: "report", id });
     });
   }
 
-  #describeTo(served: Served): void {
-    const nowMs = performance.now();
-    for (const [wide, { effect, atMs }] of this.#described) {
-      if (this.#byReactor.get(wide % REACTORS) !== served) continue;
-      const { kind: _, operation: _operation, cause, leftMs, ...rest } = effect;
-      const left = leftMs === undefined ? {} : { leftMs: Math.max(0, leftMs - (nowMs - atMs)) };
-      this.#toOperation(wide, (operation) => ({ kind: "describe", operation, cause: cause as WaiterEntry["cause"], ...rest, ...left }));
+  #describeTo(served: Served, waiting: readonly Waiting[]): void {
+    for (const { operation: wide, cause, detail, token, session, leftMs } of waiting) {
+      if (wide === undefined || this.#byReactor.get(wide % REACTORS) !== served) continue;
+      this.#toOperation(wide, (operation) => ({
+        kind: "describe", operation, cause: cause as WaiterEntry["cause"], detail, token,
+        ...(session !== undefined && { session }), ...(leftMs !== undefined && { leftMs }),
+      }));
     }
   }
 
@@ -279,10 +275,8 @@ export class FileSystems {
   }
   #operationOver(operation: OperationId): void {
     this.#operations.get(operation % REACTORS)?.delete(operation);
-    this.#described.delete(operation);
   }
   #forgetReactor(reactor: number): void {
-    for (const operation of this.#described.keys()) if (operation % REACTORS === reactor) this.#described.delete(operation);
     this.#byReactor.delete(reactor);
     this.#operations.delete(reactor);
   }

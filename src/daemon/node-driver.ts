@@ -9,7 +9,7 @@
 import type { NodeEffect, NodeInput } from "../cluster/node-contract.js";
 
 type WithoutTime<T> = T extends unknown ? Omit<T, "atMs"> : never;
-/** An input of the machine before the driver has stamped it. */
+/** An input of the machine; the driver stamps it with the time, so it is the driver's from then on. */
 export type Fact = WithoutTime<NodeInput>;
 
 export interface Machine {
@@ -71,7 +71,7 @@ export class NodeDriver {
     this.#isRunning = true;
     const sliceEndMs = this.#nowMs() + SLICE_MS;
     for (let at = 0; at < this.#queue.length; at++) {
-      for (const effect of this.#machine.step({ ...this.#queue[at]!, atMs: this.#stamp() })) this.#perform(effect);
+      for (const effect of this.#machine.step(this.#stamped(this.#queue[at]!))) this.#perform(effect);
       if (this.#isStopped) return;
       if (this.#lastMs >= sliceEndMs) {
         this.#queue = this.#queue.slice(at + 1);
@@ -94,13 +94,15 @@ export class NodeDriver {
   #endSlice(): void {
     this.#isRunning = false;
     this.#arm();
-    for (const watch of [...this.#watchers]) watch();
+    if (this.#watchers.size > 0) for (const watch of [...this.#watchers]) watch();
   }
 
-  /** Never backwards, as machines assert. */
-  #stamp(): number {
+  /** Never backwards, as machines assert. A copy for each event would cost more than the step. */
+  #stamped(fact: Fact): NodeInput {
     this.#lastMs = Math.max(this.#lastMs, this.#nowMs());
-    return this.#lastMs;
+    const input = fact as { -readonly [K in keyof NodeInput]: NodeInput[K] };
+    input.atMs = this.#lastMs;
+    return input as NodeInput;
   }
 
   #arm(): void {

@@ -83,7 +83,7 @@ function listFileSystems({ fileSystems }: NodeParts): ResultOf<"fs.list"> {
 
 async function statusOf(parts: NodeParts): Promise<StatusDocument> {
   const { config } = parts;
-  const reported = await parts.fileSystems.report(config.node);
+  const reported = await parts.fileSystems.report(config.node, parts.machine.describe().dataManagement.waiting);
   const described = parts.machine.describe();
   const { dataManagement } = described;
   const linksByPeer = new Map(parts.links.status().map((link) => [link.peer, link]));
@@ -108,7 +108,7 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
 }
 
 async function waitersOf(parts: NodeParts): Promise<WaiterEntry[]> {
-  const reported = await parts.fileSystems.report(parts.config.node);
+  const reported = await parts.fileSystems.report(parts.config.node, parts.machine.describe().dataManagement.waiting);
   return [...reported.waiters, ...ownWaiters(parts)];
 }
 

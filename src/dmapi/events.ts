@@ -112,12 +112,12 @@ export interface EventMessage {
   readonly source: NodeId;
   /** Grows by one per (source incarnation, session): the order of raising. */
   readonly sequence: number;
-  readonly token?: Token;
+  readonly token?: Token | undefined;
   readonly event: DmEvent;
   /** Who waits; absent for events no user process caused. */
-  readonly process?: ProcessInfo;
+  readonly process?: ProcessInfo | undefined;
   /** Set when this is not to be handled but tells what another group member was given (R18). */
-  readonly notice?: { readonly group: GroupName; readonly handledBy: NodeId };
+  readonly notice?: { readonly group: GroupName; readonly handledBy: NodeId } | undefined;
 }
 export interface ProcessInfo {
   readonly pid: number;

@@ -19,8 +19,9 @@ export interface Call {
   readonly name: CallName;
   readonly pid: number | undefined;
 }
-interface OpenCall extends Call {
-  readonly undo: (() => void)[];
+interface OpenCall {
+  readonly call: Call;
+  undo: (() => void)[] | undefined;
 }
 type Done = Extract<ManagerResult, { kind: "done" }>;
 
@@ -39,7 +40,7 @@ export class CallDesk {
   }
 
   open(call: Call): void {
-    this.#open.set(call.call, { ...call, undo: [] });
+    this.#open.set(call.call, { call, undo: undefined });
   }
   isOpen(call: number): boolean {
     return this.#open.has(call);
@@ -51,7 +52,8 @@ export class CallDesk {
     if (this.#open.delete(call)) this.#here.emit({ kind: "refuse-call", call, failure: { code, message } });
   }
   whenAbandoned(call: number, undo: () => void): void {
-    this.#open.get(call)?.undo.push(undo);
+    const open = this.#open.get(call);
+    if (open !== undefined) (open.undo ??= []).push(undo);
   }
   abandoned(call: number): void {
     const open = this.#open.get(call);
@@ -59,7 +61,7 @@ export class CallDesk {
     for (const undo of open?.undo ?? []) undo();
   }
   callsOf(client: number): number[] {
-    return [...this.#open.values()].filter((open) => open.client === client).map((open) => open.call);
+    return [...this.#open.values()].filter(({ call }) => call.client === client).map(({ call }) => call.call);
   }
 
   job(work: VolumeJob, then: (result: VolumeResult) => void): void {
@@ -102,7 +104,9 @@ export class CallDesk {
     this.#later.push({ atMs: this.#here.nowMs + delayMs, proceed: then });
   }
   get deadlineMs(): number {
-    return this.#later.reduce((due, later) => Math.min(due, later.atMs), Number.POSITIVE_INFINITY);
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const later of this.#later) dueMs = Math.min(dueMs, later.atMs);
+    return dueMs;
   }
   timePassed(): void {
     if (this.#later.length === 0) return;
@@ -117,8 +121,8 @@ export class CallDesk {
     this.#asked.clear();
     this.#unseen = [];
     for (const open of [...this.#open.values()]) {
-      this.refuse(open.call, "ENOTREADY", "this node was excluded from the cluster; try again when it has rejoined");
-      for (const undo of open.undo) undo();
+      this.refuse(open.call.call, "ENOTREADY", "this node was excluded from the cluster; try again when it has rejoined");
+      for (const undo of open.undo ?? []) undo();
     }
   }
 }

@@ -75,14 +75,12 @@ export class SessionCalls {
   }
 
   #beginEventCall(call: Call, { name, args }: CheckedCall): boolean {
-    const by = { call: call.call, client: call.client, ...(call.pid === undefined ? {} : { pid: call.pid }) };
     switch (name) {
       case "event.get":
-        this.#host.getEvents({ ...by, session: args.session, max: args.max ?? 0, waitMs: args.waitMs });
-        this.#desk.whenAbandoned(call.call, () => this.#host.readerGone(call.call));
+        this.#host.getEvents(call, args);
         return true;
       case "event.respond":
-        this.#host.respond({ ...by, session: args.session, token: args.token, response: args.response, ...(args.data === undefined ? {} : { data: args.data }) });
+        this.#host.respond(call, args);
         return true;
       case "event.find":
         this.#host.find(call.call, args.session, args.token);

@@ -80,6 +80,10 @@ export class RightsClient {
     this.#toServer(handle, { kind: "right-released", handle, holder, right: keeps });
   }
 
+  /** Nobody here holds or waits for any right. */
+  get isIdle(): boolean {
+    return this.#holdings.size === 0 && this.#wants.size === 0;
+  }
   /** A token was answered: its rights go, and what it still waits for fails. */
   releaseAll(holder: string): void {
     this.#cancelAll((wish) => wish.holder === holder, { code: "EINVAL", message: "the token has been answered meanwhile" });
@@ -221,6 +225,7 @@ export class RightsClient {
   }
 
   #cancelAll(isMeant: (wish: RightWish) => boolean, failure: DmFailure): void {
+    if (this.#wants.size === 0) return;
     for (const [request, want] of [...this.#wants]) {
       if (!isMeant(want.wish)) continue;
       this.#cancel(request);

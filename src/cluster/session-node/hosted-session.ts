@@ -61,13 +61,10 @@ export function newHostedSession(of: { id: SessionId; hostGeneration: number; re
   return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0 };
 }
 
+/** What the application gets of it; fields that are undefined do not travel. */
 export function messageOf(entry: Entry): EventMessage {
-  return {
-    session: entry.session, fs: entry.fs, source: entry.source, sequence: entry.sequence, event: entry.event,
-    ...(entry.isSynchronous ? { token: entry.token } : {}),
-    ...(entry.process === undefined ? {} : { process: entry.process }),
-    ...(entry.notice === undefined ? {} : { notice: entry.notice }),
-  };
+  const { session, fs, source, sequence, event, process, notice } = entry;
+  return { session, fs, source, sequence, event, token: entry.isSynchronous ? entry.token : undefined, process, notice };
 }
 
 /** Whether its loss would matter to somebody: what keeps a session from being destroyed. */

@@ -9,10 +9,11 @@
  * Source    XDSM C429 dm_get_events, dm_respond_event, dm_move_event, dm_find_eventmsg; requirements R1, R3, R14.
  */
 import type { DmCode } from "../../dmapi/errors.js";
-import type { DmResponse, EventMessage } from "../../dmapi/events.js";
+import type { ArgsOf } from "../../dmapi/calls.js";
+import type { EventMessage } from "../../dmapi/events.js";
 import { type FsName, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
 import type { QueueEntry } from "../../dmapi/status.js";
-import type { CallDesk } from "../dm-calls/call-desk.js";
+import type { Call, CallDesk } from "../dm-calls/call-desk.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { RegistryIndex } from "../registry-index.js";
 import type { Surroundings } from "../surroundings.js";
@@ -107,16 +108,16 @@ export class SessionNode {
     }
   }
 
-  getEvents(reader: { call: number; client: number; session: SessionId; max: number; waitMs: number | undefined; pid?: number }): void {
-    const hosted = this.#hosted(reader.call, reader.session);
+  getEvents({ call, client, pid }: Call, { session, max: wanted = 0, waitMs }: ArgsOf<"event.get">): void {
+    const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
-    if (reader.pid !== undefined) hosted.servedBy.set(reader.client, reader.pid);
-    if (hosted.undelivered.size === 0 && reader.waitMs === 0) {
-      return this.#desk.refuse(reader.call, "EAGAIN", `session ${reader.session} has no undelivered events`);
+    if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
+    if (hosted.undelivered.size === 0 && waitMs === 0) {
+      return this.#desk.refuse(call, "EAGAIN", `session ${session} has no undelivered events`);
     }
-    const max = reader.max === 0 ? EVENTS_PER_ANSWER_MAX : Math.min(reader.max, EVENTS_PER_ANSWER_MAX);
-    const untilMs = reader.waitMs === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + reader.waitMs;
-    hosted.readers.push({ call: reader.call, client: reader.client, max, untilMs });
+    const max = wanted === 0 ? EVENTS_PER_ANSWER_MAX : Math.min(wanted, EVENTS_PER_ANSWER_MAX);
+    const untilMs = waitMs === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + waitMs;
+    hosted.readers.push({ call, client, max, untilMs });
     this.#deliver(hosted);
   }
 
@@ -145,11 +146,10 @@ export class SessionNode {
     }
   }
 
-  respond(args: { call: number; client: number; pid?: number; session: SessionId; token: Token; response: DmResponse; data?: Uint8Array }): void {
-    const { call, session, token, response } = args;
+  respond({ call, client, pid }: Call, { session, token, response, data }: ArgsOf<"event.respond">): void {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
-    if (args.pid !== undefined) hosted.servedBy.set(args.client, args.pid);
+    if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
     const found = this.outstanding(session, token);
     if ("code" in found) {
       const isAnswered = this.#recent.has(token);
@@ -158,7 +158,7 @@ export class SessionNode {
     if (response.kind === "dont-care" && found.event.type !== "mount") {
       return this.#desk.refuse(call, "EINVAL", `only a mount event may be answered dont-care, this is ${found.event.type}`);
     }
-    if ((args.data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) {
+    if ((data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) {
       return this.#desk.refuse(call, "E2BIG", `an answer carries at most ${MESSAGE_DATA_LENGTH_MAX} bytes`);
     }
     this.#tokenEnded(token);
@@ -171,9 +171,7 @@ export class SessionNode {
     found.state = "answered";
     found.respondCall = call;
     const hostGeneration = this.#here.registry?.session(found.addressedTo)?.hostGeneration ?? hosted.hostGeneration;
-    this.#here.send(found.source, {
-      kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, ...(args.data === undefined ? {} : { data: args.data }),
-    });
+    this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined });
   }
 
   find(call: number, session: SessionId, token: Token): void {
@@ -237,8 +235,8 @@ export class SessionNode {
     return dueMs;
   }
   timePassed(): void {
+    const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
     for (const hosted of this.#sessions.values()) {
-      const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
       if (!hosted.readers.some(isOver)) continue;
       const over = hosted.readers.filter(isOver);
       hosted.readers = hosted.readers.filter((reader) => !isOver(reader));
@@ -313,11 +311,16 @@ export class SessionNode {
     while (hosted.undelivered.size > 0) {
       const reader = hosted.readers.shift();
       if (reader === undefined) return;
-      const batch = [...hosted.undelivered.values()].slice(0, reader.max);
-      for (const entry of batch) this.#takeOut(hosted, entry);
+      const batch: Entry[] = [];
+      const messages: EventMessage[] = [];
+      for (const entry of hosted.undelivered.values()) {
+        if (batch.length >= reader.max) break;
+        batch.push(entry);
+        messages.push(messageOf(entry));
+        this.#takeOut(hosted, entry);
+      }
       hosted.delivered += batch.length;
       this.#answers.set(reader.call, batch);
-      const messages: EventMessage[] = batch.map(messageOf);
       this.#desk.answer(reader.call, messages);
     }
   }

@@ -16,7 +16,7 @@ import type { Target } from "./routing.js";
 
 /** How an event of this node ended. "enqueued": asynchronous, the session has it. */
 export type Settled =
-  | { readonly kind: "answered"; readonly response: DmResponse; readonly data?: Uint8Array }
+  | { readonly kind: "answered"; readonly response: DmResponse; readonly data?: Uint8Array | undefined }
   | { readonly kind: "enqueued" }
   | { readonly kind: "failed"; readonly code: DmCode; readonly message: string };
 
@@ -26,11 +26,11 @@ export interface RaisedEvent {
   readonly event: DmEvent;
   readonly isSynchronous: boolean;
   readonly target: Target;
-  readonly process?: ProcessInfo;
+  readonly process?: ProcessInfo | undefined;
   /** Given up after so long, with that code; absent: no limit of its own. */
-  readonly limit?: { readonly afterMs: number; readonly code: DmCode };
+  readonly limit?: { readonly afterMs: number; readonly code: DmCode } | undefined;
   /** An event that is not worth waiting for: a failed session ends it at once. */
-  readonly endsWithSession?: boolean;
+  readonly endsWithSession?: boolean | undefined;
 }
 export type Origin =
   | { readonly kind: "operation"; readonly operation: OperationId }
@@ -43,6 +43,20 @@ export type Place =
   | { readonly kind: "waits-registry"; readonly version: number }
   | { readonly kind: "at-session"; readonly session: SessionId; readonly node: NodeId; readonly hostGeneration: number };
 
+/** One event that waits, as `waiters` shows it. */
+export interface Waiting {
+  readonly token: Token;
+  readonly fs: string;
+  readonly event: string;
+  readonly ageMs: number;
+  readonly cause: string;
+  readonly detail: string;
+  readonly operation?: OperationId;
+  readonly session?: SessionId;
+  /** Until it is given up; absent: without limit. */
+  readonly leftMs?: number;
+}
+
 export interface Held extends RaisedEvent {
   readonly origin: Origin;
   readonly heldAtMs: number;
@@ -51,9 +65,9 @@ export interface Held extends RaisedEvent {
   token: Token;
   place: Place;
   /** Number in the order of events from this node to that session; kept when it is offered there again. */
-  order?: { readonly session: SessionId; readonly sequence: number };
+  order: { readonly session: SessionId; readonly sequence: number } | undefined;
   /** Set once it was given to a member of a group: the others get a notice when it has ended. */
-  given?: { readonly group: GroupName; readonly session: SessionId; readonly node: NodeId };
+  given: { readonly group: GroupName; readonly session: SessionId; readonly node: NodeId } | undefined;
 }
 
 export function dueMs(held: Held): number {

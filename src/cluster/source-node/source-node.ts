@@ -17,12 +17,16 @@ import type { EventMessageBetweenNodes } from "../messages.js";
 import type { Decision, HeldEvent } from "../node-contract.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
-import { dueMs, type Held, type Origin, type Place, type RaisedEvent, type Settled } from "./held-event.js";
-import { routeOf } from "./routing.js";
+import { dueMs, type Held, type Origin, type Place, type RaisedEvent, type Settled, type Waiting } from "./held-event.js";
+import { routeOf, type Target } from "./routing.js";
 import { TokenMaker } from "./tokens.js";
 
 /** Asynchronous events that wait for sessions without a host; more of them are given up at once, and counted. */
 export const ASYNC_HELD_MAX = 4096;
+
+const UNROUTED: Place = { kind: "unrouted" };
+const TO_OWNER: Target = { kind: "owner" };
+const CONTINUE: Decision = { kind: "continue" };
 
 type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" }>;
 
@@ -31,6 +35,7 @@ export class SourceNode {
   /** Whether the process waits on a session that it serves itself (safety M1). */
   readonly #isServedBy: (session: SessionId, pid: number) => boolean;
   readonly #held = new Map<Token, Held>();
+  readonly #isHeld = (token: Token) => this.#held.has(token);
   readonly #byOperation = new Map<OperationId, Held>();
   readonly #tokens = new TokenMaker();
   readonly #sequences = new Map<SessionId, number>();
@@ -49,16 +54,14 @@ export class SourceNode {
    */
   hold(held: HeldEvent): void {
     const known = this.#byOperation.get(held.operation);
-    if (known !== undefined && known.fs === held.fs && JSON.stringify(known.event) === JSON.stringify(held.event)) return;
-    this.operationGone(held.operation);
-    const type = held.event.type;
-    const isDirectoryOperation = held.isSynchronous && !isDataEvent(type) && "handle1" in held.event && type !== "nospace";
-    const origin: Origin = { kind: "operation", operation: held.operation };
-    this.#begin(origin, {
-      fs: held.fs, event: held.event, isSynchronous: held.isSynchronous, target: { kind: "owner" },
-      ...(held.process === undefined ? {} : { process: held.process }),
-      ...(isDirectoryOperation ? { limit: { afterMs: this.#here.timeouts.namespaceEventTimeoutMs, code: "EIO" } } : {}),
-    });
+    if (known !== undefined) {
+      if (known.fs === held.fs && JSON.stringify(known.event) === JSON.stringify(held.event)) return;
+      this.#withdraw(known);
+    }
+    const { operation, fs, event, isSynchronous, process } = held;
+    const isDirectoryOperation = isSynchronous && !isDataEvent(event.type) && "handle1" in event && event.type !== "nospace";
+    const limit = isDirectoryOperation ? ({ afterMs: this.#here.timeouts.namespaceEventTimeoutMs, code: "EIO" } as const) : undefined;
+    this.#begin({ kind: "operation", operation }, { fs, event, isSynchronous, target: TO_OWNER, process, limit });
   }
 
   /** An event of the core itself: mounts, messages. `settled` is called once, unless it is withdrawn before. */
@@ -79,8 +82,7 @@ export class SourceNode {
         this.#here.send(from, { kind: "answer-taken", token: message.token, session: message.session });
         if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("answersDropped");
         if (held.place.kind === "at-session" && message.hostGeneration < held.place.hostGeneration) return this.#here.count("answersDropped");
-        const answer: Settled = { kind: "answered", response: message.response };
-        return this.#settle(held, message.data === undefined ? answer : { ...answer, data: message.data });
+        return this.#settle(held, { kind: "answered", response: message.response, data: message.data });
       }
       case "event-enqueued":
         if (held !== undefined && !held.isSynchronous && held.place.kind === "at-session" && held.place.node === from) {
@@ -108,7 +110,7 @@ export class SourceNode {
     this.#sequences.clear();
     const untilMs = this.#here.nowMs + this.#here.timeouts.fencedHoldMs;
     this.#nextDueMs = Math.min(this.#nextDueMs, untilMs);
-    for (const held of this.#held.values()) this.#put(held, { kind: "unrouted" });
+    for (const held of this.#held.values()) this.#put(held, UNROUTED);
   }
 
   /** A new incarnation (the first one too): tokens come from its slot, also those of events already held. */
@@ -120,8 +122,8 @@ export class SourceNode {
     this.#held.clear();
     for (const held of all) {
       this.#giveToken(held);
-      delete held.order;
-      delete held.given;
+      held.order = undefined;
+      held.given = undefined;
     }
   }
 
@@ -143,18 +145,28 @@ export class SourceNode {
     }
   }
 
-  waiting(): { token: Token; fs: string; event: string; ageMs: number; cause: string; detail: string; operation?: OperationId }[] {
-    return [...this.#held.values()].map((held) => ({
-      token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held),
-      ...(held.origin.kind === "operation" ? { operation: held.origin.operation } : {}),
-    }));
+  waiting(): Waiting[] {
+    return [...this.#held.values()].map((held) => {
+      const { origin, place } = held;
+      const leftMs = this.#dueMs(held) - this.#here.nowMs;
+      return {
+        token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held),
+        ...(origin.kind === "operation" && { operation: origin.operation }),
+        ...((place.kind === "at-session" || place.kind === "waits-session") && { session: place.session }),
+        ...(Number.isFinite(leftMs) && { leftMs }),
+      };
+    });
   }
 
   #begin(origin: Origin, event: RaisedEvent): Held {
     const limitAtMs = event.limit === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + event.limit.afterMs;
-    const held: Held = { ...event, origin, heldAtMs: this.#here.nowMs, limitAtMs, token: 0 as Token, place: { kind: "unrouted" } };
-    this.#nextDueMs = Math.min(this.#nextDueMs, limitAtMs);
-    this.#giveToken(held);
+    const { fs, event: what, isSynchronous, target, process, limit, endsWithSession } = event;
+    const held: Held = {
+      fs, event: what, isSynchronous, target, process, limit, endsWithSession, origin, heldAtMs: this.#here.nowMs, limitAtMs, token: this.#freeToken(),
+      place: UNROUTED, order: undefined, given: undefined,
+    };
+    if (limitAtMs < this.#nextDueMs) this.#nextDueMs = limitAtMs;
+    this.#held.set(held.token, held);
     if (origin.kind === "operation") this.#byOperation.set(origin.operation, held);
     this.#route(held);
     return held;
@@ -162,13 +174,16 @@ export class SourceNode {
 
   #giveToken(held: Held): void {
     this.#held.delete(held.token);
-    held.token = this.#tokens.next((token) => this.#held.has(token));
+    held.token = this.#freeToken();
     this.#held.set(held.token, held);
+  }
+  #freeToken(): Token {
+    return this.#tokens.next(this.#isHeld);
   }
 
   #route(held: Held): void {
     const registry = this.#here.registry;
-    if (!this.#here.isJoined || registry === undefined) return this.#put(held, { kind: "unrouted" });
+    if (!this.#here.isJoined || registry === undefined) return this.#put(held, UNROUTED);
     const route = routeOf(held, registry, this.#here);
     switch (route.kind) {
       case "host":
@@ -194,7 +209,7 @@ export class SourceNode {
     this.#here.count("eventsSent");
     this.#here.send(session.node, {
       kind: "event-raised", session: session.id, hostGeneration, token, isSynchronous, sequence: held.order.sequence,
-      registryVersion, fs, event, ...(process === undefined ? {} : { process }),
+      registryVersion, fs, event, process,
     });
     this.#put(held, { kind: "at-session", session: session.id, node: session.node, hostGeneration });
   }
@@ -265,13 +280,6 @@ export class SourceNode {
   #put(held: Held, place: Place): void {
     held.place = place;
     this.#nextDueMs = Math.min(this.#nextDueMs, this.#dueMs(held));
-    if (held.origin.kind !== "operation") return;
-    const session = place.kind === "at-session" || place.kind === "waits-session" ? place.session : undefined;
-    const leftMs = this.#dueMs(held) - this.#here.nowMs;
-    this.#here.emit({
-      kind: "describe-operation", operation: held.origin.operation, ...this.#explain(held), token: held.token,
-      ...(session === undefined ? {} : { session }), ...(Number.isFinite(leftMs) ? { leftMs } : {}),
-    });
   }
 
   #explain(held: Held): { cause: string; detail: string } {
@@ -335,7 +343,7 @@ export class SourceNode {
     if (!this.#forget(held)) return;
     if (held.origin.kind === "own") held.origin.settled(outcome);
     else this.#here.emit({ kind: "resume-operation", operation: held.origin.operation, decision: decisionOf(outcome) });
-    this.#sendNotices(held);
+    if (held.given !== undefined) this.#sendNotices(held);
   }
 
   /** Each other member of the group hears of the event once, after the user was let go (requirement R18). */
@@ -348,7 +356,7 @@ export class SourceNode {
       this.#here.send(member.node, {
         kind: "event-raised", session: member.id, hostGeneration: member.hostGeneration, token: this.makeToken(() => false),
         isSynchronous: false, sequence: this.#nextSequence(member.id), registryVersion: registry.version, fs: held.fs,
-        event: held.event, ...(held.process === undefined ? {} : { process: held.process }), notice: { group, handledBy },
+        event: held.event, process: held.process, notice: { group, handledBy },
       });
     }
   }
@@ -361,5 +369,5 @@ function isAt(held: Held, node: NodeId, session: SessionId): boolean {
 function decisionOf(outcome: Settled): Decision {
   if (outcome.kind === "failed") return { kind: "abort", code: outcome.code };
   if (outcome.kind === "answered" && outcome.response.kind === "abort") return { kind: "abort", code: outcome.response.code };
-  return { kind: "continue" };
+  return CONTINUE;
 }
