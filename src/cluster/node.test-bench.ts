@@ -52,6 +52,8 @@ export interface BenchOptions {
   readonly seed?: number;
   readonly latencyMs?: readonly [number, number];
   readonly preference?: Readonly<Record<string, number>>;
+  /** How far a node's own clock is from the others'. */
+  readonly skewMs?: Readonly<Record<string, number>>;
 }
 export type Watch = (node: NodeId, effect: NodeEffect, atMs: number) => void;
 
@@ -90,7 +92,7 @@ export class Bench {
       id, incarnation, bootId: "boot", address: `${id}:1`, isEligible: true, preference: this.#options.preference?.[id] ?? 0,
     };
     const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts });
-    const process: Process = { id, machine, deadlineMs: machine.deadlineMs, life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
+    const process: Process = { id, machine, deadlineMs: machine.deadlineMs - this.#skewMs(id), life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
     this.processes.set(id, process);
     this.#leases.set(id, { facts, reaches: [], renewedAtMs: this.#nowMs, isTaken: false, isLocked: true });
     this.#tick(process);
@@ -156,8 +158,8 @@ export class Bench {
       process.waiting.push(input);
       return;
     }
-    const effects = process.machine.step({ ...input, atMs: this.#nowMs });
-    process.deadlineMs = process.machine.deadlineMs;
+    const effects = process.machine.step({ ...input, atMs: this.#nowMs + this.#skewMs(process.id) });
+    process.deadlineMs = process.machine.deadlineMs - this.#skewMs(process.id);
     for (const effect of effects) this.#perform(process, effect);
   }
 
@@ -255,7 +257,7 @@ export class Bench {
       }
     } else {
       lease.renewedAtMs = this.#nowMs;
-      this.#tell(process, { kind: "lease-renewed", validUntilMs: this.#nowMs + HOLD_MS });
+      this.#tell(process, { kind: "lease-renewed", validUntilMs: this.#nowMs + this.#skewMs(process.id) + HOLD_MS });
     }
     for (const [id, other] of this.#leases) if (id !== process.id) this.#tellOf(process, other);
     this.#tellView(process);
@@ -330,6 +332,9 @@ export class Bench {
     return { kind: "claim-won", manager, incarnation };
   }
 
+  #skewMs(id: NodeId): number {
+    return this.#options.skewMs?.[id] ?? 0;
+  }
   #process(id: NodeId): Process {
     const process = this.processes.get(id);
     if (process === undefined) throw new Error(`no node ${id}`);

@@ -68,7 +68,7 @@ export function decodeToApplication(body: Uint8Array): FrameToApplication {
   if (kind === 0) return { kind: "result", id, result: value };
   if (kind !== 1 || !isRecord(value)) throw new FrameError("an answer is [id, 0, result] or [id, 1, failure]");
   const code = typeof value["code"] === "string" && Object.hasOwn(errnoOf, value["code"]) ? (value["code"] as DmCode) : "EIO";
-  return { kind: "failure", id, failure: { code, message: String(value["message"] ?? "") } };
+  return { kind: "failure", id, failure: { code, message: typeof value["message"] === "string" ? value["message"] : "" } };
 }
 
 /** Cuts a stream of bytes into frame bodies. @throws FrameError on a length beyond the limit, before it allocates. */

@@ -127,7 +127,12 @@ for (const [what, other, expected] of [
     const b = await Peer.start("b", other);
     a.links.want("b" as NodeId, b.links.address);
     await a.until(() => a.lines.some((line) => expected.test(line)), "the reason");
-    assert.deepEqual(a.seen, []);
+    await b.until(() => b.lines.some((line) => line.includes("closed: refused")), "the other side has a line too");
+    assert.deepEqual([...a.seen, ...b.frames], []);
+    a.links.unwant("b" as NodeId);
+    const good = await Peer.start("g", other);
+    good.links.want("b" as NodeId, b.links.address);
+    await good.until(() => good.seen.includes("up b 1"), "those who belong are served");
   });
 }
 
@@ -179,7 +184,7 @@ test("messages: one byte at a time, and every prefix is awaited or refused", () 
   for (let length = 0; length < bytes.length - LENGTH_BYTES; length++) {
     assert.throws(() => decodeLinkMessage(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)), FrameError);
   }
-  for (const wrong of [{}, [], "x", { kind: "frame" }, { kind: "frame", frame: { from: 1 } }, { kind: "hello" }, { kind: "pong", count: -1 }]) {
+  for (const wrong of [{}, [], "x", { kind: "frame" }, { kind: "frame", frame: { from: 1 } }, { kind: "hello" }, { kind: { toString: 1 } }, { kind: "pong", count: -1 }]) {
     const body = encodeLinkMessage(wrong as never).subarray(LENGTH_BYTES);
     assert.throws(() => decodeLinkMessage(body), FrameError);
   }

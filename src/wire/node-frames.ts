@@ -69,7 +69,9 @@ export function decodeLinkMessage(body: Uint8Array): LinkMessage {
     throw new FrameError("bytes that are not MessagePack", { cause: error });
   }
   if (!isMap(message)) throw new FrameError("a message that is not a map");
-  if (!hasShape(message)) throw new FrameError(`a message of kind ${String(message["kind"]).slice(0, 40)} with a missing or wrong field`);
+  const { kind } = message;
+  if (typeof kind !== "string") throw new FrameError("a message that does not say its kind");
+  if (!hasShape(message)) throw new FrameError(`a message of kind ${kind.slice(0, 40)} with a missing or wrong field`);
   return message as unknown as LinkMessage;
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DmCode } from "../../dmapi/errors.js";
-import type { FsName, GroupName, Incarnation, NodeId, SessionId } from "../../dmapi/ids.js";
+import { type FsName, type GroupName, type Incarnation, type NodeId, type SessionId, SESSIONS_PER_NODE_MAX } from "../../dmapi/ids.js";
 import type { Disposition, Owner, RegistryChange, SessionRecord } from "../registry-document.js";
 import type { Member, View } from "../view-document.js";
 import { RegistryCopy } from "./copy.js";
@@ -94,4 +94,21 @@ test("a destroyed session takes its dispositions along, and the last of a group 
 
 test("utf8Length counts bytes", () => {
   for (const text of ["", "a", "ä", "€", "😀", "x€😀"]) assert.equal(utf8Length(text), Buffer.byteLength(text));
+});
+
+test("a node has 4,000 sessions at the most, whether made there or assumed; other nodes have their own", () => {
+  const full = copy();
+  const many = Array.from({ length: SESSIONS_PER_NODE_MAX }, (_, at) => session(100 + at, "A", "active"));
+  full.apply({ version: 2, by: "A" as NodeId, changes: many }, 1, 0);
+  const planned = (call: SessionCall, from: string) => plan(call, { copy: full, view, from: from as NodeId }, () => 9_999 as SessionId);
+  const create = { kind: "create-session", info: "" } as const;
+  const assume = (id: number) => ({ kind: "assume-session", session: id as SessionId, info: "" }) as const;
+  for (const call of [create, assume(2)]) {
+    const refused = planned(call, "A");
+    assert.ok(refused.kind === "refuse" && refused.failure.code === "ENOMEM" && refused.failure.message.includes("4000 sessions already"), call.kind);
+    assert.equal(planned(call, "C").kind, "change");
+  }
+  assert.equal(planned(assume(100), "A").kind, "change", "its own counts already");
+  full.apply({ version: 3, by: "A" as NodeId, changes: [{ kind: "session-destroyed", id: 100 as SessionId }] }, 1, 0);
+  assert.equal(planned(create, "A").kind, "change", "a place is free again");
 });

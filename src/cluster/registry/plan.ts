@@ -62,6 +62,7 @@ function assume(call: Extract<SessionCall, { kind: "assume-session" }>, { copy, 
   const wrong = checkInfo(call.info);
   if (wrong !== undefined) return wrong;
   if (session.state === "closing") return refuse("EBUSY", `session ${session.id} is being destroyed`);
+  if (session.node !== from && copy.sessionCountOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
   if (session.state !== "failed" && session.node !== from) {
     return refuse("EINVAL", `session ${session.id} lives on ${session.node}; only a failed session can be assumed on another node`);
   }
