@@ -44,6 +44,7 @@ const daemonCommand = join(dirname(fileURLToPath(import.meta.url)), "..", "..", 
 
 export class LocalCluster {
   #plan: Plan;
+  #isGoingDown = false;
 
   private constructor(plan: Plan) {
     this.#plan = plan;
@@ -61,9 +62,13 @@ export class LocalCluster {
 
   /** Makes or widens the plan, starts what does not run, and returns when every mount is usable. */
   static async up(wish: Wish): Promise<LocalCluster> {
-    const cluster = new LocalCluster(await makePlan(wish));
+    const cluster = await LocalCluster.planned(wish);
     await cluster.start();
     return cluster;
+  }
+  /** Makes or widens the plan and starts nothing: `start` can then be broken off by `down`. */
+  static async planned(wish: Wish): Promise<LocalCluster> {
+    return new LocalCluster(await makePlan(wish));
   }
 
   get plan(): Plan {
@@ -87,8 +92,12 @@ export class LocalCluster {
     return found.backing;
   }
 
-  /** Starts every node that does not run; returns when all mounts are usable and all nodes see the same view. */
+  /**
+   * Starts every node that does not run; returns when all mounts are usable and all nodes see the same view.
+   * @throws CommandFailure when it cannot be, or when `down` was called meanwhile.
+   */
   async start(nodes: readonly NodeId[] = this.nodes): Promise<void> {
+    this.#isGoingDown = false;
     for (const fs of this.#plan.fileSystems) prepareBacking(fs.backing);
     mkdirSync(coordinationDirectory(this.#plan), { recursive: true, mode: 0o700 });
     for (const id of nodes) if (this.#stateOf(id) === "paused") this.resume(id);
@@ -137,6 +146,7 @@ export class LocalCluster {
 
   /** Ends every node in order and unmounts; with what is dead or stuck it makes an end. Idempotent. */
   async down(): Promise<void> {
+    this.#isGoingDown = true; // a start that is under way begins no further node
     await Promise.all(this.nodes.map((id) => this.#stop(id)));
     const stayed = this.#mountpoints().map(takeDown).filter((mount) => mount !== undefined);
     if (stayed.length === 0) return;
@@ -202,6 +212,7 @@ export class LocalCluster {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mkdirSync(dirname(this.socket(id)), { recursive: true, mode: 0o700 });
     await this.#renewPort(id);
+    if (this.#isGoingDown) throw this.#refusal(`start ${id}`, "it is being taken down");
     for (const mountpoint of this.#mountpoints(id)) {
       const stayed = takeDown(mountpoint);
       if (stayed !== undefined) throw this.#refusal(`start ${id}`, `a dead mount at ${mountpoint} would not go`);

@@ -97,7 +97,7 @@ The cluster goes on below ${stage.directory}. Try:
   npx sluice waiters
   npx sluice cluster kill node2 --dir ${cluster.directory}
 When you have seen enough:
-  npx sluice cluster down --dir ${cluster.directory}; rm -r ${stage.directory}`);
+  kill %1; npx sluice cluster down --dir ${cluster.directory}; rm -r ${stage.directory}`);
 }
 
 /** No mounts possible: the same machines and the mover's steps, in process, on a virtual network and volume. */

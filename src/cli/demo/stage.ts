@@ -34,6 +34,7 @@ export interface Running {
 export class Stage {
   readonly directory = mkdtempSync(join(tmpdir(), "sluice-demo-"));
   #cluster: LocalCluster | undefined;
+  #planned: Promise<LocalCluster> | undefined;
   readonly #running = new Set<Running>();
   #isClosed = false;
 
@@ -43,9 +44,13 @@ export class Stage {
   }
   async open(nodes: number, fileSystems: readonly string[]): Promise<void> {
     const clusterDirectory = join(this.directory, "cluster");
-    this.#cluster = await LocalCluster.up({
+    this.#planned = LocalCluster.planned({
       directory: clusterDirectory, nodes, fileSystems: fileSystems.map((name) => ({ name, backing: join(this.directory, "backing", name) })),
     });
+    const cluster = await this.#planned;
+    if (this.#isClosed) throw new Error("the demonstration is being taken down");
+    await cluster.start();
+    this.#cluster = cluster;
   }
 
   mount(node: NodeId, fs: string, ...names: string[]): string {
@@ -140,7 +145,9 @@ export class Stage {
     const patience = delay(3_000);
     await Promise.race([Promise.all([...this.#running].map((running) => running.end)), patience]);
     for (const running of this.#running) running.child.kill("SIGKILL");
-    await this.#cluster?.down();
+    // It may be half started: down breaks that off.
+    const cluster = await this.#planned?.catch(() => undefined);
+    await cluster?.down();
     const left = mountsBelow(this.directory);
     if (left.length > 0) throw new Error(`still mounted: ${left.map((mount) => mount.mountpoint).join(", ")}`);
     rmSync(this.directory, { recursive: true, force: true });
