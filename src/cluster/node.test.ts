@@ -1,41 +1,20 @@
 /**
  * Whole nodes on a virtual clock: golden conversations, and random faults after which everything must agree again.
  *
- * Golden files: a line that is not indented is a command, the indented ones below are what was said and done because of
- * it. `SLUICE_GOLDEN=write node --test` writes them anew; read the difference. Left out: greetings, bare
- * acknowledgements, published reach, links, what data management says.
+ * Left out of the golden files: greetings, bare acknowledgements, published reach, links, what data management says.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { CallName } from "../dmapi/calls.js";
 import type { NodeId } from "../dmapi/ids.js";
 import type { SessionEntry } from "../dmapi/status.js";
+import { goldenConversations } from "./golden.test-suite.js";
 import type { Message } from "./messages.js";
 import { Bench, type BenchOptions } from "./node.test-bench.js";
 import type { NodeEffect } from "./node-contract.js";
 import type { MemberFacts, View } from "./view-document.js";
 
 // Golden conversations.
-
-const folder = new URL("../../src/cluster/testdata/node/", import.meta.url);
-
-for (const name of readdirSync(folder).filter((file) => file.endsWith(".txt"))) {
-  const url = new URL(name, folder);
-  const written = readFileSync(url, "utf8");
-  test(`${name}: ${written.split("\n")[0]?.replace("# ", "")}`, () => {
-    const conversation = new Conversation();
-    const lines: string[] = [];
-    for (const line of written.split("\n")) {
-      if (line.startsWith(" ")) continue;
-      lines.push(line);
-      if (line.trim() !== "" && !line.startsWith("#")) lines.push(...conversation.run(line));
-    }
-    const seen = lines.join("\n");
-    if (process.env["SLUICE_GOLDEN"] === "write") writeFileSync(url, seen);
-    else assert.equal(seen, written);
-  });
-}
 
 class Conversation {
   #lines: string[] = [];
@@ -71,6 +50,8 @@ class Conversation {
     this.#lines.push(`   ${id} has registry version ${registry.version}: ${sessions.join(", ")}`, ...alarms.map((alarm) => `   ${id} alarm: ${alarm}`));
   }
 }
+
+goldenConversations("testdata/node", () => new Conversation());
 
 function textOf(node: NodeId, effect: NodeEffect): string | undefined {
   switch (effect.kind) {
