@@ -13,7 +13,7 @@ import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import type { ReactorCore } from "./core.js";
-import { showChange, updateShown } from "./file-operations.js";
+import { truncateShown, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import { changeFace, isRoot, shownStatx } from "./root-face.js";
 import type { Steps, Task } from "./task.js";
@@ -60,7 +60,13 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   const needsGuard = isRegular && (has(attributeBits.size | attributeBits.atime | attributeBits.mtime) || (yield* isPartial(core, inode)));
   const refused = yield* core.admit(task, [core.useOf(inode, "change", needsGuard)], events);
   if (refused < 0) return refused;
-  const result = yield* change(core, inode, request);
+  let result: number;
+  for (;;) {
+    result = yield* change(core, inode, request);
+    if (result !== -errno.ENOSPC) break;
+    const again = yield* core.admitWithSpace(task);
+    if (again < 0) return again;
+  }
   yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
   core.guardDone(inode);
   if (result < 0) return result;
@@ -93,9 +99,8 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
   if (fd < 0) return fd;
   if (has(attributeBits.size)) {
     if (inode.type !== fileTypes.regular) return -errno.EINVAL;
-    const result = yield* core.call("truncate", core.guards.fdOf(inode), request.size, has(attributeBits.killSuidgid));
+    const result = yield* truncateShown(core, inode, request.size, has(attributeBits.killSuidgid));
     if (result < 0) return result;
-    yield* showChange(core, inode, { size: request.size });
   }
   const isFace = isRoot(inode) && has(attributeBits.uid | attributeBits.gid | attributeBits.mode);
   if (isFace) {

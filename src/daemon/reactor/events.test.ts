@@ -376,6 +376,45 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     }
   });
 
+  test("a truncation whose size cannot be shown for want of space is not done, or room is made; never the old size over new bytes", async () => {
+    const small = new Bench({ backingSize: 1 << 20 });
+    try {
+      const mount = await small.mount();
+      const name = join(small.backing, "stub");
+      writeFileSync(name, text(100_000));
+      // A record that needs a file of its own; truncation is nobody's event, so it stays a stub.
+      const attributes = { "0123456789abcdef": Buffer.alloc(8000, 7) };
+      small.changeRecord("stub", () => ({
+        residency: "partial", regions: [{ offset: 0, size: 0, flags: regionFlags.read }], attributes,
+        virtual: { size: 100_000, atimeNs: 1n, mtimeNs: 2n, ctimeNs: 3n },
+      }));
+      const shell = async (script: string) => (await small.shell(`F=${mount.mountpoint}/stub; ${script}`).ended).output;
+      const fill = () => small.shell(`cat /dev/zero > ${small.backing}/ballast`).ended;
+      await fill();
+      assert.match(await shell("truncate -s 50000 $F"), /No space left/);
+      assert.match(await shell(": > $F"), /No space left|nonexistent|cannot create/);
+      assert.equal(await shell("stat -c %s $F"), "100000\n");
+      assert.equal(statSync(name).size, 100_000, "nothing was cut off");
+      mount.own("nospace");
+      mount.eventList("nospace");
+      mount.answer = () => {
+        unlinkSync(join(small.backing, "ballast"));
+        return { kind: "continue" };
+      };
+      assert.equal(await shell("truncate -s 50000 $F; stat -c %s $F"), "50000\n");
+      assert.equal(statSync(name).size, 50_000);
+      await fill();
+      assert.equal(await shell(": > $F; stat -c %s $F"), "0\n");
+      assert.equal(statSync(name).size, 0);
+      await fill();
+      mount.answer = () => ({ kind: "abort", code: "ENOSPC" });
+      assert.match(await shell("printf x | dd of=$F conv=notrunc oflag=append status=none"), /No space left/);
+      assert.equal(await shell("stat -c %s $F"), "0\n");
+    } finally {
+      await small.close();
+    }
+  });
+
   test("the guard held by somebody else delays a writer, and refuses it at the deadline", async () => {
     writeFileSync(inBacking("busy"), text(10));
     const fd = files.openAt(files.AT_FDCWD, inBacking("busy"), files.open.readWrite);

@@ -6,6 +6,7 @@
  *
  * Source    safety C1, C3, C4, C5, H7, H9; XDSM 3.5, 6.
  */
+import type { VirtualStat } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
 import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, writeFlags } from "../../fuse/codec/constants.js";
 import type { RequestOf } from "../../fuse/codec/request.js";
@@ -47,9 +48,11 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
     : yield* core.admit(task, [core.useOf(inode, "look")], isForWriting ? [{ kind: "open-for-write", handle }] : []);
   if (refused < 0) return refused;
   let failed = yield* core.pathFd(inode);
-  if (failed >= 0 && truncates) {
-    failed = yield* core.call("truncate", core.guards.fdOf(inode), 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0);
-    if (failed >= 0) yield* showChange(core, inode, { size: 0 });
+  while (failed >= 0 && truncates) {
+    failed = yield* truncateShown(core, inode, 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0);
+    if (failed !== -errno.ENOSPC) break;
+    failed = yield* core.admitWithSpace(task);
+    if (failed < 0) return failed;
   }
   // Pinned before the operation ends: the object stays reachable while it is open, named or not.
   if (failed >= 0) core.inodes.pin(inode);
@@ -307,7 +310,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
-  if (written > 0) yield* showChange(core, inode, { end });
+  if (written > 0) written = yield* showGrowth(core, inode, end, written);
   if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
     const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
     if (synced < 0) written = synced;
@@ -346,19 +349,43 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
   }
 }
 
-/** After a change of data of a file that is not resident: users go on seeing its own size and times (safety H12). */
-export function* showChange(core: ReactorCore, inode: Inode, change: { size?: number; end?: number }): Steps<void> {
+/** What users see of a file that is not resident in place of its own size and times (safety H12). */
+function shownOf(core: ReactorCore, inode: Inode): VirtualStat | undefined {
   const record = core.admission.recordOf(core.handleOf(inode));
-  if (record?.virtual === undefined || record.residency !== "partial") return;
-  const now = BigInt(Date.now()) * 1_000_000n;
-  yield* updateShown(core, inode, { ...change, mtimeNs: now, ctimeNs: now });
+  return record?.residency === "partial" ? record.virtual : undefined;
 }
-/** The guard is held. A failure leaves what was shown: the data itself is as the user wanted it. */
-export function* updateShown(core: ReactorCore, inode: Inode, change: VirtualChange): Steps<void> {
+function changedNow(): { mtimeNs: bigint; ctimeNs: bigint } {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  return { mtimeNs: now, ctimeNs: now };
+}
+/** The guard is held. The new size is shown first: what cannot be shown is not done, and says so. */
+export function* truncateShown(core: ReactorCore, inode: Inode, size: number, killsPrivileges: boolean): Steps<number> {
+  const before = shownOf(core, inode);
+  const shown = before === undefined ? 0 : yield* updateShown(core, inode, { size, ...changedNow() });
+  if (shown < 0) return shown;
+  const result = yield* core.call("truncate", core.guards.fdOf(inode), size, killsPrivileges);
+  if (result < 0 && before !== undefined) yield* updateShown(core, inode, before);
+  return result;
+}
+/** After bytes up to `end` have changed: `result`, or why a file that became longer would go on being shown shorter. */
+function* showGrowth(core: ReactorCore, inode: Inode, end: number, result: number): Steps<number> {
+  const before = shownOf(core, inode);
+  if (before === undefined) return result;
+  const shown = yield* updateShown(core, inode, { end, ...changedNow() });
+  return shown < 0 && end > before.size ? shown : result;
+}
+/** The guard is held. A failure leaves what was shown. */
+export function* updateShown(core: ReactorCore, inode: Inode, change: VirtualChange): Steps<number> {
   for (;;) {
     const updated = yield* core.call("updateVirtual", core.guards.fdOf(inode), inode.own, core.metaFd, change);
-    if (typeof updated !== "number") return core.recordKnown(inode, updated);
-    if (updated !== -errno.EAGAIN) return core.count("times of stubs that could not be changed");
+    if (typeof updated !== "number") {
+      core.recordKnown(inode, updated);
+      return 0;
+    }
+    if (updated !== -errno.EAGAIN) {
+      core.count("changes of stubs that could not be shown");
+      return updated;
+    }
     yield* core.sleep(1);
   }
 }
@@ -382,7 +409,7 @@ export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fa
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
-  if (result >= 0) yield* showChange(core, inode, { end: (request.mode & files.FALLOC_KEEP_SIZE) !== 0 ? 0 : request.offset + request.length });
+  if (result >= 0) result = yield* showGrowth(core, inode, (request.mode & files.FALLOC_KEEP_SIZE) !== 0 ? 0 : request.offset + request.length, result);
   yield* core.ran(task);
   return Math.min(result, 0);
 }
@@ -417,7 +444,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
     if (verdict < 0) copied = verdict;
   }
   if (verdict < 0) return verdict;
-  if (copied > 0) yield* showChange(core, to, { end: request.offsetOut + copied });
+  if (copied > 0) copied = yield* showGrowth(core, to, request.offsetOut + copied, copied);
   yield* core.ran(task);
   if (copied < 0) return copied;
   const reply = core.reply.begin(request.header.unique);
