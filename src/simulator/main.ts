@@ -1,7 +1,8 @@
 /**
  * `npm run simulate -- --seeds N [--seed S] [--nodes M] [--scene NAME] [--trace] [--keep] [--threads T] [--within SECONDS]`: runs
  * N seeds from S on and prints, for each that breaks a promise, one line that replays it. Exit 0 only when all held. `--keep` goes on after
- * five failures; `--mutant NAME` takes a safety rule away, so that a promise must break; `--within` begins no seed after that time, and the last line says how many were run.
+ * five failures; `--mutant NAME` takes a safety rule away, so that a promise must break; `--within` begins no seed after that time, and the summary says how many were run. The last line: how much
+ * time of simulated clusters passes for each minute of processor time.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -44,17 +45,22 @@ const beganMs = performance.now();
 let ran = 0;
 const chunks = Array.from({ length: threads }, (_, thread) => Array.from({ length: Math.ceil((seeds - thread) / threads) }, (__, at) => first + thread + at * threads));
 let failures = 0;
+let simulatedMs = 0;
 await Promise.all(chunks.map(runChunk));
 const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
 console.log(`${ran === seeds ? seeds : `${ran} of ${seeds}`} seeds from ${first}: ${failures === 0 ? "every promise held" : `${failures} failed`} (${seconds} s)`);
+const { user, system } = process.cpuUsage();
+const busyMs = (user + system) / 1000;
+console.log(`${(simulatedMs / busyMs).toFixed(0)} simulated cluster-minutes per minute and core (${(busyMs / Math.max(1, ran)).toFixed(0)} ms of processor time a seed)`);
 process.exit(failures === 0 ? 0 : 1);
 
 function runChunk(seedsOfChunk: readonly number[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const options = { isTracing: values.trace, ...(mutant === undefined ? {} : { mutant }), ...(nodes === undefined ? {} : { nodes }), ...(values.scene === undefined ? {} : { scene: values.scene }) };
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { ...options, seeds: seedsOfChunk } });
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { ...options, seeds: seedsOfChunk }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
     worker.on("message", (outcome: Outcome) => {
       ran++;
+      simulatedMs += outcome.simulatedMs;
       if (outcome.error === undefined) {
         if (performance.now() - beganMs > withinMs) void worker.terminate();
         return;

@@ -214,15 +214,15 @@ export class MoverModel implements Receiver {
 
   *#inDaemon<T>(steps: Thread<T>): Thread<T> {
     const { process } = this.daemon;
-    const gone = new MoveFailure("ENOTREADY", "the daemon is down");
-    if (!process.isAlive) throw gone;
+    const gone = () => new MoveFailure("ENOTREADY", "the daemon is down");
+    if (!process.isAlive) throw gone();
     const ended = new Signal();
     let outcome: { readonly value: T } | { readonly error: MoveFailure } | undefined;
     const end = (each: NonNullable<typeof outcome>) => {
       outcome ??= each;
       ended.give();
     };
-    process.onEnd(() => end({ error: gone }));
+    process.onEnd(() => end({ error: gone() }));
     process.start(settle(steps, end));
     yield* until(ended, () => outcome !== undefined);
     const { value, error } = outcome as { value?: T; error?: MoveFailure };

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly isTracing?: boolean;
   /** One rule taken away, to see that it is missed. */
   readonly mutant?: Mutant;
+  /** Told how much time passed in each scene's world. */
+  readonly passed?: (simulatedMs: number) => void;
 }
 export interface SeedFailure {
   readonly scene: string;
@@ -51,6 +53,8 @@ export function runSeed(options: RunOptions & { readonly seed: number }): SeedFa
       const isViolation = error instanceof Error && error.name === "Violation";
       const text = isViolation ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
       return { scene: name, text, atMs: world.nowMs, trace: world.trace };
+    } finally {
+      options.passed?.(world.nowMs);
     }
   }
   return undefined;

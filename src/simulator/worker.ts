@@ -6,6 +6,7 @@ import { type RunOptions, runSeed } from "./run-seed.js";
 
 export interface Outcome {
   readonly seed: number;
+  readonly simulatedMs: number;
   readonly scene?: string;
   readonly atMs?: number;
   readonly error?: string;
@@ -14,7 +15,11 @@ export interface Outcome {
 
 const { seeds, ...options } = workerData as RunOptions & { readonly seeds: readonly number[] };
 for (const seed of seeds) {
-  const failure = runSeed({ ...options, seed });
-  const outcome: Outcome = failure === undefined ? { seed } : { seed, scene: failure.scene, atMs: failure.atMs, error: failure.text, trace: failure.trace };
+  let simulatedMs = 0;
+  const passed = (ms: number) => {
+    simulatedMs += ms;
+  };
+  const failure = runSeed({ ...options, seed, passed });
+  const outcome: Outcome = failure === undefined ? { seed, simulatedMs } : { seed, simulatedMs, scene: failure.scene, atMs: failure.atMs, error: failure.text, trace: failure.trace };
   parentPort?.postMessage(outcome);
 }

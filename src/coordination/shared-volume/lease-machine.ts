@@ -18,7 +18,7 @@ import type { CoordinationFact, CoordinationRequest } from "../../cluster/coordi
 import type { MemberFacts, View } from "../../cluster/view-document.js";
 import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import {
-  decodeIdentity, decodeLease, decodeViewFile, encodeDocument, type IdentityDocument, type LeaseDocument, type LeaseName, type Life, isSameLife, parseLeaseName,
+  decodeIdentity, decodeLease, decodeViewFile, encodeDocument, type IdentityDocument, type LeaseDocument, type Life, isSameLife, parseLeaseName,
   parseViewName, paths, type ReachDocument, SMALL_FILE_BYTES, type ViewFile, VIEW_FILE_BYTES,
 } from "./layout.js";
 import { MemberWatch, type Watched } from "./member-watch.js";
@@ -87,6 +87,8 @@ export class LeaseMachine {
   #again: { readonly name: string; readonly procedure: () => Procedure }[] = [];
   #nextTickMs = 0;
   readonly #probes = new Map<string, { readonly life: Life; nextMs: number; readonly untilMs: number }>();
+  /** As last read of each node. */
+  readonly #identities = new Map<NodeId, { readonly text: string; readonly document: IdentityDocument | undefined }>();
   #told: CoordinationFact[] = [];
 
   constructor(options: LeaseOptions) {
@@ -101,7 +103,9 @@ export class LeaseMachine {
 
   /** When the driver owes a `time-passed`. */
   get deadlineMs(): number {
-    return Math.min(this.#nextTickMs, ...[...this.#probes.values()].map((probe) => probe.nextMs));
+    let dueMs = this.#nextTickMs;
+    for (const probe of this.#probes.values()) dueMs = Math.min(dueMs, probe.nextMs);
+    return dueMs;
   }
   /** Nothing is being done and nothing waits. */
   get isIdle(): boolean {
@@ -359,9 +363,10 @@ export class LeaseMachine {
   *#look(): Procedure {
     const listing = yield* this.#list("leases");
     if (listing !== undefined) {
-      const own = listing.names.map(parseLeaseName).filter((name) => name !== undefined).find((name) => isSameLife(name.life, this.#self));
+      const names = listing.names.map(parseLeaseName).filter((name) => name !== undefined);
+      const own = names.find((name) => isSameLife(name.life, this.#self));
       if (own !== undefined && own.kind === "taken") this.#loseLease();
-      const others = listing.names.filter((name) => !isOwn(parseLeaseName(name), this.#self));
+      const others = names.filter((name) => !isSameLife(name.life, this.#self));
       const removed = (this.#view?.removed ?? []).filter((life) => !life.isOver);
       const expected = [...(this.#view?.members ?? []), ...removed].filter((life) => !isSameLife(life, this.#self));
       this.#tellAll(this.#watch.look(others, expected, listing.startMs, listing.endMs));
@@ -402,7 +407,7 @@ export class LeaseMachine {
     if (probe !== undefined && probe.untilMs <= this.#nowMs) this.#probes.delete(life.id);
     const watched = this.#watch.get(life);
     if (watched === undefined || watched.state === "proven") return;
-    const identity = yield* this.#read(paths.lock(life.id), decodeIdentity);
+    const identity = yield* this.#readIdentity(life.id);
     let isProven = identity !== undefined && watched.process !== undefined && identity.process !== watched.process;
     if (!isProven) {
       const done = yield { kind: "test-lock", path: paths.lock(life.id) };
@@ -411,6 +416,19 @@ export class LeaseMachine {
     if (!isProven) return;
     this.#probes.delete(life.id);
     this.#tellAll(this.#watch.prove(life));
+  }
+
+  /** It hardly ever changes, and is read at every look while somebody is silent. */
+  *#readIdentity(id: NodeId): Procedure<IdentityDocument | undefined> {
+    const done = yield { kind: "read", path: paths.lock(id) };
+    if (done.answer.kind !== "text") return undefined;
+    const { text } = done.answer;
+    let known = this.#identities.get(id);
+    if (known?.text !== text) {
+      known = { text, document: decodeIdentity(text) };
+      this.#identities.set(id, known);
+    }
+    return known.document;
   }
 
   #tellAll(facts: readonly CoordinationFact[]): void {
@@ -573,6 +591,3 @@ export class LeaseMachine {
   }
 }
 
-function isOwn(name: LeaseName | undefined, self: Life): boolean {
-  return name !== undefined && isSameLife(name.life, self);
-}

@@ -14,7 +14,7 @@
  */
 import type { CoordinationFact } from "../../cluster/coordination-contract.js";
 import type { MemberFacts } from "../../cluster/view-document.js";
-import { decodeReach, isSameLife, type Life, lifeName, parseLeaseName } from "./layout.js";
+import { decodeReach, isSameLife, type Life, type LeaseName, lifeName } from "./layout.js";
 
 export interface Watched {
   readonly life: Life;
@@ -71,13 +71,11 @@ export class MemberWatch {
    * Takes in one successful listing of `leases`, issued at `startMs` and back at `endMs`. `expected` are members of the
    * view, of which a lease should stand; without any for `deadMs` of looking they are over too.
    */
-  look(names: readonly string[], expected: readonly Life[], startMs: number, endMs: number): CoordinationFact[] {
+  look(names: readonly LeaseName[], expected: readonly Life[], startMs: number, endMs: number): CoordinationFact[] {
     this.#discount(startMs, endMs);
     const facts: CoordinationFact[] = [];
     const shown = new Set<string>();
-    for (const name of names) {
-      const parsed = parseLeaseName(name);
-      if (parsed === undefined) continue;
+    for (const parsed of names) {
       shown.add(lifeName(parsed.life));
       const watched = this.#entry(parsed.life, endMs);
       if (parsed.kind === "lease") facts.push(...this.#seeLease(watched, parsed.renewals, startMs, endMs));
