@@ -19,7 +19,7 @@ const planSchema = z.object({
   cluster: name,
   mode: z.enum(["fast", "exact"]),
   isFastFailover: z.boolean(),
-  fileSystems: z.array(z.object({ name, backing: z.string() })).min(1),
+  fileSystems: z.array(z.object({ name, backing: z.string() })),
   nodes: z.array(z.object({ id: name, port: z.number().int(), preference: z.number().int() })).min(1),
 });
 type PlanFile = z.infer<typeof planSchema>;
@@ -47,6 +47,8 @@ export interface Wish {
   readonly nodes?: number;
   /** NAME=BACKING; none: one file system fs1 with its backing below the directory. */
   readonly fileSystems?: readonly { readonly name: string; readonly backing: string }[];
+  /** Sessions alone, for where nothing can be mounted. */
+  readonly hasNoFileSystem?: true;
   readonly mode?: "fast" | "exact";
   /** Short time-outs, for trying faults; a loaded machine may then evict a living node. */
   readonly isFastFailover?: boolean;
@@ -107,7 +109,7 @@ export function writePlan(plan: Plan): void {
 
 async function newPlan(directory: string, wish: Wish): Promise<Plan> {
   const wished = wish.fileSystems ?? [];
-  const fileSystems = wished.length > 0 ? wished : [{ name: "fs1", backing: join(directory, "backing", "fs1") }];
+  const fileSystems = wished.length > 0 || wish.hasNoFileSystem === true ? wished : [{ name: "fs1", backing: join(directory, "backing", "fs1") }];
   for (const fs of fileSystems) checkName(fs.name, "a file system");
   const names = new Set(fileSystems.map((fs) => fs.name));
   if (names.size !== fileSystems.length) throw refused(directory, "two file systems have the same name", "Give each --fs its own NAME");

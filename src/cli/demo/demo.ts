@@ -4,9 +4,6 @@
  * Owns      the end: what is kept, what is said, the exit code.
  */
 import { existsSync } from "node:fs";
-import { spawnSync } from "node:child_process";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { NodeId } from "../../dmapi/ids.js";
 import { exitCodes, messageOf } from "../failure.js";
 import { formatAge, printLine } from "../output.js";
@@ -14,6 +11,7 @@ import { Narrator } from "./narrator.js";
 import { walkRequirements } from "./requirements.js";
 import { Stage } from "./stage.js";
 import { playStory } from "./story.js";
+import { playWithoutMounts } from "./without-mounts.js";
 
 /** As a shell reports a program that was interrupted. */
 const INTERRUPTED = 130;
@@ -26,7 +24,9 @@ export interface DemoOptions {
 /** Gives the exit code. */
 export async function playDemo(options: DemoOptions): Promise<number> {
   const missing = process.getuid?.() !== 0 ? "root" : existsSync("/dev/fuse") ? undefined : "/dev/fuse";
-  if (missing !== undefined) return playWithoutMounts(missing);
+  if (missing !== undefined) {
+    printLine(`skipped: real mounts and programs, migration, and the walk through the requirements, since there is no ${missing} here; sessions are shown on real daemons, files in process`);
+  }
   const stage = new Stage();
   const say = new Narrator();
   let isInterrupted = false;
@@ -42,8 +42,10 @@ export async function playDemo(options: DemoOptions): Promise<number> {
   let isGood = false;
   let home: NodeId | undefined;
   try {
-    home = (await playStory(stage, say)).reader;
-    if (options.hasRequirements) await walkRequirements(stage, say);
+    if (missing === undefined) {
+      home = (await playStory(stage, say)).reader;
+      if (options.hasRequirements) await walkRequirements(stage, say);
+    } else await playWithoutMounts(stage, say);
     isGood = true;
   } catch (error) {
     if (isInterrupted) return new Promise(() => {}); // the handler above ends the process
@@ -51,7 +53,7 @@ export async function playDemo(options: DemoOptions): Promise<number> {
     showLogs(stage);
   }
   const summary = `${say.checks} checks in ${formatAge(say.elapsedMs)}`;
-  if (options.isKept) {
+  if (options.isKept && missing === undefined) {
     tellWhatToTry(stage, home);
     printLine(isGood ? `\nAll held: ${summary}.` : `\nFailed after ${summary}.`);
     return isGood ? exitCodes.done : exitCodes.failed;
@@ -98,12 +100,4 @@ The cluster goes on below ${stage.directory}. Try:
   npx sluice cluster kill node2 --dir ${cluster.directory}
 When you have seen enough:
   kill %1; npx sluice cluster down --dir ${cluster.directory}; rm -r ${stage.directory}`);
-}
-
-/** No mounts possible: the same machines and the mover's steps, in process, on a virtual network and volume. */
-function playWithoutMounts(missing: string): number {
-  printLine(`skipped: real mounts, daemons and programs, since there is no ${missing} here; instead the same machines run in process, under faults`);
-  const simulator = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "simulator", "main.js");
-  const played = spawnSync(process.execPath, [simulator, "--seeds", "50"], { stdio: "inherit" });
-  return played.status === 0 ? exitCodes.done : exitCodes.failed;
 }

@@ -42,10 +42,12 @@ export class Stage {
     if (this.#cluster === undefined) throw new Error("the cluster is not up yet");
     return this.#cluster;
   }
+  /** Without file systems nothing is mounted, and neither root nor /dev/fuse is needed. */
   async open(nodes: number, fileSystems: readonly string[]): Promise<void> {
     const clusterDirectory = join(this.directory, "cluster");
     this.#planned = LocalCluster.planned({
       directory: clusterDirectory, nodes, fileSystems: fileSystems.map((name) => ({ name, backing: join(this.directory, "backing", name) })),
+      ...(fileSystems.length === 0 ? { hasNoFileSystem: true } : {}),
     });
     const cluster = await this.#planned;
     if (this.#isClosed) throw new Error("the demonstration is being taken down");

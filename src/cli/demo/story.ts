@@ -27,8 +27,7 @@ export interface Cast {
 
 /** Plays everything; throws at the first check that fails. */
 export async function playStory(stage: Stage, say: Narrator): Promise<Cast> {
-  const cast = await say.step("Three nodes start; one is chosen session manager", () => startCluster(stage, say));
-  await say.step(`A session is created on ${cast.sessionNode}, by one message to the manager, which tells every node`, () => createSession(stage, say, cast));
+  const cast = await beginStory(stage, say, ["fs1", "fs2"]);
   await say.step(`A third node, ${cast.reader}, sets what the session gets; an event goes straight to it`, () => setDispositions(stage, say, cast));
   const tree = await say.step(`A real tree of files is put on ${cast.manager}'s mount`, () => putTree(stage, say, cast));
   let migrator = await say.step(`The migration application on ${cast.sessionNode} moves it to a directory store`, () => migrate(stage, say, cast, tree));
@@ -44,14 +43,21 @@ export async function playStory(stage: Stage, say: Narrator): Promise<Cast> {
   return cast;
 }
 
-async function startCluster(stage: Stage, say: Narrator): Promise<Cast> {
-  await stage.open(3, ["fs1", "fs2"]);
+/** The first two steps, which need no file system. */
+export async function beginStory(stage: Stage, say: Narrator, fileSystems: readonly string[]): Promise<Cast> {
+  const cast = await say.step("Three nodes start; one is chosen session manager", () => startCluster(stage, say, fileSystems));
+  await say.step(`A session is created on ${cast.sessionNode}, by one message to the manager, which tells every node`, () => createSession(stage, say, cast));
+  return cast;
+}
+
+async function startCluster(stage: Stage, say: Narrator, fileSystems: readonly string[]): Promise<Cast> {
+  await stage.open(3, fileSystems);
   const document = await stage.cluster.document();
   const statuses = await Promise.all(stage.cluster.nodes.map((id) => stage.cluster.status(id)));
   const named = new Set(statuses.map((status) => status.view?.manager));
   say.show(statuses.map((status) => `${status.node}: manager ${status.view?.manager}, view ${status.view?.number}: ${status.view?.why}`).join("\n"));
   say.check("all nodes name the same session manager", named.size === 1 && document.manager !== null, String(document.manager));
-  say.check("both file systems are mounted on every node", document.nodes.every((node) => node.mounts.length === 2));
+  if (fileSystems.length > 0) say.check("every file system is mounted on every node", document.nodes.every((node) => node.mounts.length === fileSystems.length));
   const [sessionNode, reader] = stage.cluster.nodes.filter((id) => id !== document.manager);
   return { manager: document.manager!, sessionNode: sessionNode!, reader: reader! };
 }
@@ -195,7 +201,7 @@ async function killSessionNode(stage: Stage, say: Narrator, cast: Cast, tree: Tr
   return migrator;
 }
 
-async function killManager(stage: Stage, say: Narrator, cast: Cast): Promise<void> {
+export async function killManager(stage: Stage, say: Narrator, cast: Cast): Promise<void> {
   const before = await stage.cluster.status(cast.reader);
   const marks = await marksOf(stage, cast.manager);
   await stage.cluster.kill(cast.manager);
