@@ -28,8 +28,8 @@ export class RegistryIndex {
       if (session.group !== undefined) push(this.#groups, session.group, session);
     }
     for (const { fs, event, owner } of content.dispositions) {
-      let ofFs = this.#owners.get(fs);
-      if (ofFs === undefined) this.#owners.set(fs, (ofFs = new Map()));
+      const ofFs = this.#owners.get(fs) ?? new Map<EventType, Owner[]>();
+      this.#owners.set(fs, ofFs);
       push(ofFs, event, owner);
       if (fs !== "global") this.#ownedEvents.set(fs, (this.#ownedEvents.get(fs) ?? 0) | eventSet([event]));
     }

@@ -53,7 +53,9 @@ export class CallDesk {
   }
   whenAbandoned(call: number, undo: () => void): void {
     const open = this.#open.get(call);
-    if (open !== undefined) (open.undo ??= []).push(undo);
+    if (open === undefined) return;
+    open.undo ??= [];
+    open.undo.push(undo);
   }
   abandoned(call: number): void {
     const open = this.#open.get(call);
