@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CallName } from "../dmapi/calls.js";
-import type { NodeId } from "../dmapi/ids.js";
+import type { FsName, NodeId } from "../dmapi/ids.js";
 import type { SessionEntry } from "../dmapi/status.js";
+import { fsHandle, objectHandle } from "./conversation.js";
 import { goldenConversations } from "./golden.test-suite.js";
 import type { Message } from "./messages.js";
 import { Bench, type BenchOptions } from "./node.test-bench.js";
@@ -38,6 +39,7 @@ class Conversation {
     else if (verb === "kill" || verb === "pause" || verb === "resume") this.#bench[verb](a as NodeId);
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
     else if (verb === "status") this.#status(a as NodeId);
+    else if (verb === "attach") this.#bench.step(this.#bench.processes.get(a as NodeId)!, { kind: "fs-attached", fs: "fs1" as FsName, handle: fsHandle, rootHandle: objectHandle(0), eventList: 0, mountpoint: "/fs1" });
     else assert.fail(`unknown command ${line}`);
     if (verb === "call") this.#bench.run(20);
     return this.#lines;
@@ -82,8 +84,9 @@ function messageText(message: Message): string {
       return shortText(message);
   }
 }
-function viewText({ number, manager, members, sessionIdLimit }: View): string {
-  return `view ${number}: ${members.map(({ id, incarnation }) => `${id}(${incarnation})`).join(" ")}, manager ${manager}, session ids to ${sessionIdLimit}`;
+function viewText({ number, manager, members, sessionIdLimit, rightsServers }: View): string {
+  const servers = rightsServers === undefined ? "" : `, rights served by ${rightsServers.join(" ")}`;
+  return `view ${number}: ${members.map(({ id, incarnation }) => `${id}(${incarnation})`).join(" ")}, manager ${manager}, session ids to ${sessionIdLimit}${servers}`;
 }
 function shortText({ kind, ...rest }: { readonly kind: string }): string {
   const text = JSON.stringify(rest).replaceAll('"', "");

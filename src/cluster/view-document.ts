@@ -34,6 +34,11 @@ export interface View {
   /** No session id above this has been given out; a new manager begins above it. */
   readonly sessionIdLimit: number;
   /**
+   * Members among which the objects are shared out for their rights: those where data events go, so that a recall needs
+   * no third node. Absent: all members.
+   */
+  readonly rightsServers?: readonly NodeId[];
+  /**
    * Former members that are none now, each by its last life: it never enters again, and while its lease may last the view
    * is not in force. Part of the view, so that a manager who joined after the eviction knows of it (safety C7).
    */
@@ -53,5 +58,6 @@ export const isMemberFacts: Shape = mapOf(facts);
 export const isView: Shape = mapOf({
   cluster: isText, number: isCount, manager: name, sessionIdLimit: isCount,
   members: listOf(mapOf({ ...facts, slot: (value) => isCount(value) && (value as number) < 1024, mounted: listOf(isText) })),
+  rightsServers: optional(listOf(name)),
   removed: optional(listOf(mapOf({ id: name, incarnation: isCount, isOver: isFlag }))),
 });

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import type { FsName } from "../dmapi/ids.js";
 import { acceptance, shareBench } from "./bench.js";
+import { sluice, startMigrator, stopMigrator } from "./migrator.js";
 import { within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
@@ -31,3 +32,33 @@ acceptance("a node that mounts while rights are held on files without a record w
   for (let file = 1; file <= files; file++) assert.equal(readFileSync(bench().backing("fs1", directory, `f${file}`), "latin1"), "before\nafter\n");
   await session.end();
 });
+
+acceptance("rights with a frozen third node: recalls between the two others end while it is still a member", async () => {
+  const files = 24;
+  const directory = bench().path("A", "fs1", "recalled");
+  await bench().shell('mkdir "$1"; for i in $(seq "$2"); do echo "content $i" > "$1/f$i"; done', directory, String(files));
+  const migrator = await startMigrator(bench(), "B");
+  let times: readonly number[] = [];
+  // On a loaded machine the frozen node may be evicted before all is read; that attempt says nothing.
+  for (let attempt = 0, isShown = false; !isShown; attempt++) {
+    assert(attempt < 4, `in no attempt all recalls ended before the frozen node was evicted; the last took ${times.join(" ")} ms`);
+    await bench().until("all are members", ["A", "B", "C"], (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce, 60_000);
+    await sluice(bench(), "A", "migrate", "-r", directory);
+    const before = (await bench().status("A")).view?.number;
+    bench().cluster.pause(bench().id("C"));
+    try {
+      times = await Promise.all(Array.from({ length: files }, (_, index) => recalled(`${directory}/f${index + 1}`, `content ${index + 1}\n`)));
+      isShown = (await bench().status("A")).view?.number === before;
+    } finally {
+      bench().cluster.resume(bench().id("C"));
+    }
+  }
+  await stopMigrator(migrator);
+}, 180_000);
+
+/** Reads a stub; gives how long that took. */
+async function recalled(path: string, content: string): Promise<number> {
+  const sinceMs = performance.now();
+  assert.equal((await within(bench().program("cat", [path]).end, `reading ${path}`, 60_000)).output.toString(), content);
+  return Math.round(performance.now() - sinceMs);
+}

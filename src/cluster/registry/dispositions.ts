@@ -8,8 +8,8 @@
  */
 import type { DmFailure } from "../../dmapi/errors.js";
 import { dispositionEvents, eventNumbers, hasEvent } from "../../dmapi/events.js";
-import type { GroupName, SessionId } from "../../dmapi/ids.js";
-import type { Disposition, Owner, RegistryChange } from "../registry-document.js";
+import type { GroupName, NodeId, SessionId } from "../../dmapi/ids.js";
+import type { Disposition, Owner, RegistryChange, SessionRecord } from "../registry-document.js";
 
 /** One more than the greatest event number. */
 export const EVENT_COUNT = Math.max(...Object.values(eventNumbers)) + 1;
@@ -32,6 +32,14 @@ export function withoutSession(dispositions: readonly Disposition[], id: Session
 }
 export function withoutGroup(dispositions: readonly Disposition[], group: GroupName): Disposition[] {
   return dispositions.filter(({ owner }) => owner.kind !== "group" || owner.group !== group);
+}
+
+/** The nodes, in order, that host an owner of read, write or truncate events of any file system. */
+export function hostsOfDataEvents(sessions: readonly SessionRecord[], dispositions: readonly Disposition[]): NodeId[] {
+  const owners = dispositions.filter(({ event }) => event === "read" || event === "write" || event === "truncate").map(({ owner }) => owner);
+  const isOwner = ({ id, group }: SessionRecord): boolean =>
+    owners.some((owner) => (owner.kind === "session" ? owner.session === id : owner.group === group));
+  return [...new Set(sessions.filter(isOwner).map((session) => session.node))].sort();
 }
 
 export function isSameOwner(a: Owner, b: Owner): boolean {

@@ -23,6 +23,7 @@ import type { ViewWish } from "../view/membership.js";
 import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
 import type { View } from "../view-document.js";
 import { compareCopies, type RegistryCopy } from "./copy.js";
+import { hostsOfDataEvents } from "./dispositions.js";
 import { plan, type SessionCall } from "./plan.js";
 
 /** With fewer ids than this left, the next block is reserved beforehand. */
@@ -101,6 +102,8 @@ export class SessionManager {
   #answers: Answer[] = [];
   readonly #closing = new Map<SessionId, Closing>();
   readonly #failedSinceMs = new Map<SessionId, number>();
+  /** Last wished of the view. */
+  #rightsServers: string | undefined;
   #effects: ManagerEffect[] = [];
 
   constructor(options: SessionManagerOptions) {
@@ -311,10 +314,20 @@ export class SessionManager {
       const asked = this.#waiting.shift();
       if (asked !== undefined) this.#run(asked);
     }
+    this.#wishRightsServers();
     this.#checkClosing();
     this.#answerOnView();
     this.#answer();
     this.#handOver();
+  }
+
+  /** Rights are served where data events go: a recall needs that node anyway, and then no third one (promise 5). */
+  #wishRightsServers(): void {
+    const nodes = hostsOfDataEvents(this.#copy.sessions().filter((session) => this.#isHosted(session.id)), this.#copy.dispositions);
+    const text = nodes.join("\n");
+    if (text === this.#rightsServers) return;
+    this.#rightsServers = text;
+    this.#effects.push({ kind: "wish", wish: { kind: "rights-servers", nodes } });
   }
 
   #hasIdFor(call: ManagerCall): boolean {

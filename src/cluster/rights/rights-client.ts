@@ -14,7 +14,7 @@ import type { FsName, Handle, NodeId, RequestId } from "../../dmapi/ids.js";
 import type { Right } from "../../dmapi/rights.js";
 import type { RightsMessage } from "../messages.js";
 import type { Surroundings } from "../surroundings.js";
-import { rightsServerOf, viewOfFence } from "./rights-server.js";
+import { rightsServerOf, rightsServersOf, viewOfFence } from "./rights-server.js";
 
 export type ToClient = Extract<RightsMessage, { kind: "right-granted" | "right-refused" | "interest-granted" | "fence-raised" | "fence-lowered" | "fences-told" }>;
 
@@ -150,8 +150,8 @@ export class RightsClient {
 
   /** Whether every server of this view has told this node the fences that stand for it. */
   get areFencesTold(): boolean {
-    const members = this.#here.view?.members ?? [];
-    return members.length > 0 && members.every((member) => this.#toldBy.has(member.id));
+    const servers = rightsServersOf(this.#here);
+    return servers.length > 0 && servers.every((id) => this.#toldBy.has(id));
   }
   /** Runs `then` once that is so; a server that is silent for too long is evicted, and the next view's are waited for. */
   whenFencesTold(then: () => void): void {
@@ -165,7 +165,7 @@ export class RightsClient {
     for (const then of waiting) then();
   }
 
-  /** To each member, as the server of its objects in the new view. */
+  /** To each server of the new view, of its objects. */
   viewAdopted(): void {
     const view = this.#here.view;
     this.#toldBy.clear();
@@ -176,7 +176,7 @@ export class RightsClient {
     const fenced = [...this.#fences.keys()];
     const homes = new Map<Handle, NodeId | undefined>();
     for (const handle of [...holds.map((hold) => hold.handle), ...granted, ...fenced]) homes.set(handle, home(handle));
-    for (const { id } of view.members) {
+    for (const id of rightsServersOf(this.#here)) {
       this.#here.send(id, {
         kind: "rights-reported", view: view.number, holds: holds.filter((hold) => homes.get(hold.handle) === id),
         interests: granted.filter((handle) => homes.get(handle) === id), fences: fenced.filter((handle) => homes.get(handle) === id),

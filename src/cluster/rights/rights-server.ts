@@ -1,5 +1,6 @@
 /**
- * Rights server: grants rights on the objects whose home is this node, and fences ordinary operations for them.
+ * Rights server: grants rights on the objects whose home is this node, and fences ordinary operations for them. Homes are
+ * shared out among the members that the view names (decision 0005).
  *
  * A grant leaves only when every node that may operate on the object has drained: the nodes with a registered interest,
  * or all that mount the file system where the object has no record. A frozen node without interest delays nothing.
@@ -59,9 +60,13 @@ export function viewOfFence(fenceNumber: number): number {
   return Math.floor(fenceNumber / FENCES_PER_VIEW);
 }
 
-/** The member that serves the object in this view; every node computes the same. */
+/** The members that serve rights in this view. */
+export function rightsServersOf({ view }: Surroundings): readonly NodeId[] {
+  return view?.rightsServers ?? view?.members.map((member) => member.id) ?? [];
+}
+/** The one that serves the object; every node computes the same. */
 export function rightsServerOf(handle: Handle, here: Surroundings): NodeId | undefined {
-  return rendezvous(handle, here.view?.members ?? [], (member) => member.id)?.id;
+  return rendezvous(handle, rightsServersOf(here), (id) => id);
 }
 
 export class RightsServer {

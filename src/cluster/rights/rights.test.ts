@@ -113,8 +113,9 @@ class World {
   changeView(): void {
     const members = [...this.nodes.values()];
     const number = this.views.length + 1;
+    const servers = members.map((member) => member.id).filter(() => this.random.chance(0.5)).sort();
     this.views.push({
-      cluster: "test", number, manager: members[0]!.id, sessionIdLimit: 1000,
+      cluster: "test", number, manager: members[0]!.id, sessionIdLimit: 1000, ...(servers.length === 0 ? {} : { rightsServers: servers }),
       members: members.map(({ id, incarnation, isAnnounced }, slot) => ({
         id, incarnation: incarnation as Incarnation, slot: ids.indexOf(id) * 8 + slot, bootId: "b", address: id, isEligible: true, preference: 0, mounted: isAnnounced ? [FS] : [],
       })),

@@ -33,7 +33,8 @@ const EMPTY_HANDED_RANKS = 8;
 export type ViewWish =
   | ({ readonly kind: "mount" } & MountWish)
   | { readonly kind: "move-manager"; readonly to: NodeId }
-  | { readonly kind: "more-session-ids" };
+  | { readonly kind: "more-session-ids" }
+  | { readonly kind: "rights-servers"; readonly nodes: readonly NodeId[] };
 
 export type MembershipInput = { readonly atMs: number } & (
   | { readonly kind: "coordination"; readonly fact: CoordinationFact }
@@ -100,6 +101,7 @@ export class Membership {
   #moveTo: NodeId | undefined;
   #hands: RegistryHands = { isHeldHere: false, holders: undefined };
   #wantsMoreIds = false;
+  #rightsServers: readonly NodeId[] | undefined;
   readonly #wantedLinks = new Map<NodeId, string>();
   /** Highest incarnation of each node that was a member once and is not any more: it never enters again. */
   readonly #evicted = new Map<NodeId, number>();
@@ -311,6 +313,7 @@ export class Membership {
   #takeWish(wish: ViewWish): void {
     if (wish.kind === "mount") this.#mounts.push({ node: wish.node, fs: wish.fs, isMounted: wish.isMounted });
     else if (wish.kind === "move-manager") this.#moveTo = wish.to;
+    else if (wish.kind === "rights-servers") this.#rightsServers = wish.nodes;
     else this.#wantsMoreIds = true;
   }
 
@@ -361,6 +364,7 @@ export class Membership {
     this.#moveTo = undefined;
     this.#wantsMoreIds = false;
     this.#mounts = this.isManager ? this.#mounts.filter((wish) => isOpen(wish, view)) : [];
+    if (!this.isManager) this.#rightsServers = undefined;
     this.#effects.push({ kind: "adopt", view, before });
     this.#nextPingMs = this.#nowMs;
     if (!this.isManager) this.#acknowledge();
@@ -399,6 +403,7 @@ export class Membership {
     this.#mounts = [];
     this.#moveTo = undefined;
     this.#wantsMoreIds = false;
+    this.#rightsServers = undefined;
     this.#validUntilMs = -Infinity;
     this.#claim.forget();
     this.#backOff.clear();
@@ -550,7 +555,7 @@ export class Membership {
       isDead: (member) => this.#isOver(member),
       isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
       isHolder: (id) => this.#hands.holders?.includes(id) ?? true,
-      candidates: this.#hands.holders === undefined ? [] : this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds,
+      candidates: this.#hands.holders === undefined ? [] : this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds, rightsServers: this.#rightsServers,
     });
   }
 

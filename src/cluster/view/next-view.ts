@@ -34,6 +34,8 @@ export interface Situation {
   readonly mounts: readonly MountWish[];
   readonly moveTo: NodeId | undefined;
   readonly wantsMoreIds: boolean;
+  /** Where data events go; undefined: as in the view before. */
+  readonly rightsServers: readonly NodeId[] | undefined;
 }
 
 export function nextView(situation: Situation): View {
@@ -55,7 +57,12 @@ export function nextView(situation: Situation): View {
   assert(base !== undefined, "members come from a view");
   const hasNewManager = !isSameLife(base, manager);
   const sessionIdLimit = base.sessionIdLimit + (hasNewManager || situation.wantsMoreIds ? SESSION_ID_BLOCK : 0);
-  return { cluster, number: base.number + 1, manager: manager.id, members, sessionIdLimit, ...withRemoved(members, situation) };
+  return { cluster, number: base.number + 1, manager: manager.id, members, sessionIdLimit, ...withRightsServers(members, situation), ...withRemoved(members, situation) };
+}
+function withRightsServers(members: readonly Member[], { base, rightsServers }: Situation): { rightsServers?: readonly NodeId[] } {
+  const wanted = rightsServers ?? base?.rightsServers ?? [];
+  const servers = members.map((member) => member.id).filter((id) => wanted.includes(id));
+  return servers.length === 0 ? {} : { rightsServers: servers };
 }
 /** The last life of everybody who was a member and is not, also in a later one. */
 function withRemoved(members: readonly Member[], { base, isDead }: Situation): { removed?: readonly RemovedLife[] } {
@@ -117,6 +124,7 @@ function freeSlot(id: NodeId, members: readonly Member[], base: View | undefined
 /** Whether they differ in more than their number. */
 export function isSameView(a: View, b: View): boolean {
   return a.manager === b.manager && a.sessionIdLimit === b.sessionIdLimit && a.members.length === b.members.length
+    && a.rightsServers?.join("\n") === b.rightsServers?.join("\n")
     && a.members.every((member, at) => isSameMember(member, b.members[at]));
 }
 
