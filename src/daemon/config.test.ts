@@ -18,7 +18,7 @@ test("a small file is enough; the rest has defaults", () => {
   const config = parseConfig(good, "node.yaml");
   assert.equal(config.coordination.driver, "shared-volume");
   assert.deepEqual(config.fileSystems[0], {
-    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", autoMount: true, mountEvents: "optional", dataEventRetry: 2,
+    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", autoMount: true, mountEvents: "optional", dataEventRetry: 2, heldBytesMax: 268_435_456,
   });
   assert.equal(config.timeouts.ownerTimeoutMs, 5000);
   assert.equal(config.timeouts.linkGraceMs, 2000);

@@ -74,6 +74,8 @@ const fileSystem = map({
   mountEvents: oneOf(["required", "optional"]).default("optional"),
   /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */
   dataEventRetry: whole(-1, 1_000).default(2),
+  /** So much of the data of waiting writes is kept in memory; what is more waits in an unlinked file (safety M8). */
+  heldBytesMax: whole(0, 2 ** 40).default(256 * 1024 * 1024),
 });
 
 const schema = map({

@@ -66,4 +66,6 @@ export interface ReactorOptions {
   readonly dataEventRetry: number;
   readonly guardTimeoutMs: number;
   readonly interruptGraceMs: number;
+  /** Of waiting writes in memory; what is more waits in an unlinked file (safety M8). */
+  readonly heldBytesMax: number;
 }

@@ -205,9 +205,9 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   const fd = yield* core.pathFd(inode);
   let result = fd;
   if (fd >= 0 && request.kind === "removexattr") result = yield* core.call("removeAttribute", fd, request.name);
-  else if (fd >= 0) {
-    const now = task.request as RequestOf<"setxattr">;
-    result = yield* core.call("setAttribute", fd, now.name, now.value, now.flags, (now.extraFlags & 1) !== 0);
+  else if (fd >= 0 && request.kind === "setxattr") {
+    const value = task.data;
+    result = typeof value === "number" ? value : yield* core.call("setAttribute", fd, request.name, value, request.flags, (request.extraFlags & 1) !== 0);
   }
   const isAcl = request.name.startsWith("system.posix_acl");
   yield* core.ran(task, result >= 0 && isAcl ? [{ type: "attribute", lists: [handle] }] : []);

@@ -19,6 +19,7 @@ import { Handles } from "../../volume/handles.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
 import { GuardKeeper } from "./guard-keeper.js";
+import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { KEPT_MS, KeptEvents } from "./kept-events.js";
 import { KernelPages } from "./kernel-pages.js";
@@ -47,6 +48,7 @@ export class ReactorCore {
   readonly inodes: InodeTable;
   readonly opens = new OpenFiles();
   readonly timers = new Timers();
+  readonly heldData: HeldData;
   readonly admission: Admission;
   readonly guards: GuardKeeper;
   readonly pages: KernelPages;
@@ -81,6 +83,7 @@ export class ReactorCore {
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
     this.isLocal = options.isRemote !== true && isLocalBacking(this.rootFd);
     this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
+    this.heldData = new HeldData(options.heldBytesMax);
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
     this.pages = new KernelPages(this, ports);
@@ -106,6 +109,7 @@ export class ReactorCore {
   /** The mount is over: every descriptor goes, and with them all locks. */
   close(): void {
     this.#isOver = true;
+    this.heldData.close();
     this.inodes.closeAll();
     for (const fd of [...this.opens.directoryDescriptors(), ...lockDescriptors(this), this.metaFd, this.rootFd]) if (fd >= 0) files.close(fd);
   }
@@ -141,7 +145,7 @@ export class ReactorCore {
     const step = task.steps!.next(value);
     this.#current = before;
     if (step.done !== true) {
-      task.keepData();
+      task.keepData(this.heldData);
       task.isSuspended = true;
       if (task.request !== undefined) this.suspended.set(task.request.header.unique, task);
       return;
@@ -149,6 +153,7 @@ export class ReactorCore {
     this.#ended(task, step.value);
   }
   #ended(task: Task, result: number | undefined): void {
+    task.dropData();
     if (task.operation !== undefined) this.tasks.delete(task.operation);
     if (task.request !== undefined) this.suspended.delete(task.request.header.unique);
     for (const inode of task.pinned) this.inodes.unpin(inode);

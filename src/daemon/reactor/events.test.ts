@@ -415,6 +415,36 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     }
   });
 
+  test("the bytes of writes that wait are in memory up to the bound, beyond it in a file, and all arrive", async () => {
+    const few = await bench.mount({ heldBytesMax: 50_000 });
+    few.own("write");
+    const contents = Array.from({ length: 6 }, (_, at) => Buffer.alloc(20_000, 97 + at));
+    const writers = contents.map((content, at) => {
+      const name = `waits${at}`;
+      writeFileSync(inBacking(name), "");
+      bench.changeRecord(name, () => ({ ...resident, regions: [{ offset: 0, size: 0, flags: regionFlags.write }] }));
+      writeFileSync(join(bench.directory, name), content);
+      return bench.run("dd", [`if=${bench.directory}/${name}`, `of=${few.mountpoint}/${name}`, "bs=20000", "conv=notrunc", "status=none"]);
+    });
+    const kept = async () => {
+      const { counters } = await few.report();
+      return [counters["bytes of waiting writes in memory"], counters["bytes of waiting writes in a file"]];
+    };
+    // Opens for writing raise the event first: those go on, the writes stay.
+    const isOpen = (held: (typeof few.held)[number]) => held.event.type === "write" && held.event.length === 0;
+    await few.until("all writes to be held", () => {
+      for (const held of few.held.filter(isOpen)) few.resume(held);
+      return few.held.filter((held) => !isOpen(held)).length === contents.length;
+    });
+    assert.deepEqual(await kept(), [40_000, 80_000]);
+    writers[5]!.child.kill("SIGKILL");
+    await few.until("a killed writer's bytes are dropped", async () => (await kept()).reduce((sum, bytes) => sum! + bytes!, 0) === 100_000);
+    for (const held of [...few.held]) few.resume(held);
+    for (const writer of writers) await writer.ended;
+    for (const [at, content] of contents.slice(0, 5).entries()) assert.deepEqual(readFileSync(inBacking(`waits${at}`)), content);
+    assert.deepEqual(await kept(), [0, 0]);
+  });
+
   test("the guard held by somebody else delays a writer, and refuses it at the deadline", async () => {
     writeFileSync(inBacking("busy"), text(10));
     const fd = files.openAt(files.AT_FDCWD, inBacking("busy"), files.open.readWrite);

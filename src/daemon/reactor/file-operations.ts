@@ -302,7 +302,8 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     const fd = core.guards.fdOf(inode);
     if (appends) ({ written, end } = yield* appendTo(core, task, inode, fd));
     else {
-      written = yield* core.call("write", fd, dataOf(task), request.offset, killsPrivileges);
+      const { data } = task;
+      written = typeof data === "number" ? data : yield* core.call("write", fd, data, request.offset, killsPrivileges);
       end = request.offset + written;
     }
     if (written === -errno.EINTR) continue;
@@ -321,10 +322,6 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   core.send(core.reply.begin(request.header.unique).u32(written).u32(0).finish());
   return undefined;
 }
-/** Kept elsewhere, if it had to wait. */
-function dataOf(task: Task): Uint8Array {
-  return (task.request as RequestOf<"write">).data;
-}
 function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
   const fd = yield* core.pathFd(inode);
   const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
@@ -335,7 +332,8 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
   const request = task.request as RequestOf<"write">;
   const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
   for (;;) {
-    const appended = yield* core.call("append", fd, dataOf(task), killsPrivileges, !core.isLocal);
+    const { data } = task;
+    const appended = typeof data === "number" ? data : yield* core.call("append", fd, data, killsPrivileges, !core.isLocal);
     if (appended === -errno.EAGAIN) {
       yield* core.sleep(1);
       continue;

@@ -176,7 +176,7 @@ export class BenchMount {
   static async start(backing: string, mountpoint: string, options: Partial<MountOptions>): Promise<BenchMount> {
     const mount = await ReactorMount.start({
       fs: "fs1" as FsName, backing, mountpoint, mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1", eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0,
-      dataEventRetry: 2, guardTimeoutMs: 5000, interruptGraceMs: 500, ...options,
+      dataEventRetry: 2, guardTimeoutMs: 5000, interruptGraceMs: 500, heldBytesMax: 1 << 20, ...options,
     });
     const bench = new BenchMount(mountpoint, mount);
     mount.onMessage((message) => bench.#received(message));

@@ -142,7 +142,7 @@ export class Reactor {
     const { files, directories } = core.opens.counts;
     return {
       ...core.counters, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
-      "operations waiting": core.suspended.size,
+      "operations waiting": core.suspended.size, "bytes of waiting writes in memory": core.heldData.inMemory, "bytes of waiting writes in a file": core.heldData.spooled,
     };
   }
 }

@@ -8,6 +8,7 @@ import type { EventType, DmEvent, ProcessInfo } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { HoldCause } from "../../cluster/admission/operation.js";
 import type { Request } from "../../fuse/codec/request.js";
+import type { HeldData, KeptData } from "./held-data.js";
 import type { Inode } from "./inode-table.js";
 
 /** Yields nothing; is resumed with a value that belongs to the wait. Ends with a negative errno, or undefined once replied. */
@@ -45,7 +46,7 @@ export class Task {
   inode: Inode | undefined = undefined;
   process: ProcessInfo | undefined = undefined;
   interruptedAtMs: number | undefined = undefined;
-  #isKept = false;
+  #kept: KeptData | undefined;
 
   constructor(request: Request | undefined, call: string) {
     this.request = request;
@@ -53,11 +54,20 @@ export class Task {
   }
 
   /** Bytes that lie in the receive buffer are copied out as soon as a task waits. */
-  keepData(): void {
-    if (this.#isKept) return;
-    this.#isKept = true;
+  keepData(held: HeldData): void {
+    if (this.#kept !== undefined) return;
     const { request } = this;
-    if (request?.kind === "write") this.request = { ...request, data: Buffer.from(request.data) };
-    else if (request?.kind === "setxattr") this.request = { ...request, value: Buffer.from(request.value) };
+    if (request?.kind === "write") this.#kept = held.keep(request.data);
+    else if (request?.kind === "setxattr") this.#kept = held.keep(request.value);
+  }
+  /** The bytes that came with the request, wherever they are kept; or a negative errno. */
+  get data(): Uint8Array | number {
+    if (this.#kept !== undefined) return this.#kept.bytes();
+    const { request } = this;
+    return request?.kind === "write" ? request.data : request?.kind === "setxattr" ? request.value : Buffer.alloc(0);
+  }
+  dropData(): void {
+    this.#kept?.drop();
+    this.#kept = undefined;
   }
 }
