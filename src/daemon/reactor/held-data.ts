@@ -46,7 +46,12 @@ export class HeldData {
   #remember(data: Uint8Array): KeptData {
     const copy = Buffer.from(data);
     this.inMemory += copy.length;
-    return { length: copy.length, bytes: () => copy, drop: () => void (this.inMemory -= copy.length) };
+    return {
+      length: copy.length, bytes: () => copy,
+      drop: () => {
+        this.inMemory -= copy.length;
+      },
+    };
   }
   #spool(data: Uint8Array): KeptData | undefined {
     if (this.#fd < 0) this.#fd = files.openAt(files.AT_FDCWD, tmpdir(), files.open.readWrite | files.open.temporary, 0o600);
