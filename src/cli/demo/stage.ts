@@ -16,7 +16,8 @@ import { delay, LocalCluster } from "../cluster/local-cluster.js";
 import { mountsBelow } from "../cluster/mounts.js";
 
 const command = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "bin", "sluice.mjs");
-const PROGRAM_TIMEOUT_MS = 60_000;
+/** A bound against hanging, not a promise: a loaded machine is slow, and that is no failed check. */
+const PROGRAM_TIMEOUT_MS = 300_000;
 
 export interface Ended {
   readonly code: number | null;
