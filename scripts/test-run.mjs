@@ -53,28 +53,35 @@ export class TestRun {
     return isPassed;
   }
 
-  /** Runs test files, `concurrency` at a time; a file past its limit is killed and counted failed. */
-  async files(title, files, { concurrency, limitMs, env = {} }) {
+  /**
+   * Runs test files in the order given, `concurrency` at a time; a file past its limit is killed and counted failed. The
+   * `groups` are counted apart but share the queue: while some files wait, others use the processors.
+   */
+  async files(groups, { concurrency, limitMs, env = {} }) {
     const began = performance.now();
-    const before = { passed: this.passed, failed: this.failed, skipped: this.skipped };
-    const queue = [...files];
+    const counts = new Map(groups.map(({ title }) => [title, { passed: 0, failed: 0, skipped: 0 }]));
+    const queue = groups.flatMap(({ title, files }) => files.map((file) => ({ title, file })));
     const worker = async () => {
-      for (let file = queue.shift(); file !== undefined; file = queue.shift()) await this.#file(file, limitMs, env);
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.#file(next.file, counts.get(next.title), limitMs, env);
     };
     await Promise.all(Array.from({ length: concurrency }, worker));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const skipped = this.skipped - before.skipped;
-    console.log(
-      `${this.failed === before.failed ? "ok" : "NOT ok"} ${title}: ${this.passed - before.passed} passed, ` +
-        `${this.failed - before.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""} in ${files.length} files (${seconds} s)`,
-    );
+    for (const { title, files } of groups) {
+      if (files.length === 0) continue;
+      const { passed, failed, skipped } = counts.get(title);
+      console.log(`${failed === 0 ? "ok" : "NOT ok"} ${title}: ${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""} in ${files.length} files (${seconds} s)`);
+    }
   }
 
-  async #file(file, limitMs, env) {
+  async #file(file, counts, limitMs, env) {
     const reporter = join(this.top, "scripts", "reporter.mjs");
     const name = file.slice(this.top.length + 1).replace(/^dist\//, "").replace(/\.js$/, "");
     const limit = Math.min(limitMs, this.remainingMs());
-    if (limit <= 0) return this.count(name, false, "not begun: the run's time was used up");
+    const count = (what, isPassed, detail) => {
+      counts[isPassed ? "passed" : "failed"]++;
+      this.count(what, isPassed, detail);
+    };
+    if (limit <= 0) return count(name, false, "not begun: the run's time was used up");
     const args = ["--enable-source-maps", `--test-reporter=${reporter}`, "--test-reporter-destination=stdout", file];
     const began = performance.now();
     const { code, reports, output, isTimeout } = await this.#spawn(process.execPath, args, limit, { env });
@@ -87,14 +94,15 @@ export class TestRun {
     for (const test of tests) {
       if (test.skip !== undefined) {
         this.skipped++;
+        counts.skipped++;
         console.log(`skipped ${name}: ${test.name}: ${test.skip}`);
         continue;
       }
       if (!test.isPassed) failedHere++;
-      this.count(`${name}: ${test.name}`, test.isPassed, test.error ?? "");
+      count(`${name}: ${test.name}`, test.isPassed, test.error ?? "");
     }
-    if (isTimeout) this.count(name, false, `hung: killed after ${Math.round(limit / 1000)} s\n${tail(output)}`);
-    else if (code !== 0 && failedHere === 0) this.count(name, false, `exit ${code}\n${tail(output)}`);
+    if (isTimeout) count(name, false, `hung: killed after ${Math.round(limit / 1000)} s\n${tail(output)}`);
+    else if (code !== 0 && failedHere === 0) count(name, false, `exit ${code}\n${tail(output)}`);
     else if (failedHere > 0 && output.trim() !== "") console.log(indent(`output of ${name}:\n${tail(output)}`));
     if (seconds > 5) console.log(`   ${name}: ${seconds.toFixed(1)} s`);
   }

@@ -39,22 +39,32 @@ if (hasPrograms && process.getuid() === 0) {
 }
 
 const bin = (name) => join(top, "node_modules", ".bin", name);
-if (only === undefined) {
-  const folders = ["src", "scripts", "bin", "examples"].filter((folder) => existsSync(join(top, folder)));
-  await run.step("lint", bin("biome"), ["lint", "--error-on-warnings", ...folders]);
-  await run.step("types: cluster and dmapi are pure", bin("tsc"), ["-p", join(top, "tsconfig.pure.json")]);
-}
-const isBuilt = await run.step("types", bin("tsc"), ["-p", top]);
+const folders = ["src", "scripts", "bin", "examples"].filter((folder) => existsSync(join(top, folder)));
+const checks = [
+  ["lint", "biome", ["lint", "--error-on-warnings", ...folders]],
+  ["types: cluster and dmapi are pure", "tsc", ["-p", join(top, "tsconfig.pure.json")]],
+];
+const [isBuilt] = await Promise.all([
+  run.step("types", bin("tsc"), ["-p", top]),
+  ...(only === undefined ? checks.map(([name, command, args]) => run.step(name, bin(command), args)) : []),
+]);
 if (isBuilt) {
   const all = testFiles(top).filter((file) => (only === undefined ? !file.includes(programTests) : file.includes(only)));
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
   const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
-  // The longest first, so that none of them runs alone at the end.
-  const longest = ["safety", "failover", "events", "migrator", "mounted-node", "shared-volume", "migration"].map((name) => `/${name}.test.js`);
-  const rank = (file) => longest.findIndex((end) => file.endsWith(end)) + 1 || longest.length + 1;
+  // The longest first, so that none of them runs alone at the end; `--times` tells which these are.
+  const longest = ["safety", "failover", "events", "sessions", "migration", "bad-input", "applications", "mounted-node", "simulator", "migrator", "mount", "shared-volume"];
+  const rank = (file) => longest.findIndex((name) => file.endsWith(`/${name}.test.js`)) + 1 || longest.length + (isAcceptance(file) ? 1 : 2);
   all.sort((a, b) => rank(a) - rank(b));
-  const units = all.filter((file) => !isAcceptance(file));
-  await run.files("unit tests", units, { concurrency: 2, limitMs: isLong ? 20 * minute : 4 * minute, env });
+  const acceptance = { title: "acceptance tests", files: all.filter(isAcceptance) };
+  const units = { title: "unit tests", files: all.filter((file) => !isAcceptance(file)) };
+  if (isLong) {
+    await run.files([units], { concurrency: 2, limitMs: 20 * minute, env });
+    await run.files([acceptance], { concurrency: 1, limitMs: 30 * minute, env });
+  } else {
+    // Acceptance tests wait much, for lost nodes to be missed and mounts to come; unit tests compute meanwhile.
+    await run.files([acceptance, units], { concurrency: 4, limitMs: (hasPrograms ? 8 : 6) * minute, env });
+  }
   const simulator = join(top, "dist", "simulator", "main.js");
   if (only === undefined && existsSync(simulator)) {
     const seeds = isLong ? "5000" : "500";
@@ -62,8 +72,6 @@ if (isBuilt) {
       limitMs: isLong ? 30 * minute : 3 * minute, says: /^.* seeds from .*$/m,
     });
   }
-  const acceptance = all.filter(isAcceptance);
-  await run.files("acceptance tests", acceptance, { concurrency: isLong ? 1 : 3, limitMs: (isLong ? 30 : hasPrograms ? 8 : 6) * minute, env });
 }
 run.checkNothingLeft();
 if (process.argv.includes("--times")) run.printTimes();

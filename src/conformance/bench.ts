@@ -8,7 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -62,6 +62,8 @@ export interface BenchOptions {
   readonly mode?: "fast" | "exact";
   readonly isFastFailover?: boolean;
   readonly preferences?: Wish["preferences"];
+  /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
+  readonly volumeMebibytes?: number;
 }
 interface ProgramOptions {
   readonly input?: string | Buffer;
@@ -105,8 +107,8 @@ export class Bench {
   /** Ends what `open` has begun. */
   static async closeHalfOpen(): Promise<void> {
     for (const directory of Bench.#opening) {
-      await LocalCluster.open(directory).down().catch(() => {});
-      rmSync(directory, { recursive: true, force: true });
+      if (existsSync(join(directory, "cluster.json"))) await LocalCluster.open(directory).down().catch(() => {});
+      removeDirectory(directory);
     }
   }
 
@@ -116,6 +118,7 @@ export class Bench {
     chmodSync(directory, 0o755); // ordinary users reach the mounts below
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
     try {
+      if (options.volumeMebibytes !== undefined) for (const { backing } of fileSystems) mountVolume(backing, options.volumeMebibytes);
       const cluster = await LocalCluster.up({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
         ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
@@ -126,8 +129,7 @@ export class Bench {
       Bench.#opening.delete(directory);
       return bench;
     } catch (error) {
-      await LocalCluster.open(directory).down().catch(() => {});
-      rmSync(directory, { recursive: true, force: true });
+      await Bench.closeHalfOpen();
       throw error;
     }
   }
@@ -158,8 +160,7 @@ export class Bench {
   async openSmall(nodes: number, mebibytes: number): Promise<LocalCluster> {
     const directory = mkdtempSync(join(this.directory, "small-"));
     const backing = join(directory, "backing");
-    mkdirSync(backing, { mode: 0o700 });
-    await this.run("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", backing]);
+    mountVolume(backing, mebibytes);
     this.#small.set(backing, undefined);
     const cluster = await LocalCluster.up({ directory: join(directory, "cluster"), nodes, fileSystems: [{ name: "small", backing }] });
     this.#small.set(backing, cluster);
@@ -179,7 +180,7 @@ export class Bench {
     await this.closeSmall();
     for (const connection of this.#connections.values()) (await connection.catch(() => undefined))?.close();
     await this.cluster.down();
-    rmSync(this.directory, { recursive: true, force: true });
+    removeDirectory(this.directory);
   }
 
   id(letter: Letter): NodeId {
@@ -370,4 +371,17 @@ export class Bench {
   shell(script: string, ...args: string[]): Promise<Buffer> {
     return this.run("/bin/sh", ["-ec", script, "sh", ...args]);
   }
+}
+
+function mountVolume(place: string, mebibytes: number): void {
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  const mount = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", place], { encoding: "utf8" });
+  assert.equal(mount.status, 0, mount.stderr);
+}
+/** With the volumes mounted for it. */
+function removeDirectory(directory: string): void {
+  for (const name of existsSync(join(directory, "backing")) ? readdirSync(join(directory, "backing")) : []) {
+    spawnSync("umount", ["-q", join(directory, "backing", name)], { stdio: "ignore" });
+  }
+  rmSync(directory, { recursive: true, force: true });
 }

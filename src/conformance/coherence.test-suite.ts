@@ -5,12 +5,11 @@
  * Source    requirements, T0; safety H7, H9.
  */
 import assert from "node:assert/strict";
-import { acceptance, isLong, shareBench } from "./bench.js";
+import { acceptance, type Bench, isLong } from "./bench.js";
 import { within } from "./waiting.js";
 
-/** Registers the tests of one mode; each mode has its own file, and so its own cluster. */
-export function testCoherence(mode: "fast" | "exact"): void {
-  const bench = shareBench({ nodes: 3, fileSystems: ["fs1"], mode });
+/** Registers the tests of one mode, on a cluster of three nodes in that mode. */
+export function testCoherence(mode: "fast" | "exact", bench: () => Bench): void {
   const rounds = isLong ? 2_000 : 60;
 
   acceptance(`T0 (${mode}) disjoint ranges written by all nodes at once are all there`, async () => {

@@ -1,6 +1,7 @@
 /**
  * Every event type, raised by an ordinary program on node C, delivered to a session on node B, answered in each way the
- * type allows: continue, abort with an errno, nobody who wants it. One table.
+ * type allows: continue, abort with an errno, nobody who wants it. One table. Before it, T0 on the same cluster, whose mode is
+ * exact.
  *
  * Source    XDSM C429 chapter 3; requirements R6, R19.
  */
@@ -12,10 +13,13 @@ import { isSynchronous } from "../dmapi/events.js";
 import type { FsName } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
 import { acceptance, shareBench } from "./bench.js";
+import { testCoherence } from "./coherence.test-suite.js";
 import type { DmSession } from "./dm-session.js";
 import { eventually, refused, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"], mode: "exact" });
+
+testCoherence("exact", bench);
 
 interface Row {
   readonly type: EventType;

@@ -8,12 +8,13 @@ import assert from "node:assert/strict";
 import { DmError } from "../dmapi/errors.js";
 import type { NodeId, SessionId } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
-import type { SessionEntry } from "../dmapi/status.js";
+import type { SessionEntry, StatusDocument } from "../dmapi/status.js";
 import { acceptance, isLong, type Letter, shareBench } from "./bench.js";
 import { assumeAndFinish, blockReaders } from "./blocked-readers.js";
 import { refused, within } from "./waiting.js";
 
-const bench = shareBench({ nodes: 5, fileSystems: ["fs1"], isFastFailover: true, preferences: { node3: 5, node4: 4 } });
+// Killed nodes are known dead at once; only the frozen one is waited for, and no living one is given up on a loaded machine.
+const bench = shareBench({ nodes: 5, fileSystems: ["fs1"], preferences: { node3: 5, node4: 4 } });
 const everybody: readonly Letter[] = ["A", "B", "C", "D", "E"];
 const without = (...gone: Letter[]) => everybody.filter((letter) => !gone.includes(letter));
 /** Every session id made in this file: none ever comes back. */
@@ -90,7 +91,8 @@ acceptance("T4 (c) (f), T14, T16 the manager dies in the midst of creations and 
   const expected = [own.id, ...created.map(({ session }) => session)].sort((a, b) => a - b);
   for (const letter of callers) {
     const { registry } = await bench().status(letter);
-    assert.deepEqual(registry.sessions.map(({ id }) => id).sort((a, b) => a - b), expected, `${letter} knows each creation once, and no destroyed session`);
+    const known = registry.sessions.filter(({ info }) => /^(T4 c|T4 f|T14 doomed)/.test(info));
+    assert.deepEqual(known.map(({ id }) => id).sort((a, b) => a - b), expected, `${letter} knows each creation once, and no destroyed session`);
     for (const { letter: host, session, info } of created) {
       const entry = registry.sessions.find(({ id }) => id === session);
       assert.deepEqual([entry?.node, entry?.info, entry?.state], [bench().id(host), info, "active"], "nothing is half known");
@@ -126,7 +128,8 @@ acceptance("T4 (d) a manager that stood still too long: another took over, what 
   await bench().until("all five are members under C", everybody, (status) =>
     status.state === "member" && status.view?.isInForce === true && status.view.manager === bench().id("C") && status.view.members.length === 5 && status.view.number > takenOver);
   const tables = await Promise.all(everybody.map(async (letter) => (await bench().status(letter)).registry));
-  assert.deepEqual(tables[0]!.sessions.map(({ id }) => id).sort((a, b) => a - b), created.map(({ session }) => session).sort((a, b) => a - b), "each once");
+  const known = tables[0]!.sessions.filter(({ info }) => info.startsWith("T4 d"));
+  assert.deepEqual(known.map(({ id }) => id).sort((a, b) => a - b), created.map(({ session }) => session).sort((a, b) => a - b), "each once");
   for (const table of tables) assert.deepEqual(table, tables[0]);
   for (const [letter, mark] of marks) {
     const log = await bench().since(letter, mark);
@@ -155,7 +158,9 @@ acceptance("T4 (e) the new manager dies while it collects: the next one collects
   note(`T4 e: before it died C had said to B: ${[...new Set(ordered.map((entry) => entry.kind))].join(", ") || "nothing"}`);
   await bench().cluster.heal();
   await untilManager("D", without("A", "C"), (epoch ?? 0) + 1);
-  await bench().until("the table is the old one", without("A", "C"), (status) => sorted(status.registry.sessions) === sorted(before.sessions) && sorted(status.registry.dispositions) === sorted(before.dispositions));
+  const ofSession = ({ sessions, dispositions }: StatusDocument["registry"]) =>
+    JSON.stringify([sessions.find((one) => one.id === session.id), dispositions.filter((one) => one.session === session.id)]);
+  await bench().until("the session is as it was", without("A", "C"), (status) => ofSession(status.registry) === ofSession(before));
   const log = await bench().since("D", mark);
   for (const letter of ["B", "E"] as const) assert(log.some((entry) => entry.kind === "registry-collected" && entry.from === bench().id(letter) && entry.to === bench().id("D")), `D collected from ${letter}`);
   await session.end();

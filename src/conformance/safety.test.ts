@@ -38,6 +38,12 @@ async function startMigrator(letter: Letter, stopAt?: string): Promise<Program> 
     status.queues.some((queue) => queue.waitingReaders > 0) && status.registry.sessions.some(isSession("sluice-migrator", "active")));
   return migrator;
 }
+/** One for all tests that leave it and its node alone. */
+async function migratorOnA(): Promise<Program> {
+  if (lasting === undefined || lasting.isOver) lasting = await startMigrator("A");
+  return lasting;
+}
+let lasting: Program | undefined;
 async function endMigrator(migrator: Program): Promise<void> {
   migrator.child.kill("SIGKILL");
   await within(migrator.end, "the migrator ends");
@@ -98,7 +104,7 @@ for (const how of ["read", "mmap", "exec", "close"] as const) {
         await bench().shell('cp /bin/cat "$1"; chmod 755 "$1"', bench().path("A", "fs1", name));
         sum = createHash("sha256").update(readFileSync(bench().backing("fs1", name))).digest("hex");
       }
-      const migrator = await startMigrator("A");
+      await migratorOnA();
       const holder = await hold(how, "C", name);
       const pid = await pidOf("C");
       process.kill(pid, fault === "killed" ? "SIGKILL" : "SIGSTOP");
@@ -117,7 +123,6 @@ for (const how of ["read", "mmap", "exec", "close"] as const) {
         for (const letter of ["B", "C", "A"] as const) assert.equal(await sumOn(letter, name), sum, `the bytes on ${letter}`);
       } finally {
         if (fault === "frozen") process.kill(pid, "SIGCONT");
-        await endMigrator(migrator);
       }
     }, 100_000);
   }
@@ -126,6 +131,7 @@ for (const how of ["read", "mmap", "exec", "close"] as const) {
 acceptance("C1 (a) a mover frozen before its punch: a user's write waits visibly and is never punched away", async () => {
   const name = "c1a";
   await makeFile(name);
+  await endMigrator(await migratorOnA());
   const frozen = await startMigrator("A", "migrate.punch:freeze");
   const migrating = migrate("C", name);
   await eventually("the mover is frozen", () => isStopped(frozen));

@@ -382,7 +382,7 @@ acceptance("T12 two applications on two file systems neither see nor delay each 
   await two.enable("fs2", []);
   await one.end();
   await two.end();
-});
+}, 120_000);
 
 acceptance("T13 one notification of a modification to each node; the new values everywhere", async () => {
   const { id, call, mark, since } = tools();

@@ -1,6 +1,0 @@
-/**
- * T0 in mode exact.
- */
-import { testCoherence } from "./coherence.test-suite.js";
-
-testCoherence("exact");
