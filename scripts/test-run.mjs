@@ -13,6 +13,7 @@ export class TestRun {
   times = [];
   #running = new Set();
   #failures = [];
+  #isInterrupted = false;
 
   constructor({ budgetMs, top }) {
     this.top = top;
@@ -62,7 +63,7 @@ export class TestRun {
     const counts = new Map(groups.map(({ title }) => [title, { passed: 0, failed: 0, skipped: 0 }]));
     const queue = groups.flatMap(({ title, files }) => files.map((file) => ({ title, file })));
     const worker = async () => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.#file(next.file, counts.get(next.title), limitMs, env);
+      for (let next = queue.shift(); next !== undefined && !this.#isInterrupted; next = queue.shift()) await this.#file(next.file, counts.get(next.title), limitMs, env);
     };
     await Promise.all(Array.from({ length: concurrency }, worker));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
@@ -172,6 +173,7 @@ export class TestRun {
 
   /** Ends what still runs; used when the run itself is interrupted. */
   interrupt() {
+    this.#isInterrupted = true;
     for (const child of this.#running) killGroup(child.pid, "SIGTERM");
   }
 
