@@ -195,55 +195,6 @@ for (const remover of ["A", "B"] as const) {
   });
 }
 
-acceptance("the object of a stub without a name is kept as long as somebody has it open, on any node, and no longer", async () => {
-  const said: string[] = [];
-  const migrator = new Migrator({
-    fs: "fs1", store: join(bench().directory, "store"), socket: bench().cluster.socket(bench().id("B")), keepDiscardedMs: 1,
-    log: (kind, fields) => said.push(JSON.stringify({ kind, ...fields })),
-  });
-  let failure: unknown;
-  const run = migrator.run(() => said.push("ready")).catch((error: unknown) => {
-    failure = error;
-  });
-  await eventually("the migrator serves", () => {
-    assert.equal(failure, undefined);
-    return said.includes("ready");
-  });
-  const sweeps = () => said.filter((line) => line.includes('"swept"')).length;
-  const emptySweeps = async () => {
-    for (let more = 0; more < 2; more++) {
-      const [before, other] = [sweeps(), freshFile(5_000)];
-      moved(await move("migrate", other.path));
-      rmSync(other.path);
-      await eventually("a sweep", () => sweeps() > before, 20_000, () => said.join("\n"));
-    }
-  };
-  const { name, path, content } = freshFile();
-  moved(await move("migrate", path));
-  const { object } = await stateOf(path);
-  const [reader, idler] = [await opener("A", name), await opener("A", name)];
-  await bench().run("rm", [bench().path("B", "fs1", name)]);
-  await eventually("the node that removed it says so", () => said.some((line) => line.includes('"discard"') && line.includes(object!)));
-  await emptySweeps();
-  assert.ok(isStored(object!), "kept for those who have it open");
-  assert.equal(await reader.ask("read"), sumOf(content), said.join("\n"));
-  for (const user of [reader, idler]) user.child.stdin?.end();
-
-  const closed = freshFile();
-  moved(await move("migrate", closed.path));
-  const unread = (await stateOf(closed.path)).object!;
-  const closer = await opener("A", closed.name);
-  await bench().run("rm", [bench().path("B", "fs1", closed.name)]);
-  await emptySweeps();
-  assert.ok(isStored(unread), "kept for the one who has it open");
-  closer.child.stdin?.end();
-  await closer.end;
-  await eventually("nobody needs it any more", () => !isStored(unread), 20_000, () => said.join("\n"));
-  migrator.stop();
-  await within(run, "the migrator stops");
-  assert.equal(failure, undefined);
-});
-
 acceptance("an object that is damaged or gone: the reader gets EIO, never zeros, and later the bytes", async () => {
   const running = await startMigrator();
   const { name, path, content } = freshFile();
@@ -312,4 +263,54 @@ acceptance("nothing was lost on the way: every object is some file's, or in the 
   const lost = storedObjects().map((path) => path.slice(-32)).filter((object) => !unnamed.has(object) && !named.has(object));
   assert.deepEqual(lost, []);
   await stopMigrator(running);
+});
+
+// The last: a migrator in this process claims its node as long as the process lives.
+acceptance("the object of a stub without a name is kept as long as somebody has it open, on any node, and no longer", async () => {
+  const said: string[] = [];
+  const migrator = new Migrator({
+    fs: "fs1", store: join(bench().directory, "store"), socket: bench().cluster.socket(bench().id("B")), keepDiscardedMs: 1,
+    log: (kind, fields) => said.push(JSON.stringify({ kind, ...fields })),
+  });
+  let failure: unknown;
+  const run = migrator.run(() => said.push("ready")).catch((error: unknown) => {
+    failure = error;
+  });
+  await eventually("the migrator serves", () => {
+    assert.equal(failure, undefined);
+    return said.includes("ready");
+  });
+  const sweeps = () => said.filter((line) => line.includes('"swept"')).length;
+  const emptySweeps = async () => {
+    for (let more = 0; more < 2; more++) {
+      const [before, other] = [sweeps(), freshFile(5_000)];
+      moved(await move("migrate", other.path));
+      rmSync(other.path);
+      await eventually("a sweep", () => sweeps() > before, 20_000, () => said.join("\n"));
+    }
+  };
+  const { name, path, content } = freshFile();
+  moved(await move("migrate", path));
+  const { object } = await stateOf(path);
+  const [reader, idler] = [await opener("A", name), await opener("A", name)];
+  await bench().run("rm", [bench().path("B", "fs1", name)]);
+  await eventually("the node that removed it says so", () => said.some((line) => line.includes('"discard"') && line.includes(object!)));
+  await emptySweeps();
+  assert.ok(isStored(object!), "kept for those who have it open");
+  assert.equal(await reader.ask("read"), sumOf(content), said.join("\n"));
+  for (const user of [reader, idler]) user.child.stdin?.end();
+
+  const closed = freshFile();
+  moved(await move("migrate", closed.path));
+  const unread = (await stateOf(closed.path)).object!;
+  const closer = await opener("A", closed.name);
+  await bench().run("rm", [bench().path("B", "fs1", closed.name)]);
+  await emptySweeps();
+  assert.ok(isStored(unread), "kept for the one who has it open");
+  closer.child.stdin?.end();
+  await closer.end;
+  await eventually("nobody needs it any more", () => !isStored(unread), 20_000, () => said.join("\n"));
+  migrator.stop();
+  await within(run, "the migrator stops");
+  assert.equal(failure, undefined);
 });
