@@ -51,6 +51,7 @@ export class Conversation {
   #ids = 0;
   #version = 0;
   #viewNumber = 0;
+  #view: View | undefined;
   #nowMs = 0;
   #lines: string[] = [];
   readonly #watch: (message: Send["message"]) => void;
@@ -108,6 +109,10 @@ export class Conversation {
         return;
       case "evict":
         return this.#evict(node);
+      case "leave":
+        return this.#evict(node, false);
+      case "in-force":
+        return this.#tellInForce();
       case "rejoin":
         return this.#rejoin(node);
       case "time":
@@ -156,7 +161,7 @@ export class Conversation {
     this.#tell(node, { kind: "event-held", held: { operation: operation as OperationId, fs: FS1, event, isSynchronous: isSynchronous(type), call: "read" } });
   }
 
-  #newView(): void {
+  #newView(isInForce = true): void {
     this.#viewNumber += 1;
     const members = [...this.#stations.values()].filter((station) => station.isMember);
     const view: View = {
@@ -165,7 +170,12 @@ export class Conversation {
     };
     for (const station of members) this.#tell(station.id, { kind: "view-adopted", view });
     this.#newRegistry();
-    for (const station of members) this.#tell(station.id, { kind: "view-in-force", view });
+    this.#view = view;
+    if (isInForce) this.#tellInForce();
+  }
+  #tellInForce(): void {
+    if (this.#view === undefined) return;
+    for (const { id } of this.#view.members) this.#tell(id, { kind: "view-in-force", view: this.#view });
   }
   #newRegistry(): void {
     this.#version += 1;
@@ -176,13 +186,14 @@ export class Conversation {
     for (const station of this.#stations.values()) if (station.isMember) this.#tell(station.id, { kind: "registry-applied", registry });
   }
 
-  #evict(node: NodeId): void {
+  /** `isOver`: its lease too, so that the view comes into force. */
+  #evict(node: NodeId, isOver = true): void {
     const gone = this.#station(node);
     gone.isMember = false;
     gone.mounted = [];
     gone.inbox = [];
     for (const session of this.#sessions.values()) if (session.node === node) this.#sessions.set(session.id, { ...session, state: "failed" });
-    this.#newView();
+    this.#newView(isOver);
   }
   /** Back under a fresh incarnation: the machine of a killed process is a new one, that of a frozen one is told. */
   #rejoin(node: NodeId): void {

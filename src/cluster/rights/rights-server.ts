@@ -4,8 +4,10 @@
  *
  * A grant leaves only when every node that may operate on the object has drained: the nodes with a registered interest,
  * or all that mount the file system where the object has no record. A frozen node without interest delays nothing.
- * With each view everything is rebuilt from the members' reports; nothing is granted before the view is in force and
- * all have reported (safety H3 e). Then each member is told that it has heard of all fences that stand: one that comes or
+ * With each view everything is rebuilt from the members' reports; nothing is granted before all have reported and the view
+ * is in force (safety H3 e). The latter is waited for only where a member that left may still hold a right or run operations:
+ * on objects whose home moved, that it had touched, or that have no record. A frozen one delays no others while the view
+ * waits for the end of its lease. Then each member is told that it has heard of all fences that stand: one that comes or
  * mounts admits nothing before every server has said so, or an object without a record would not be fenced there.
  *
  * An object's queue is FIFO; an upgrade goes first, or is refused at once where another sharer or upgrader is. When the
@@ -20,6 +22,7 @@ import type { FsName, Handle, NodeId, RequestId } from "../../dmapi/ids.js";
 import { areCompatible, isAtLeast, type Right } from "../../dmapi/rights.js";
 import type { RightsMessage } from "../messages.js";
 import type { Surroundings } from "../surroundings.js";
+import type { Member } from "../view-document.js";
 import { rendezvous } from "./rendezvous.js";
 
 type AskedOfServer = Exclude<ToServer, { kind: "rights-reported" }>;
@@ -50,6 +53,8 @@ interface Served {
   queue: { readonly node: NodeId; readonly want: Wanted }[];
   readonly interests: Set<NodeId>;
   readonly fenced: Map<NodeId, Fenced>;
+  /** False as long as it is only known from reports. */
+  isServed: boolean;
   /** What nodes that ask now are told: raised for the holders or for the first in the queue. */
   fence: Right;
 }
@@ -78,13 +83,22 @@ export class RightsServer {
   /** Asked of this view before it was open. */
   #early: { from: NodeId; message: AskedOfServer }[] = [];
   #isOpen = false;
+  /** All members of this view have reported. */
+  #isComplete = false;
   #fencesRaised = 0;
+  /** Who served in the views since this node last knew all there was to know; empty: it does not know. */
+  #servedSince: (readonly NodeId[])[] = [];
+  /** Objects on which a life that left since may hold a right or run operations. */
+  readonly #doubted = new Set<Handle>();
+  /** Of the view before. */
+  #members: readonly Member[] = [];
 
   constructor(here: Surroundings) {
     this.#here = here;
   }
 
   viewAdopted(): void {
+    this.#noteLeavers();
     this.#clear();
     const reports = this.#earlyReports;
     this.#earlyReports = [];
@@ -96,6 +110,9 @@ export class RightsServer {
   excluded(): void {
     this.#clear();
     this.#earlyReports = [];
+    this.#servedSince = [];
+    this.#doubted.clear();
+    this.#members = [];
   }
 
   received(from: NodeId, message: ToServer): void {
@@ -103,7 +120,12 @@ export class RightsServer {
     if (rightsServerOf(message.handle, this.#here) !== this.#here.me) return; // meant for another view: asked again there
     // What was said before the report is in the report, or is said again after it.
     if (!this.#reported.has(from)) return;
-    if (this.#isOpen) this.#take(from, message);
+    this.#takeOrKeep(from, message);
+  }
+  #takeOrKeep(from: NodeId, message: AskedOfServer): void {
+    // Who left may operate on an object without a record although it never said so.
+    if (!this.#isOpen && message.kind === "right-wanted" && !message.isManaged) this.#doubted.add(message.handle);
+    if (this.#isOpen || (this.#isComplete && this.#isCertain(message.handle))) this.#take(from, message);
     else this.#early.push({ from, message });
   }
 
@@ -118,7 +140,24 @@ export class RightsServer {
     this.#reported.clear();
     this.#early = [];
     this.#isOpen = false;
+    this.#isComplete = false;
     this.#fencesRaised = 0;
+  }
+
+  #noteLeavers(): void {
+    if (!this.#isComplete) this.#servedSince = [];
+    const hasLeft = (node: NodeId): boolean => !this.#members.some(({ id, incarnation }) => id === node && this.#here.isMember(id, incarnation));
+    for (const { handle, holders, interests, fenced } of this.#objects.values()) {
+      const known = [...[...holders.values()].map((holder) => holder.node), ...interests, ...fenced.keys()];
+      if (known.some(hasLeft)) this.#doubted.add(handle);
+    }
+    this.#members = this.#here.view?.members ?? [];
+    if (this.#servedSince.length > 0) this.#servedSince.push(rightsServersOf(this.#here));
+  }
+  /** Nobody but the members can have anything to do with it: it was served here all the time. */
+  #isCertain(handle: Handle): boolean {
+    if (this.#servedSince.length === 0 || this.#doubted.has(handle)) return false;
+    return this.#servedSince.every((servers) => rendezvous(handle, servers, (id) => id) === this.#here.me);
   }
 
   #takeReport(from: NodeId, report: Reported): void {
@@ -137,23 +176,36 @@ export class RightsServer {
   /** Fences that outlived their holder go down; those of holders go up anew, also where the file system was mounted since. */
   #openIfComplete(): void {
     const members = this.#here.view?.members ?? [];
-    if (this.#isOpen || !this.#here.isInForce || !members.every((member) => this.#reported.has(member.id))) return;
-    this.#isOpen = true;
-    for (const object of [...this.#objects.values()]) {
-      const needed = this.#strongest(object);
-      this.#lower(object, needed);
-      for (const node of this.#targets(object)) this.#tell(object, node, needed);
-      object.fence = needed;
-      this.#forgetIfIdle(object);
+    const { isInForce } = this.#here;
+    if (this.#isOpen || (this.#isComplete && !isInForce) || !members.every((member) => this.#reported.has(member.id))) return;
+    this.#isComplete = true;
+    this.#isOpen = isInForce;
+    if (isInForce) {
+      this.#servedSince = [rightsServersOf(this.#here)];
+      this.#doubted.clear();
     }
-    for (const { id } of members) this.#here.send(id, { kind: "fences-told", view: this.#here.view?.number ?? 0 });
+    for (const object of [...this.#objects.values()]) this.#beginServing(object);
+    if (isInForce) for (const { id } of members) this.#here.send(id, { kind: "fences-told", view: this.#here.view?.number ?? 0 });
     const early = this.#early;
     this.#early = [];
-    for (const { from, message } of early) this.#take(from, message);
+    for (const { from, message } of early) this.#takeOrKeep(from, message);
+  }
+
+  #beginServing(object: Served): void {
+    if (object.isServed) return;
+    if (!this.#isOpen && [...object.holders.values()].some((holder) => !holder.isManaged)) this.#doubted.add(object.handle);
+    if (!this.#isOpen && !this.#isCertain(object.handle)) return;
+    object.isServed = true;
+    const needed = this.#strongest(object);
+    this.#lower(object, needed);
+    for (const node of this.#targets(object)) this.#tell(object, node, needed);
+    object.fence = needed;
+    this.#forgetIfIdle(object);
   }
 
   #take(from: NodeId, message: AskedOfServer): void {
     const object = this.#object(message.handle);
+    object.isServed = true;
     switch (message.kind) {
       case "right-wanted":
         this.#wanted(object, from, message);
@@ -316,7 +368,7 @@ export class RightsServer {
   #object(handle: Handle): Served {
     let object = this.#objects.get(handle);
     if (object === undefined) {
-      object = { handle, holders: new Map(), queue: [], interests: new Set(), fenced: new Map(), fence: "null" };
+      object = { handle, holders: new Map(), queue: [], interests: new Set(), fenced: new Map(), isServed: false, fence: "null" };
       this.#objects.set(handle, object);
     }
     return object;

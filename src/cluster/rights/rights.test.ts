@@ -63,6 +63,8 @@ class World {
   readonly registries: SessionRecord[][] = [];
   readonly inForceTold = new Set<string>();
   readonly links = new Map<string, Message[]>();
+  /** Out of the view and not aware of it yet; the view is not in force before they are. */
+  unaware: Node[] = [];
   calls = 0;
   lives = 0;
   granted = 0;
@@ -94,12 +96,18 @@ class World {
     this.#cutOff(id);
     this.changeView();
   }
-  /** Its mounts live on; it enters again under a new incarnation. */
+  /** It goes on for a while as if nothing had been. */
   exclude(node: Node): void {
-    this.lives += 1;
     this.nodes.delete(node.id);
     this.#cutOff(node.id);
+    this.unaware.push(node);
     this.changeView();
+  }
+  /** Its mounts live on; it enters again under a new incarnation. */
+  becomeAware(): void {
+    const node = this.unaware.shift();
+    if (node === undefined) return;
+    this.lives += 1;
     this.step(node, { kind: "excluded" });
     node.interests.clear();
     node.fences.clear();
@@ -113,7 +121,8 @@ class World {
   changeView(): void {
     const members = [...this.nodes.values()];
     const number = this.views.length + 1;
-    const servers = members.map((member) => member.id).filter(() => this.random.chance(0.5)).sort();
+    const former = this.views.at(-1)?.rightsServers ?? ids;
+    const servers = members.map((member) => member.id).filter((id) => (this.random.chance(0.9) ? former.includes(id) : this.random.chance(0.5))).sort();
     this.views.push({
       cluster: "test", number, manager: members[0]!.id, sessionIdLimit: 1000, ...(servers.length === 0 ? {} : { rightsServers: servers }),
       members: members.map(({ id, incarnation, isAnnounced }, slot) => ({
@@ -139,6 +148,7 @@ class World {
   tellInForce(): void {
     const view = this.views[this.views.length - 1]!;
     const members = view.members.map((member) => this.nodes.get(member.id)!);
+    if (this.unaware.length > 0) return;
     if (members.some((node) => node.view !== view.number)) return;
     for (const node of members) {
       const told = `${node.incarnation}/${view.number}`;
@@ -177,12 +187,13 @@ class World {
     switch (effect.kind) {
       case "send": {
         const key = `${node.id}>${effect.to}`;
-        if (!this.nodes.has(effect.to)) return;
+        if (!this.nodes.has(effect.to) || this.nodes.get(node.id) !== node) return;
         this.links.set(key, [...(this.links.get(key) ?? []), effect.message]);
         return;
       }
       case "ask-manager":
         if (effect.call.kind !== "announce-mount") return this.step(node, { kind: "manager-answered", request: effect.request, result: { kind: "done", version: 0 } });
+        if (this.nodes.get(node.id) !== node) return;
         if (node.isAnnounced !== effect.call.isMounted) {
           node.isAnnounced = effect.call.isMounted;
           this.changeView();
@@ -227,11 +238,12 @@ class World {
 
   /** One random thing that can happen; `isHealing`: only what brings everything to rest. */
   happen(isHealing: boolean): void {
-    const node = this.random.pick([...this.nodes.values()]);
+    const node = this.random.pick([...this.nodes.values(), ...this.unaware]);
     const handle = this.random.chance(0.4) ? unmanaged : this.random.pick(objects);
     const token = node.tokens.length === 0 ? undefined : this.random.pick(node.tokens);
     const kind = this.random.below(isHealing ? 5 : 13);
-    if (kind === 0) this.adopt(node);
+    if (this.unaware.length > 0 && this.random.chance(isHealing ? 0.02 : 0.003)) this.becomeAware();
+    else if (kind === 0) this.adopt(node);
     else if (kind === 1) this.tellInForce();
     else if (kind === 2) this.deliver();
     else if (kind === 3) this.finishOrDrain(node);
@@ -289,13 +301,14 @@ class World {
   }
 
   check(): void {
-    const held = [...this.nodes.values()].flatMap((node) => node.machine.describe().rights.held);
+    const nodes = [...this.nodes.values(), ...this.unaware];
+    const held = nodes.flatMap((node) => node.machine.describe().rights.held);
     this.granted += held.length;
     for (const one of held) {
       for (const other of held) {
         if (one.holder !== other.holder && one.handle === other.handle) assert.ok(areCompatible(one.right, other.right), `${one.holder} and ${other.holder} hold ${one.right} and ${other.right}`);
       }
-      for (const node of this.nodes.values()) {
+      for (const node of nodes) {
         const intruder = node.operations.find((operation) => operation.handle === one.handle && (one.right === "exclusive" || (one.right === "shared" && operation.isChange)));
         assert.ok(intruder === undefined, `an operation runs on ${node.id} while ${one.holder} holds ${one.right}`);
       }
@@ -307,7 +320,7 @@ class World {
       for (let at = 0; at < 60; at++) this.happen(true);
       this.check();
       const open = [...this.nodes.values()].filter((node) => !node.isAdmitting || node.mount !== "known" || node.pending.size > 0 || node.machine.describe().rights.held.length > 0);
-      if (open.length === 0 && [...this.links.values()].every((messages) => messages.length === 0)) {
+      if (this.unaware.length === 0 && open.length === 0 && [...this.links.values()].every((messages) => messages.length === 0)) {
         for (const node of this.nodes.values()) {
           assert.deepEqual(node.machine.describe().rights.fences, [], `no fence stands on ${node.id} when nothing is held`);
           assert.deepEqual([...node.fences].filter(([, { fence }]) => fence !== "null"), [], `no fence stands in the reactor of ${node.id} when nothing is held`);
@@ -333,7 +346,7 @@ function run(seed: number): number {
     world.happen(false);
     world.check();
     if (!changes.has(at)) continue;
-    const missing = ids.filter((id) => !world.nodes.has(id));
+    const missing = ids.filter((id) => !world.nodes.has(id) && world.unaware.every((node) => node.id !== id));
     if (missing.length > 0 && world.random.chance(0.4)) world.bear(missing[0]!);
     else if (world.nodes.size > 1 && world.random.chance(0.7)) world.exclude(world.random.pick([...world.nodes.values()]));
     else if (world.nodes.size > 1) world.kill(world.random.pick([...world.nodes.keys()]));
