@@ -146,12 +146,18 @@ export class ApplicationModel {
   *#respond(token: Token, response: DmResponse, number: number | undefined): Thread {
     if (number !== undefined) this.#checks.responding(number, response);
     this.#checks.tokenEnds(this.at, token);
+    let isAnswered = false;
     for (let attempt = 0; attempt < RESPOND_TRIES; attempt++) {
       const outcome = yield* this.#call("event.respond", { session: this.session, token, response });
+      isAnswered = outcome.kind === "ok";
       if (outcome.kind !== "failed" || outcome.failure.code !== "ENOTREADY") break;
       yield* sleep(500);
     }
-    if (number !== undefined) this.#checks.responded(this.at.node, number);
+    if (number === undefined) return;
+    this.#checks.responded(this.at.node, number);
+    if (!isAnswered) return;
+    const { node } = this.at;
+    this.process.after(200, () => this.#checks.respondedWell(node, number)); // it goes on once its node has come to that
   }
 
   // Moves.

@@ -29,6 +29,8 @@ interface SessionThought {
 }
 interface OperationThought {
   readonly node: NodeModel;
+  /** When it was raised. */
+  readonly life: string;
   decision: Decision | "gone" | undefined;
   isInterrupted: boolean;
   readonly responses: Set<string>;
@@ -92,7 +94,7 @@ export class ClusterChecks {
   // Operations.
 
   held(node: NodeModel, operation: OperationId): void {
-    this.#operations.set(operation, { node, decision: undefined, isInterrupted: false, responses: new Set(), with: undefined });
+    this.#operations.set(operation, { node, life: lifeName(node), decision: undefined, isInterrupted: false, responses: new Set(), with: undefined });
   }
   interrupted(operation: OperationId): void {
     this.#operations.get(operation)!.isInterrupted = true;
@@ -134,6 +136,13 @@ export class ClusterChecks {
     const report = node.node.describe();
     if (report.state !== "member" || report.view?.number !== latest.number) return false;
     return report.registry.sessions.some((each) => each.id === session && each.node === node.id && each.state !== "failed");
+  }
+
+  /** Whether it still waits, on a node that is the same member as when it was raised. */
+  isWaitingInView(operation: OperationId): boolean {
+    const thought = this.#operations.get(operation);
+    if (thought === undefined || thought.decision !== undefined || thought.isInterrupted || !thought.node.isSettled) return false;
+    return thought.life === lifeName(thought.node) && this.isInView(thought.life);
   }
 
   // Views and lives.
@@ -216,6 +225,8 @@ export class ClusterChecks {
     this.sample();
     for (const node of this.#nodes()) {
       const { registry } = node.node.describe();
+      const made = registry.sessions.map((session) => session.info).filter((info) => info.startsWith("made by"));
+      this.#world.check(new Set(made).size === made.length, () => `one call made two sessions on ${node.id}: ${made.join(", ")}`);
       for (const thought of this.#sessions.values()) {
         const entry = registry.sessions.find((each) => each.id === thought.id);
         if (thought.fate === "destroyed") {

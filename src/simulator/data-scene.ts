@@ -16,7 +16,7 @@
 import type { Random } from "../base/random.js";
 import type { Handle } from "../dmapi/ids.js";
 import { ControlModel, DaemonModel } from "./control-model.js";
-import { BLOCKS, FileModel, type Mutant, StoreModel } from "./file-model.js";
+import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
 import { KernelModel } from "./kernel-model.js";
 import { MoverModel } from "./mover-model.js";
 import { ReactorModel } from "./reactor-model.js";
@@ -52,12 +52,12 @@ export class DataScene {
   #open = 0;
   readonly counts: Record<string, number> = {};
 
-  constructor(world: World, nodes: number, mutant: Mutant = "none") {
+  constructor(world: World, nodes: number) {
     this.world = world;
     this.#control = new ControlModel(world);
     for (let file = 1; file <= FILES; file++) {
       const handle = `file${file}` as Handle;
-      this.#files.set(handle, new FileModel(world, handle, this.#store, mutant));
+      this.#files.set(handle, new FileModel(world, handle, this.#store));
     }
     for (const name of [..."ABCDEFG"].slice(0, nodes)) this.#addMachine(name);
   }
@@ -252,13 +252,14 @@ export class DataScene {
   *#rewrite({ kernel, daemon }: Machine, file: FileModel, random: Random): Thread<string> {
     const open = yield* kernel.open(file, true, () => daemon.reactor.hasRegions(file));
     if (open === undefined) return "open for writing refused";
+    const { mtimeNs } = file;
     for (let block = 0; block < BLOCKS; block++) {
       if (random.chance(0.5)) continue;
       if (!(yield* kernel.write(open, block))) return "write refused";
       yield* sleep(random.below(100));
       if (!(yield* kernel.read(open, block, false))) return "read refused";
     }
-    if (random.chance(0.4)) yield* kernel.utimens(open);
+    if (random.chance(0.4)) yield* kernel.utimens(open, mtimeNs);
     return "written";
   }
 

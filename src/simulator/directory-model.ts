@@ -29,7 +29,6 @@ export class DirectoryModel {
   /** Listings that clients keep. */
   readonly #kept = new Map<string, { readonly untilMs: number; readonly names: readonly string[] }>();
   readonly #locks = new Map<string, Process>();
-  isLax = false;
   /** A view came in. */
   onLink: (path: string, text: string) => void = () => {};
 
@@ -84,7 +83,7 @@ export class DirectoryModel {
         return { kind: "done" };
       }
       case "rename": {
-        const file = this.#files.get(call.from) ?? this.#renewed(call);
+        const file = this.#files.get(call.from);
         if (file === undefined) return failed("ENOENT", call.from);
         if (this.#files.get(call.to) === file) return { kind: "done" }; // two names of one file: POSIX does nothing
         this.#files.delete(call.from);
@@ -111,15 +110,6 @@ export class DirectoryModel {
     }
   }
 
-  /** With the rule taken away that a claim is of exactly the renewal that was watched. */
-  #renewed({ from, to }: { readonly from: string; readonly to: string }): Content | undefined {
-    if (!this.isLax || !to.startsWith("leases/taken+")) return undefined;
-    const life = from.slice(0, from.lastIndexOf(".") + 1);
-    const path = [...this.#files.keys()].find((each) => each.startsWith(life));
-    const file = path === undefined ? undefined : this.#files.get(path);
-    if (path !== undefined) this.#files.delete(path);
-    return file;
-  }
   #list(directory: string, process: Process): readonly string[] {
     const { random, nowMs } = this.#world;
     const { stale, staleMs } = this.troubles;

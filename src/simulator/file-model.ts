@@ -17,10 +17,6 @@ export const BLOCK_BYTES = 4096;
 export const BLOCKS = 4;
 export const HOLE = 0;
 
-/** Lies that tell whether the checks see anything: each takes one safety rule away. */
-export type Mutant = "none" | "no-guard" | "no-generation-check" | "mark-stays" | "stale-descriptor" | "no-compare" | "no-second-look" | "claim-without-watch";
-export const mutants: readonly Mutant[] = ["no-guard", "no-generation-check", "mark-stays", "stale-descriptor", "no-compare", "no-second-look", "claim-without-watch"];
-
 /** The migration application's store: objects are whole or not there. */
 export class StoreModel {
   readonly objects = new Map<string, readonly number[]>();
@@ -38,19 +34,19 @@ export class FileModel {
   readonly handle: Handle;
   readonly world: World;
   readonly store: StoreModel;
-  readonly mutant: Mutant;
   readonly blocks: number[] = [];
   record: FileRecord | null = null;
   mark: string | null = null;
   mtimeNs = 1n;
+  /** Probability that a changed record finds no room. */
+  noRoom = 0.01;
   readonly guards = new Map<OpenFile, "shared" | "exclusive">();
   readonly #truth: { readonly version: number; readonly sinceMs: number }[][] = [];
 
-  constructor(world: World, handle: Handle, store: StoreModel, mutant: Mutant) {
+  constructor(world: World, handle: Handle, store: StoreModel) {
     this.world = world;
     this.handle = handle;
     this.store = store;
-    this.mutant = mutant;
     for (let block = 0; block < BLOCKS; block++) {
       const version = world.newNumber();
       this.blocks.push(version);
@@ -154,7 +150,6 @@ export class OpenFile {
   }
 
   tryLock(mode: "shared" | "exclusive"): boolean {
-    if (this.file.mutant === "no-guard") return true;
     for (const [other, held] of this.file.guards) {
       if (other !== this && (mode === "exclusive" || held === "exclusive")) return false;
     }

@@ -6,6 +6,7 @@
  *   dropping of pages waits for; and no other token holds a right on it;
  * - when a changed record is answered, nothing runs anywhere under an older one;
  * - an operation for which an event was raised goes on only as an application said, or is failed by a rule;
+ * - a token names one event; who answered one with success has ended its wait;
  * - no operation waits for ever.
  *
  * A node that is out of the latest view is bound by the guard alone (safety C1, C7), so it is not looked at here.
@@ -33,6 +34,7 @@ export class JoinedChecks {
   readonly #world: World;
   readonly #sites: () => JoinedNode[];
   readonly #rights = new Map<FileModel, RightThought[]>();
+  readonly #tokens = new Map<Token, number>();
   /** Numbers of operations whose event is out, by process and operation. */
   readonly #raised = new Map<string, number>();
   /** For the statistics of a run. */
@@ -83,10 +85,18 @@ export class JoinedChecks {
     }
   }
   received(node: NodeModel, session: SessionId, message: EventMessage, number: number): void {
+    const known = message.token === undefined ? undefined : this.#tokens.get(message.token);
+    this.#world.check(known === undefined || known === number, () => `token ${message.token} names operation ${number} and has named operation ${known}`);
+    if (message.token !== undefined) this.#tokens.set(message.token, number);
     this.cluster.received(node, session, message, number);
   }
   responding(number: number, response: DmResponse): void {
     this.cluster.responding(number, response);
+  }
+  /** A respond call that succeeds says that the source took it, or has left the view (safety C9). */
+  respondedWell(node: NodeModel, number: number): void {
+    if (!this.cluster.isInView(lifeName(node))) return;
+    this.#world.check(!this.cluster.isWaitingInView(number as OperationId), () => `operation ${number} was answered with success by ${lifeName(node)} and still waits`);
   }
   responded(node: NodeModel, number: number): void {
     this.cluster.responded(node, number);
@@ -120,11 +130,11 @@ export class JoinedChecks {
     return !at.node.isDead && lifeName(at.node) === life && this.cluster.isInView(life);
   }
 
-  touched(at: JoinedNode, { file, access, passesFences, block, operation }: Touch): void {
+  touched(at: JoinedNode, { file, access, passesFences, block, operation, admittedAtMs }: Touch): void {
     if (access === "look" || passesFences || !this.cluster.isInView(lifeName(at.node))) return;
     for (const right of this.#rights.get(file) ?? []) {
-      // One that mounted since may have an operation slip past before it hears of a right on an object without a record.
-      if (!this.#isBinding(right) || at.mountedAtMs > right.sinceMs || at.rejoinedAtMs > right.sinceMs) continue;
+      // What was admitted in a life that is over, the guard alone stops.
+      if (!this.#isBinding(right) || admittedAtMs < at.rejoinedAtMs) continue;
       this.#world.check(false, () => `on ${lifeName(at.node)} operation ${operation} touches block ${block} of ${file.handle} (${access}) while ${right.life} (token ${right.token}) has the exclusive right`);
     }
   }

@@ -37,7 +37,8 @@ export class JoinedNode implements Site, Upward {
   #admission: Extract<AdmissionInput, { kind: "admission" }> = { kind: "admission", isOpen: false, why: "starting" };
   reactor: ReactorModel | undefined;
   kernel: KernelModel | undefined;
-  mountedAtMs = Number.POSITIVE_INFINITY;
+  /** Fences raised before a reactor was there; it hears of them before it admits anything. */
+  readonly #standing = new Map<Handle, Extract<AdmissionInput, { kind: "fence-raised" }>>();
   /** When its present life in the cluster began, save the first. */
   rejoinedAtMs = Number.NEGATIVE_INFINITY;
   readonly #lastMs = { up: 0, down: 0 };
@@ -73,9 +74,14 @@ export class JoinedNode implements Site, Upward {
       case "grant-interest":
         return this.#down({ kind: "interest-granted", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
       case "raise-fence":
-        if (this.reactor === undefined) return this.node.input({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
+        if (this.reactor === undefined) {
+          this.#standing.set(effect.handle, { kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
+          return this.node.input({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
+        }
         return this.#down({ kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
       case "lower-fence":
+        if (effect.fence === "null") this.#standing.delete(effect.handle);
+        else if (this.#standing.has(effect.handle)) this.#standing.set(effect.handle, { kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
         return this.#down({ kind: "fence-lowered", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
       case "begin-round":
         if (this.reactor === undefined) return this.node.input({ kind: "round-drained", round: effect.round, from: effect.from });
@@ -88,6 +94,7 @@ export class JoinedNode implements Site, Upward {
         return this.#down(this.#admission);
       case "forget-everything":
         this.rejoinedAtMs = this.world.nowMs;
+        this.#standing.clear();
         return this.#ordered("down", () => this.reactor?.forget());
       default:
     }
@@ -106,10 +113,11 @@ export class JoinedNode implements Site, Upward {
     const reactor = new ReactorModel({ world: this.world, process: this.process, up: this, files: this.#files, ownedEvents: this.#ownedEvents });
     const kernel = new KernelModel(this.world, this.kernelProcess, reactor);
     reactor.kernel = kernel;
-    reactor.step(this.#admission);
+    for (const fence of this.#standing.values()) reactor.step(fence);
+    this.#standing.clear();
+    reactor.step(this.#admission); // last: nothing is admitted by less than all that
     this.reactor = reactor;
     this.kernel = kernel;
-    this.mountedAtMs = this.world.nowMs;
     return { kind: "ok", result: { mountpoint } };
   }
 

@@ -18,6 +18,8 @@ export interface KernelRequest {
   readonly block: number;
   readonly version: number;
   readonly isWriteback: boolean;
+  /** Of utimens. */
+  readonly mtimeNs?: bigint;
   readonly answer: (reply: Reply) => void;
 }
 export type Reply = { readonly kind: "ok"; readonly version: number } | { readonly kind: "failed"; readonly code: string };
@@ -122,8 +124,8 @@ export class KernelModel {
     }
   }
 
-  *utimens(open: UserOpen): Thread<boolean> {
-    const reply = yield* this.#underInodeLock(open.file, this.#request("utimens", open.file, 0, 0));
+  *utimens(open: UserOpen, mtimeNs: bigint): Thread<boolean> {
+    const reply = yield* this.#underInodeLock(open.file, this.#request("utimens", open.file, 0, 0, false, mtimeNs));
     return reply.kind === "ok";
   }
   *truncate(open: UserOpen, block: number): Thread<boolean> {
@@ -210,12 +212,12 @@ export class KernelModel {
     return page?.isDirty === true && page.version === version;
   }
 
-  *#request(kind: RequestKind, file: FileModel, block: number, version: number, isWriteback = false): Thread<Reply> {
+  *#request(kind: RequestKind, file: FileModel, block: number, version: number, isWriteback = false, mtimeNs?: bigint): Thread<Reply> {
     if (this.isAborted) return { kind: "failed", code: "ENOTCONN" };
     let reply: Reply | undefined;
     const answered = new Signal();
     const request: KernelRequest = {
-      kind, file, block, version, isWriteback,
+      kind, file, block, version, isWriteback, ...(mtimeNs === undefined ? {} : { mtimeNs }),
       answer: (each) => {
         if (reply !== undefined) return;
         reply = each;

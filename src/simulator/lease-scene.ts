@@ -18,7 +18,6 @@ import type { MemberFacts, View } from "../cluster/view-document.js";
 import { decodeViewFile, type Life, isSameLife, lifeName } from "../coordination/shared-volume/layout.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { DirectoryModel } from "./directory-model.js";
-import type { Mutant } from "./file-model.js";
 import { LeaseDriverModel, simulatedTimes } from "./lease-driver-model.js";
 import { Process, type World } from "./world.js";
 
@@ -173,10 +172,9 @@ export class LeaseScene {
   readonly #lastIncarnation = new Map<NodeId, number>();
   readonly #ids: NodeId[];
 
-  constructor(world: World, nodes: number, mutant: Mutant = "none") {
+  constructor(world: World, nodes: number) {
     this.world = world;
     this.directory = new DirectoryModel(world);
-    this.directory.isLax = mutant === "claim-without-watch";
     this.directory.onLink = (path, text) => this.#linked(path, text);
     this.#ids = [..."ABCDEFG"].slice(0, nodes) as NodeId[];
   }

@@ -1,20 +1,18 @@
 /**
  * `npm run simulate -- --seeds N [--seed S] [--nodes M] [--scene NAME] [--trace] [--keep] [--threads T] [--within SECONDS]`: runs
  * N seeds from S on and prints, for each that breaks a promise, one line that replays it. Exit 0 only when all held. `--keep` goes on after
- * five failures; `--mutant NAME` takes a safety rule away, so that a promise must break; `--within` begins no seed after that time, and the summary says how many were run. The last line: how much
- * time of simulated clusters passes for each minute of processor time.
+ * five failures; `--within` begins no seed after that time, and the last line says how many were run.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
-import { mutants } from "./file-model.js";
 import { sceneNames } from "./run-seed.js";
 import type { Outcome } from "./worker.js";
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, nodes: { type: "string" }, threads: { type: "string" },
-    scene: { type: "string" }, trace: { type: "boolean", default: false }, keep: { type: "boolean", default: false }, within: { type: "string" }, mutant: { type: "string" },
+    scene: { type: "string" }, trace: { type: "boolean", default: false }, keep: { type: "boolean", default: false }, within: { type: "string" },
   },
 });
 
@@ -34,11 +32,6 @@ if (values.scene !== undefined && !sceneNames.includes(values.scene)) {
   process.exit(2);
 }
 
-const mutant = mutants.find((each) => each === values.mutant);
-if (values.mutant !== undefined && mutant === undefined) {
-  console.error(`--mutant ${values.mutant}: there are ${mutants.join(", ")}`);
-  process.exit(2);
-}
 const withinMs = values.within === undefined ? Number.POSITIVE_INFINITY : 1000 * whole("within", values.within, 1, 1_000_000);
 
 const beganMs = performance.now();
@@ -56,7 +49,7 @@ process.exit(failures === 0 ? 0 : 1);
 
 function runChunk(seedsOfChunk: readonly number[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const options = { isTracing: values.trace, ...(mutant === undefined ? {} : { mutant }), ...(nodes === undefined ? {} : { nodes }), ...(values.scene === undefined ? {} : { scene: values.scene }) };
+    const options = { isTracing: values.trace, ...(nodes === undefined ? {} : { nodes }), ...(values.scene === undefined ? {} : { scene: values.scene }) };
     const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { ...options, seeds: seedsOfChunk }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
     worker.on("message", (outcome: Outcome) => {
       ran++;

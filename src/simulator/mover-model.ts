@@ -24,7 +24,6 @@ interface Hold {
   readonly file: FileModel;
   readonly name: string;
   guard: OpenFile | undefined;
-  found: unknown;
 }
 export type MoveVerb = "migrate" | "premigrate" | "release" | "recall";
 interface FileWork<E> {
@@ -142,7 +141,7 @@ export class MoverModel implements Receiver {
   /** The failure, when it did not end well. */
   *#move(file: FileModel, verb: MoveVerb): Thread<MoveFailure | undefined> {
     const number = file.world.newNumber();
-    const hold: Hold = { file, name: `move ${number}`, guard: undefined, found: undefined };
+    const hold: Hold = { file, name: `move ${number}`, guard: undefined };
     try {
       const outcome = yield* performMove(moveOf(verb, file, this.process.clockMs), this.process, (request) => {
         file.world.log(() => `${this.process.name}: ${file.handle} ${hold.name}: ${request.step}: ${request.call}`);
@@ -164,14 +163,11 @@ export class MoverModel implements Receiver {
     const { file } = hold;
     switch (request.call) {
       case "read-record":
-        if (request.step !== "look-again" || file.mutant !== "no-second-look") hold.found = yield* this.#inDaemon(this.#look(file));
-        return hold.found;
+        return yield* this.#inDaemon(this.#look(file));
       case "create-mark":
         return yield* this.#createMark(hold);
-      case "check-mark": {
-        const isEqual = yield* this.#inDaemon(system(() => file.mark === request.args.nonce));
-        return isEqual || file.mutant === "no-compare";
-      }
+      case "check-mark":
+        return yield* this.#inDaemon(system(() => file.mark === request.args.nonce));
       case "remove-mark":
         return yield* this.#inDaemon(system(() => file.removeMark(request.args.nonce)));
       case "note-intent":
@@ -302,7 +298,7 @@ export class MoverModel implements Receiver {
     if (!this.#control.holdsRight(file, this, hold.name)) throw new MoveFailure("EACCES", "the right is lost");
     const found = yield* system(() => ({ mark: file.mark, mtimeNs: file.mtimeNs, record: file.record }), 0.5);
     const isMoved = (args.expectMark !== undefined && args.expectMark !== found.mark) || (args.expect !== undefined && args.expect.mtimeNs !== found.mtimeNs);
-    if (isMoved && file.mutant !== "no-compare") throw new MoveFailure("ECANCELED", "the file has changed");
+    if (isMoved) throw new MoveFailure("ECANCELED", "the file has changed");
     const captured = { size: BLOCKS * BLOCK_BYTES, atimeNs: 1n, mtimeNs: found.mtimeNs, ctimeNs: 1n };
     const changed = applyChange(found.record ?? undefined, args.change, captured);
     if ("failure" in changed) throw new MoveFailure(changed.failure.code, changed.failure.message);
@@ -310,7 +306,7 @@ export class MoverModel implements Receiver {
     yield* crossing(this.daemon.process);
     yield* system(() => {
       if (guard === undefined || guard.isClosed) throw new MoveFailure("EBADF", "no guard");
-      if (file.world.random.chance(0.01)) throw new MoveFailure("ENOSPC", "no room for the record");
+      if (file.world.random.chance(file.noRoom)) throw new MoveFailure("ENOSPC", "no room for the record");
       file.setRecord(record, this.process.name);
     }, 0.5);
     const round = this.#control.round(this.daemon, { kind: "record-changed", handle: file.handle, generation: record.generation });
@@ -338,7 +334,7 @@ export class MoverModel implements Receiver {
     for (let block = 0; block < BLOCKS; block++) content.push(yield* system(() => open.read(block), 20));
     open.close(this.process);
     const mark = yield* this.#inDaemon(system(() => file.mark));
-    if (mark !== nonce && file.mutant !== "no-compare") throw new MoveFailure("ECANCELED", "somebody has written to the file");
+    if (mark !== nonce) throw new MoveFailure("ECANCELED", "somebody has written to the file");
     yield* system(() => this.#store.objects.set(object, content), 5);
     return { checksum: content.join(" "), size: BLOCKS * BLOCK_BYTES };
   }

@@ -73,6 +73,10 @@ export class NodeModel implements Station {
     this.#armTimer();
   }
 
+  /** Has performed all that its machine said. */
+  get isSettled(): boolean {
+    return this.process.isRunning && this.#pending.length === 0;
+  }
   get isDead(): boolean {
     return !this.process.isAlive;
   }

@@ -36,6 +36,7 @@ interface Operation {
   result: Reply | undefined;
   /** Admitted past whatever fence there is: write-back, and what the dropping of pages waits for (safety C6). */
   passesFences: boolean;
+  admittedAtMs: number;
 }
 
 /** What the reactor tells the rest of its daemon. */
@@ -55,6 +56,7 @@ export interface Touch {
   readonly access: Access;
   readonly block: number;
   readonly passesFences: boolean;
+  readonly admittedAtMs: number;
 }
 
 export class ReactorModel implements Server {
@@ -117,7 +119,7 @@ export class ReactorModel implements Server {
   #arrive(request: KernelRequest): void {
     const id = ++this.#lastOperation as OperationId;
     const { handle } = request.file;
-    this.#operations.set(id, { request, result: undefined, passesFences: false });
+    this.#operations.set(id, { request, result: undefined, passesFences: false, admittedAtMs: 0 });
     if (request.kind === "read") this.#inode(handle).heldFills++;
     const data = { handle, offset: request.block * BLOCK_BYTES, length: BLOCK_BYTES } as const;
     const operation: Record<KernelRequest["kind"], Pick<AdmissionRequest, "uses" | "events">> = {
@@ -135,7 +137,7 @@ export class ReactorModel implements Server {
   #perform(effect: AdmissionEffect): void {
     switch (effect.kind) {
       case "admit":
-        this.#noteFlushing(effect.operation);
+        this.#noteAdmitted(effect.operation);
         return this.process.start(this.#run(effect.operation));
       case "refuse":
         return this.#answer(effect.operation, { kind: "failed", code: effect.code });
@@ -180,14 +182,15 @@ export class ReactorModel implements Server {
 
   // Operations that were admitted.
 
-  #noteFlushing(id: OperationId): void {
+  #noteAdmitted(id: OperationId): void {
     const operation = this.#operations.get(id)!;
+    operation.admittedAtMs = this.world.nowMs;
     const { request } = operation;
     if (request.kind === "read" && this.#inode(request.file.handle).flushing > 0) operation.passesFences = true;
   }
   #touch(id: OperationId, access: Access): void {
-    const { request, passesFences } = this.#operations.get(id)!;
-    this.#up.touched?.({ operation: id, file: request.file, access, block: request.block, passesFences });
+    const { request, passesFences, admittedAtMs } = this.#operations.get(id)!;
+    this.#up.touched?.({ operation: id, file: request.file, access, block: request.block, passesFences, admittedAtMs });
   }
 
   *#run(id: OperationId): Thread {
@@ -203,7 +206,7 @@ export class ReactorModel implements Server {
 
   *#read(inode: Inode, id: OperationId, block: number): Thread<Reply | "overtaken"> {
     const { file } = inode;
-    const mustReopen = inode.reader === undefined || (inode.reader.generation !== inode.generation && file.mutant !== "stale-descriptor");
+    const mustReopen = inode.reader === undefined || (inode.reader.generation !== inode.generation);
     if (mustReopen) {
       const { generation } = inode;
       const open = yield* system(() => new OpenFile(file, this.process), 0.3);
@@ -217,7 +220,7 @@ export class ReactorModel implements Server {
     }, 0.5);
     const now = yield* system(() => file.generation, 0.2);
     // Whatever the node has learned since it was admitted does not count.
-    if (now > (this.#admission.generationUnder(id, file.handle) ?? -1) && file.mutant !== "no-generation-check") return "overtaken";
+    if (now > (this.#admission.generationUnder(id, file.handle) ?? -1)) return "overtaken";
     return { kind: "ok", version };
   }
 
@@ -228,7 +231,7 @@ export class ReactorModel implements Server {
     this.world.check(open !== undefined && !open.isClosed, () => `${this.process.name} changes ${file.handle} without the guard`);
     yield* system(() => {
       this.#touch(id, "change");
-      if (request.kind === "utimens") file.mtimeNs = 1n;
+      if (request.kind === "utimens") file.mtimeNs = request.mtimeNs ?? 1n;
       else if (request.kind === "truncate") file.userTruncate(request.block, request.version, this.process.name);
       else file.userWrite(request.block, request.version, this.process.name);
     }, 0.5);
@@ -269,7 +272,7 @@ export class ReactorModel implements Server {
       inode.guard = undefined;
       return this.step({ kind: "guard-failed", handle: file.handle, code: "EIO", isBusy: true });
     }
-    if (file.mutant !== "mark-stays") yield* system(() => (file.mark = null), 0.3);
+    yield* system(() => (file.mark = null), 0.3);
     const record = yield* system(() => file.record, 0.3);
     if (guard.isCancelled) return open.close(this.process);
     guard.open = open;

@@ -4,7 +4,6 @@
 import { Random } from "../base/random.js";
 import { ClusterScene } from "./cluster-scene.js";
 import { DataScene } from "./data-scene.js";
-import type { Mutant } from "./file-model.js";
 import { JoinedScene } from "./joined-scene.js";
 import { LeaseScene } from "./lease-scene.js";
 import { World } from "./world.js";
@@ -15,8 +14,6 @@ export interface RunOptions {
   /** Only this scene. */
   readonly scene?: string;
   readonly isTracing?: boolean;
-  /** One rule taken away, to see that it is missed. */
-  readonly mutant?: Mutant;
   /** Told how much time passed in each scene's world. */
   readonly passed?: (simulatedMs: number) => void;
 }
@@ -33,10 +30,10 @@ interface Scene {
   readonly every: number;
 }
 const scenes: Readonly<Record<string, Scene>> = {
-  lease: { run: (world, nodes, { mutant }) => new LeaseScene(world, nodes, mutant).run(), every: 4 },
+  lease: { run: (world, nodes) => new LeaseScene(world, nodes).run(), every: 4 },
   cluster: { run: (world, nodes) => new ClusterScene(world, nodes).run(), every: 2 },
-  data: { run: (world, nodes, { mutant }) => new DataScene(world, nodes, mutant).run(), every: 1 },
-  joined: { run: (world, nodes, { mutant }) => new JoinedScene(world, nodes, mutant).run(), every: 2 },
+  data: { run: (world, nodes) => new DataScene(world, nodes).run(), every: 1 },
+  joined: { run: (world, nodes) => new JoinedScene(world, nodes).run(), every: 2 },
 };
 export const sceneNames = Object.keys(scenes);
 

@@ -24,6 +24,9 @@ interface Guard {
   readonly client: number;
   readonly handle: Handle;
   readonly open: OpenFile;
+  /** Jobs that work under it: it is given back when the last has ended. */
+  uses: number;
+  isDropped: boolean;
 }
 
 export class VolumeModel {
@@ -102,7 +105,13 @@ export class VolumeModel {
   *#guarded(file: FileModel, client: number, number: number | undefined, waitMs: number, work: (guard: OpenFile) => Thread<VolumeResult>): Thread<VolumeResult> {
     const own = this.#ofClient(file, client, number);
     if (number !== undefined && own === undefined) return failed("EBADF", `no guard ${number}`);
-    if (own !== undefined) return yield* work(own);
+    if (own !== undefined) {
+      own.uses++;
+      const result = yield* work(own.open);
+      own.uses--;
+      if (own.isDropped) this.#close(own);
+      return result;
+    }
     const open = yield* system(() => new OpenFile(file, this.#process), 0.3);
     try {
       const untilMs = this.#process.clockMs + waitMs;
@@ -115,9 +124,9 @@ export class VolumeModel {
       open.close(this.#process);
     }
   }
-  #ofClient(file: FileModel, client: number, number: number | undefined): OpenFile | undefined {
+  #ofClient(file: FileModel, client: number, number: number | undefined): Guard | undefined {
     for (const [at, guard] of this.#guards) {
-      if (guard.client === client && guard.handle === file.handle && (number === undefined || number === at)) return guard.open;
+      if (guard.client === client && guard.handle === file.handle && (number === undefined || number === at)) return guard;
     }
     return undefined;
   }
@@ -135,12 +144,16 @@ export class VolumeModel {
       return failed("ECANCELED", "the application has gone");
     }
     const guard = file.world.newNumber();
-    this.#guards.set(guard, { client, handle: file.handle, open });
+    this.#guards.set(guard, { client, handle: file.handle, open, uses: 0, isDropped: false });
     return { ...ok({ ticket: String(guard), guard }), record };
   }
-  #drop(number: number, { open }: Guard): void {
+  #drop(number: number, guard: Guard): void {
     this.#guards.delete(number);
-    this.#process.start(system(() => open.close(this.#process), 0.3));
+    guard.isDropped = true;
+    this.#close(guard);
+  }
+  #close({ open, uses }: Guard): void {
+    if (uses === 0) this.#process.start(system(() => open.close(this.#process), 0.3));
   }
 
   // What is done under it.
@@ -166,7 +179,7 @@ export class VolumeModel {
     const changed = applyChange(old ?? undefined, change, captured);
     if ("failure" in changed) return { kind: "failed", failure: changed.failure };
     yield* crossing(this.#process);
-    if (file.world.random.chance(0.01)) return failed("ENOSPC", "no room for the record");
+    if (file.world.random.chance(file.noRoom)) return failed("ENOSPC", "no room for the record");
     yield* system(() => file.setRecord(changed.record, this.#process.name), 0.5);
     return { ...ok({ generation: changed.record.generation }), ...told(file, old ?? undefined, changed.record) };
   }
@@ -177,7 +190,8 @@ export class VolumeModel {
     for (let block = 0; block < BLOCKS; block++) {
       yield* crossing(this.#process);
       yield* system(() => {
-        if (!guard.isClosed) file.punch(block, this.#process.name);
+        if (guard.isClosed) throw new Error("a punch goes on without its guard");
+        file.punch(block, this.#process.name);
       });
     }
     return ok({});

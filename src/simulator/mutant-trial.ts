@@ -1,0 +1,92 @@
+/**
+ * Plants one fault in a copy of the compiled tree and runs seeds on it until a promise breaks.
+ *
+ * Each edit must match its file exactly once, whatever the white space, else the trial fails: a fault that is not there any
+ * more must not count as one that was found. The copy goes when the trial has ended.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import type { Edit, Mutant } from "./mutants.js";
+import type { Outcome } from "./worker.js";
+
+const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
+/** What the simulator runs, directly or through what it runs. */
+const folders = ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "client", "os", "simulator"];
+/** A seed that takes so long does not end at all. */
+const SEED_LIMIT_MS = 120_000;
+
+export interface Found {
+  readonly seed: number;
+  readonly text: string;
+  readonly trace: readonly string[];
+}
+export interface TrialOptions {
+  readonly seed: number;
+  readonly seeds: number;
+  readonly isTracing?: boolean;
+}
+
+/** The text with the fault in it. @throws Error when the place is not there, or not the only one. */
+export function edited(text: string, edit: Edit): string {
+  const pattern = edit.find.trim().split(/\s+/).map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("\\s+");
+  const matches = text.match(new RegExp(pattern, "g"))?.length ?? 0;
+  if (matches !== 1) throw new Error(`${edit.file}: ${matches} places match ${JSON.stringify(edit.find)}, exactly one is wanted`);
+  return text.replace(new RegExp(pattern), () => edit.replace);
+}
+/** The compiled files of a mutant, by their path below dist. @throws Error as `edited`. */
+export function plant(mutant: Mutant): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const edit of mutant.edits) files.set(edit.file, edited(files.get(edit.file) ?? readFileSync(join(dist, edit.file), "utf8"), edit));
+  return files;
+}
+
+/** Undefined when all seeds held. */
+export async function tryOut(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
+  const files = plant(mutant);
+  const copy = mkdtempSync(join(tmpdir(), "sluice-mutant-"));
+  const remove = () => rmSync(copy, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    for (const folder of folders) {
+      cpSync(join(dist, folder), join(copy, "dist", folder), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
+    }
+    cpSync(join(dist, "..", "package.json"), join(copy, "package.json"));
+    symlinkSync(join(dist, "..", "node_modules"), join(copy, "node_modules"));
+    for (const [path, text] of files) writeFileSync(join(copy, "dist", path), text);
+    return await firstFailure(join(copy, "dist", "simulator", "worker.js"), mutant.scene, options);
+  } finally {
+    process.off("exit", remove);
+    remove();
+  }
+}
+
+function firstFailure(script: string, scene: string, { seed: first, seeds: count, isTracing = false }: TrialOptions): Promise<Found | undefined> {
+  const seeds = Array.from({ length: count }, (_, at) => first + at);
+  const worker = new Worker(script, { workerData: { seeds, scene, isTracing }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
+  return new Promise((resolve, reject) => {
+    let next = first;
+    let timer: NodeJS.Timeout;
+    const end = (found: Found | undefined) => {
+      clearTimeout(timer);
+      void worker.terminate().then(() => resolve(found));
+    };
+    const watch = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => end({ seed: next, text: "the seed does not end", trace: [] }), SEED_LIMIT_MS);
+    };
+    watch();
+    worker.on("message", ({ seed, error, trace }: Outcome) => {
+      if (error !== undefined) return end({ seed, text: error, trace: trace ?? [] });
+      next = seed + 1;
+      if (next === first + count) end(undefined);
+      else watch();
+    });
+    worker.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+  });
+}

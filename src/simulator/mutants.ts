@@ -1,0 +1,334 @@
+/**
+ * Planted faults: each takes one safety rule away, in the real machines or in the models that stand for what surrounds them,
+ * and the simulator must notice. One that it never notices shows a hole in a scene or a checker.
+ *
+ * An edit names a compiled file and a piece of its text, which must be there exactly once; white space does not count.
+ *
+ * Source    safety C1-C10, H3-H5, H13.
+ */
+export interface Edit {
+  /** Below dist/. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+export interface Mutant {
+  readonly name: string;
+  /** What is taken away. */
+  readonly rule: string;
+  /** Where it ought to be missed. */
+  readonly scene: "lease" | "cluster" | "data" | "joined";
+  readonly edits: readonly Edit[];
+  /** Found within few and cheap seeds: `npm test` tries it too. */
+  readonly isQuick?: true;
+}
+
+const at = (file: string) => (find: string, replace: string): Edit => ({ file, find, replace });
+const admission = at("cluster/admission/admission.js");
+const dueEvents = at("cluster/admission/due-events.js");
+const managedObject = at("cluster/admission/managed-object.js");
+const rightsServer = at("cluster/rights/rights-server.js");
+const rightsClient = at("cluster/rights/rights-client.js");
+const rounds = at("cluster/rounds.js");
+const source = at("cluster/source-node/source-node.js");
+const host = at("cluster/session-node/session-node.js");
+const node = at("cluster/node.js");
+const manager = at("cluster/registry/session-manager.js");
+const copy = at("cluster/registry/copy.js");
+const stream = at("cluster/stream.js");
+const streams = at("cluster/streams.js");
+const objectCalls = at("cluster/dm-calls/object-calls.js");
+const migrateSteps = at("migration/move/migrate-steps.js");
+const recallSteps = at("migration/move/recall-steps.js");
+const fileModel = at("simulator/file-model.js");
+const reactor = at("simulator/reactor-model.js");
+const mover = at("simulator/mover-model.js");
+const volume = at("simulator/volume-model.js");
+const application = at("simulator/application-model.js");
+const directory = at("simulator/directory-model.js");
+
+const guards: readonly Mutant[] = [
+  {
+    name: "no guard", rule: "who changes bytes excludes whoever punches (C1)", scene: "data", isQuick: true,
+    edits: [fileModel("this.file.guards.set(this, mode);", ""), fileModel("tryLock(mode) {", "tryLock(mode) { return true;")],
+  },
+  {
+    name: "mark stays", rule: "the first writer breaks the mark (C3)", scene: "data", isQuick: true,
+    edits: [reactor("yield* system(() => (file.mark = null), 0.3);", "")],
+  },
+  {
+    name: "response without generation", rule: "a read looks at the generation again after its data (C4)", scene: "data", isQuick: true,
+    edits: [reactor("if (now > (this.#admission.generationUnder(id, file.handle) ?? -1))", "if (now < 0)")],
+  },
+  {
+    name: "stale descriptor", rule: "a descriptor of an older generation is opened anew (C4)", scene: "data", isQuick: true,
+    edits: [reactor("const mustReopen = inode.reader === undefined || (inode.reader.generation !== inode.generation);", "const mustReopen = inode.reader === undefined;")],
+  },
+  {
+    name: "no compare", rule: "a copy is only punched out while nothing has changed (C3)", scene: "data", isQuick: true,
+    edits: [migrateSteps("if (!isUnbroken || attributes.size !== note.size || attributes.mtimeNs !== mtimeNs)", "if (false)"), mover("if (isMoved)", "if (false)"), mover("if (mark !== nonce)", "if (false)")],
+  },
+  {
+    name: "compare by mtime alone", rule: "size and mtime do not tell that a file is unchanged, the mark does (C3)", scene: "data",
+    edits: [
+      migrateSteps("if (!isUnbroken || attributes", "if (attributes"), mover("if (mark !== nonce)", "if (false)"),
+      mover("(args.expectMark !== undefined && args.expectMark !== found.mark) ||", ""),
+    ],
+  },
+  {
+    name: "no second look", rule: "a recall looks again under the guard, and writes nothing where no region is (C3)", scene: "data",
+    edits: [
+      mover("return yield* this.#inDaemon(this.#look(file));", "return (hold.found ??= yield* this.#inDaemon(this.#look(file)));"),
+    ],
+  },
+  {
+    name: "mark without guard", rule: "a mark is made under the exclusive guard (C3 step 1)", scene: "data",
+    edits: [mover(`if (yield* system(() => open.tryLock("exclusive"), 0.3)) return`, "if (true) return")],
+  },
+  {
+    name: "punch without the lock", rule: "who punches keeps the guard on its own descriptor until the last punch has returned (C1)", scene: "joined",
+    edits: [application("open.pass(this.process);", "open.pass(this.process); open.close(this.at.process);"), volume("if (guard.isClosed)", "if (false)")],
+  },
+  {
+    name: "moves without guard", rule: "a move takes the guard exclusive before it looks (C1)", scene: "data",
+    edits: [mover(`for (let tries = 0; !(yield* system(() => open.tryLock("exclusive"), 0.3)); tries++)`, "for (let tries = 0; false; tries++)")],
+  },
+  {
+    name: "punch before record", rule: "the record says partial before the first byte goes (C3 steps 6 and 8)", scene: "joined",
+    edits: [migrateSteps(`yield* ask("change-record", "change-record", { change: migratedChange(`, `yield* ask("punch", "punch", {}); yield* ask("change-record", "change-record", { change: migratedChange(`), volume(`if (!record?.regions.some(`, "if (false && !record?.regions.some(")],
+  },
+  {
+    name: "clear before copy", rule: "a region is cleared when the bytes are back, never before (C3)", scene: "joined",
+    edits: [recallSteps("yield* copyIn(now, note);", `{ yield* ask("change-record", "change-record", { change: residentChange(note) }); yield* copyIn(now, note); }`)],
+  },
+  {
+    name: "record as before the guard", rule: "a writer goes by the record as read under the guard (C1)", scene: "data",
+    edits: [admission("object.mustLoadAgain = false; this.#setRecord(object, found); this.#advanceDrains(object); this.#filterWaiting(object);", "this.#advanceDrains(object); this.#filterWaiting(object);")],
+  },
+  {
+    name: "guard kept", rule: "the guard goes back when a fence or a changed record asks (C1)", scene: "joined",
+    edits: [admission(`this.#effects.push({ kind: "drop-guard", handle: object.handle }); } object.drains.delete(drain);`, "} object.drains.delete(drain);")],
+  },
+  {
+    name: "write-back into the hole", rule: "write-back of a range that is not resident recalls it first (C6)", scene: "data",
+    edits: [dueEvents("if (isWriteback) { if (record.residency", "if (isWriteback) { return undefined; if (record.residency")],
+  },
+];
+
+const fences: readonly Mutant[] = [
+  {
+    name: "fence acknowledged before the drain", rule: "an acknowledged fence says that what ran has ended (C4)", scene: "joined",
+    edits: [admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack")],
+  },
+  {
+    name: "neither fence nor round drains", rule: "an acknowledged record says that nothing runs under an older one (C4)", scene: "joined",
+    edits: [
+      admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack"),
+      admission("pending: object.runningNow(), givesGuardBack: true,", "pending: new Set(), givesGuardBack: true,"), managedObject("if (generation < (drain.generation ?? 0))", "if (false)"),
+      admission("else for (const id of object.runningNow()) drain.pending.add(id);", ""),
+    ],
+  },
+  {
+    name: "load under way believed", rule: "a load that may have looked before the change counts for nothing (C4)", scene: "joined",
+    edits: [admission("if (mustLoad) object.mustLoadAgain = true;", ""), managedObject("if (generation < (drain.generation ?? 0))", "if (false)")],
+  },
+  {
+    name: "invalidate before answer", rule: "nobody waits for pages that a held read has locked (C6)", scene: "joined",
+    edits: [
+      reactor("const mayWait = isAwaited && heldFills === 0;", "const mayWait = true;"),
+      objectCalls(`if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => undefined);`,
+        `if (result.kind === "ok" && result.announcement !== undefined) result = { ...result, round: { kind: "flush", handle: result.announcement.handle } };`),
+    ],
+  },
+  {
+    name: "fence not heeded", rule: "what a fence stops waits (H3)", scene: "joined",
+    edits: [admission("if (object.isFencedFor(use.access) && !operation.request.passesFences)", "if (false)")],
+  },
+  {
+    name: "interested nodes not fenced", rule: "a right waits for every node with an interest (H3)", scene: "joined",
+    edits: [rightsServer("const nodes = new Set(object.interests);", "const nodes = new Set();")],
+  },
+  {
+    name: "only interested nodes fenced", rule: "an object without a record is fenced on all that mount its file system (H3)", scene: "joined",
+    edits: [rightsServer("if (!claim.isManaged)", "if (false)")],
+  },
+  {
+    name: "grant before the drain", rule: "a right is granted when all have drained (H3)", scene: "joined",
+    edits: [rightsServer("if (targets.some((node) => object.fenced.get(node)?.isDrained === false)) return;", "")],
+  },
+  {
+    name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined",
+    edits: [rightsServer("if (this.#isOpen || !this.#here.isInForce ||", "if (this.#isOpen ||")],
+  },
+  {
+    name: "grant before all have reported", rule: "a new server knows every holder before it grants (H3 c, e)", scene: "joined",
+    edits: [rightsServer("|| !members.every((member) => this.#reported.has(member.id))", "")],
+  },
+  {
+    name: "fence released early", rule: "a fence stands as long as its holder, also under a new server (H3)", scene: "joined",
+    edits: [rightsServer("this.#lower(object, needed);", `this.#lower(object, "null");`)],
+  },
+  {
+    name: "holdings not reported", rule: "what is held is told to the server of the new view (H3)", scene: "joined",
+    edits: [rightsClient("holds: holds.filter((hold) => homes.get(hold.handle) === id)", "holds: []")],
+  },
+  {
+    name: "two exclusive rights", rule: "the exclusive right has one holder (H3)", scene: "joined",
+    edits: [at("dmapi/rights.js")(`return a === "null" || b === "null" || (a === "shared" && b === "shared");`, "return true;")],
+  },
+  {
+    name: "round of one", rule: "a round waits for every member that mounts the file system (C4)", scene: "joined",
+    edits: [rounds(`(whom === "all" || member.id !== this.#here.me)`, `(whom === "all" ? member.id === this.#here.me : false)`)],
+  },
+  {
+    name: "round ends with the view", rule: "a new view ends a round only for members that left (C4 (5), C7)", scene: "joined",
+    edits: [rounds("if (!isThere)", "if (true)")],
+  },
+  {
+    name: "interests outlive an exclusion", rule: "a new life forgets interests, and registers them anew (C7)", scene: "joined",
+    edits: [admission(`object.interest = "none"; object.fence = "null"; object.fenceNumber = 0;`, `object.fence = "null"; object.fenceNumber = 0;`)],
+  },
+  {
+    name: "right after a failed round", rule: "a changed record whose round failed is not built upon (C4 (5))", scene: "joined",
+    edits: [objectCalls(`this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
+    }); } /** Safety`, `this.#settle(call, result); }); } /** Safety`), objectCalls("const owed = this.#undrained.get(checked.args.handle);", "const owed = undefined;")],
+  },
+];
+
+const events: readonly Mutant[] = [
+  {
+    name: "one resubmission dropped", rule: "an event whose host is gone is offered again (C9)", scene: "joined",
+    edits: [source("if (!this.#isWellPlaced(held)) this.#route(held);", `if (!this.#isWellPlaced(held) && held.place.kind !== "at-session") this.#route(held);`)],
+  },
+  {
+    name: "event taken for a duplicate", rule: "only the same event under the same token is a duplicate (C9)", scene: "joined",
+    edits: [host("hosted.undelivered.set(entry.token, entry); this.#here.count", "if (hosted.delivered % 3 !== 2) hosted.undelivered.set(entry.token, entry); this.#here.count")],
+  },
+  {
+    name: "duplicate not known", rule: "an event that is here already is not queued again (C9)", scene: "joined",
+    edits: [host("if (known !== undefined) { const isSame", "if (false) { const isSame"), source("if (!this.#isWellPlaced(held)) this.#route(held);", "this.#route(held);")],
+  },
+  {
+    name: "answer of the former host", rule: "only the present host's answer is obeyed (C9)", scene: "joined",
+    edits: [source("if (held === undefined || !isAt(held, from, message.session))", "if (held === undefined)"), source("message.hostGeneration < held.place.hostGeneration", "false")],
+  },
+  {
+    name: "answered before it is taken", rule: "respond succeeds when the source has the answer (C9)", scene: "joined",
+    edits: [host("found.respondCall = call;", "this.#desk.answer(call, {});")],
+  },
+  {
+    name: "early event dropped", rule: "an event by a newer registry waits for it (H5)", scene: "joined",
+    edits: [host("this.#early.push({ from, message });", ";")],
+  },
+  {
+    name: "misrouted event forgotten", rule: "not here: the source sends it elsewhere (C9)", scene: "joined",
+    edits: [source("this.#sendElsewhere(held, message.registryVersion);", ";")],
+  },
+  {
+    name: "ended twice", rule: "an operation goes on once (C9)", scene: "joined",
+    edits: [source("return this.#held.delete(held.token);", "return true;"), source("if (held === undefined || !isAt(held, from, message.session))", "if (held === undefined)")],
+  },
+  {
+    name: "tokens begin anew", rule: "a token names one event for ever (H5)", scene: "joined",
+    edits: [at("cluster/source-node/tokens.js")("this.#slot = life.slot; this.#counter = hashOf(", "this.#slot = life.slot; this.#counter = 0 * hashOf(")],
+  },
+  {
+    name: "hosting outlives exclusion", rule: "sessions of an excluded node end there (C7)", scene: "joined",
+    edits: [at("cluster/data-management.js")("this.#host.excluded();", "")],
+  },
+  {
+    name: "continue without looking again", rule: "after an answer the record is read again (C4)", scene: "joined",
+    edits: [admission("this.#object(event.handle).mustLoadAgain = true; // the re-check goes by the authoritative record", ""), dueEvents("function mustRepeat(record, event) {", "function mustRepeat() { return false;")],
+  },
+];
+
+const registry: readonly Mutant[] = [
+  {
+    name: "answered before all acknowledged", rule: "a session call is answered when every member has it (H5)", scene: "cluster",
+    edits: [manager("while (this.#answers[0] !== undefined && this.#answers[0].version <= lowest)", "while (this.#answers[0] !== undefined)")],
+  },
+  {
+    name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster",
+    edits: [node(`case "registry-installed": this.#copy.install(message.snapshot, message.view, this.#nowMs);`,
+      `case "registry-installed": {
+        const own = this.#copy.sessions().filter((session) => session.node === this.#id);
+        const others = message.snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
+        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, message.view, this.#nowMs); }`)],
+  },
+  {
+    name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster",
+    edits: [manager("this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a))", "this.#phase.copies.reduce((a, b) => (compareCopies(b, a) < 0 ? b : a))")],
+  },
+  {
+    name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster",
+    edits: [manager("if (this.#phase.waiting.size > 0) return; let best", "let best")],
+  },
+  {
+    name: "epoch not checked", rule: "a frame of another view is refused (C7)", scene: "cluster",
+    edits: [stream("if (frame.view > this.#view) {", "if (false) {"), stream("if (frame.view < this.#view || frame.sequence", "if (frame.sequence")],
+  },
+  {
+    name: "incarnation not checked", rule: "a frame for another life is refused (C7, C9)", scene: "cluster",
+    edits: [streams("if (frame.toIncarnation !== this.#incarnation) return [heard]; return", "return")],
+  },
+  {
+    name: "not resent after a reconnect", rule: "what was in flight on a wire that broke is sent again (C9)", scene: "cluster",
+    edits: [stream("return this.#unacknowledged.slice(0, countMax).map((entry) => this.#numbered(entry));", "return [];")],
+  },
+  {
+    name: "call not asked again", rule: "an unanswered call is put to the next manager (H5)", scene: "cluster",
+    edits: [node("if (!isSameManager) for (const { request } of unanswered) this.#ask(request);", ""), manager("for (const { request, call } of message.unfinished) this.#take({ from, request, call });", "")],
+  },
+  {
+    name: "call run twice", rule: "a request is known by its id, also to the next manager (H5)", scene: "cluster",
+    edits: [manager("if (former !== undefined) {", "if (false) {")],
+  },
+  {
+    name: "destroyed without asking the host", rule: "a session with events is not destroyed (H5)", scene: "joined",
+    edits: [host("isEmpty(session) {", "isEmpty(session) { return true;")],
+  },
+  {
+    name: "joiner without the registry", rule: "a joiner gets the whole registry (H5)", scene: "cluster",
+    edits: [manager("if (member.id !== this.#id && memberOf(before, member) === undefined) this.#install(member.id);", ";")],
+  },
+  {
+    name: "two owners", rule: "each (file system, event) has one owner (XDSM dm_set_disp)", scene: "cluster",
+    edits: [at("cluster/registry/dispositions.js")(`return each.event === "mount" || !change.events.includes(each.event);`, "return true;")],
+  },
+  {
+    name: "ids from the registry alone", rule: "ids come from a block that the view reserved (H5)", scene: "cluster",
+    edits: [manager("this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);", "this.#nextSessionId = best.highestSessionId + 1;")],
+  },
+  {
+    name: "versions with a gap", rule: "versions are applied one by one (H5)", scene: "cluster",
+    edits: [copy("if (change.version !== this.#version + 1) return false;", "if (change.version <= this.#version) return false;"), node("|| change.version > this.#copy.version + 1", "")],
+  },
+  {
+    name: "answers after the lease", rule: "nobody answers whose lease is over (C8)", scene: "cluster",
+    edits: [node("return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;", "return true;")],
+  },
+  {
+    name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "joined",
+    edits: [at("cluster/view/membership.js")("|| this.#isInForce || this.#removed.length > 0) return;", "|| this.#isInForce) return;")],
+  },
+  {
+    name: "claim without watching", rule: "a claim is of exactly the renewal that was watched (C8)", scene: "lease", isQuick: true,
+    edits: [directory("const file = this.#files.get(call.from);  if (file === undefined) return failed(\"ENOENT\", call.from); if (this.#files.get(call.to) === file)",
+      `let { from } = call;
+       if (call.to.startsWith("leases/taken+") && !this.#files.has(from)) from = [...this.#files.keys()].find((each) => each.startsWith(from.slice(0, from.lastIndexOf(".") + 1))) ?? from;
+       const file = this.#files.get(from);
+       if (file === undefined) return failed("ENOENT", from);
+       if (from !== call.from) this.#files.delete(from);
+       if (this.#files.get(call.to) === file)`)],
+  },
+  {
+    name: "two views of one number", rule: "a view comes in only where its number is free (C8)", scene: "lease",
+    edits: [directory("if (this.#files.has(call.to)) return failed(\"EEXIST\", call.to);", "")],
+  },
+  {
+    name: "lease from the end of the call", rule: "a lease counts from before its renewal was issued (C8)", scene: "lease",
+    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewed(done.startMs);", "this.#renewed(done.endMs + this.#times.holdMs);")],
+  },
+];
+
+export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry];

@@ -1,0 +1,14 @@
+/**
+ * Seeds that found a fault in the product, with what they showed. The tests run them for ever; a seed's history changes
+ * with the scene, so what a fault needs in detail stands beside its mend, as a test or a golden conversation.
+ */
+export interface Regression {
+  readonly scene: string;
+  readonly seed: number;
+  readonly nodes?: number;
+  readonly showed: string;
+}
+
+export const regressions: readonly Regression[] = [
+  { scene: "joined", seed: 170, showed: "two recalls of one file wait for each other when the migrator that took the right for one of them has died" },
+];
