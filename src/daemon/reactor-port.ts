@@ -1,6 +1,5 @@
 /**
- * What the daemon's main thread and a mount's reactor thread say to each other. Each message to the reactor is followed
- * by a write to the reactor's eventfd, which its poll watches; messages to the main thread arrive as port messages.
+ * What the daemon's main thread and a mount's reactor thread say to each other, over a socket pair (reactor-channel.ts).
  *
  * Source    safety H1, H3, C4, C5, C6.
  */
@@ -56,9 +55,10 @@ export interface ReactorOptions {
   readonly node: string;
   /** The member's slot in the view: names it to those whom its guard refuses. */
   readonly slot?: number;
-  /** Descriptor of /dev/fuse, already mounted; eventfd that wakes the poll. */
+  /** Descriptor of /dev/fuse, already mounted; eventfd by which side threads wake the poll; the reactor's end of its channel to main. */
   readonly fuseFd: number;
   readonly wakeFd: number;
+  readonly channelFd: number;
   readonly eventList: EventSet;
   /** Int32 cells the thread counts up in, so that the coordination worker renews only while it ticks (safety M2). */
   readonly ticks: SharedArrayBuffer;

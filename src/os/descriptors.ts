@@ -28,6 +28,7 @@ const nativeConnect = bind("int connect(int fd, void *address, uint32_t length)"
 const nativeSendmsg = bindRaw("intptr_t sendmsg(int fd, void *message, int flags)");
 const nativeRecvmsg = bindRaw("intptr_t recvmsg(int fd, void *message, int flags)");
 const nativeSend = bindRaw("intptr_t send(int fd, void *buffer, uintptr_t length, int flags)");
+const nativeRecv = bindRaw("intptr_t recv(int fd, void *buffer, uintptr_t length, int flags)");
 const nativeGetsockopt = bind("int getsockopt(int fd, int level, int option, void *value, void *length)");
 
 /** struct msghdr with one piece of data and room for descriptors; one of each per thread, so that they outlive every call. */
@@ -69,11 +70,11 @@ export function receiveDescriptors(socket: number, into: Buffer, timeoutMs: numb
     const left = deadline - performance.now();
     const ready = poll.wait(Math.max(0, Math.min(left, 1000)));
     if (ready < 0 && ready !== -errno.EINTR) return ready;
-    if (ready > 0) return receiveNow(socket, into);
+    if (ready > 0) return receiveMessage(socket, into);
     if (left <= 0) return -errno.ETIMEDOUT;
   }
 }
-function receiveNow(socket: number, into: Buffer): Received | number {
+function receiveMessage(socket: number, into: Buffer): Received | number {
   prepareMessage(into, message.control.length);
   const length = orErrno(nativeRecvmsg(socket, message.header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
   if (length < 0) return length;
@@ -116,6 +117,14 @@ export function socketPair(): readonly [number, number] | number {
 /** Plain bytes on a socket without SIGPIPE. */
 export function send(socket: number, data: Buffer): number {
   return orErrno(nativeSend(socket, data, data.length, MSG_NOSIGNAL));
+}
+/** As much as there is room for, without waiting: -EAGAIN when there is none. */
+export function sendNow(socket: number, data: Uint8Array, length: number): number {
+  return orErrno(nativeSend(socket, data, length, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+/** What is there, without waiting; 0: the other end is closed. */
+export function receiveNow(socket: number, into: Uint8Array): number {
+  return orErrno(nativeRecv(socket, into, into.length, MSG_DONTWAIT));
 }
 /** Who connected (SO_PEERCRED), or the negative errno. */
 export function peerCredentials(socket: number): { pid: number; uid: number; gid: number } | number {

@@ -8,9 +8,11 @@
 import { MessageChannel, Worker, type MessagePort } from "node:worker_threads";
 import { close } from "../../os/files.js";
 import * as files from "../../os/files.js";
-import { eventfd, signalEvent } from "../../os/device.js";
+import { eventfd } from "../../os/device.js";
+import { socketPair } from "../../os/descriptors.js";
 import { raiseOpenFileLimit } from "../../os/process.js";
 import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, unmountPlace } from "../../fuse/mount.js";
+import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
 import { isLocalBacking } from "./backing-calls.js";
 import type { SideThreadOptions } from "./side-threads.js";
@@ -24,7 +26,7 @@ const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
 
-export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd"> & {
+export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd" | "channelFd"> & {
   /** What the mount table calls it; the name of the file system when absent. */
   readonly source?: string;
 };
@@ -39,6 +41,9 @@ export class ReactorMount {
   readonly #sides: readonly Worker[];
   readonly #wakeFd: number;
   readonly #fuseFd: number;
+  readonly #channel: MainEnd;
+  readonly #channelFd: number;
+  #whenReady: ((message: FromReactor) => void) | undefined;
   #listener: ((message: FromReactor) => void) | undefined;
   #early: FromReactor[] = [];
   #isOver = false;
@@ -51,7 +56,9 @@ export class ReactorMount {
     detachLeftOver(options.mountpoint);
     const fuseFd = openDevice();
     const wakeFd = eventfd();
-    const mount = new ReactorMount({ ...options, fuseFd, wakeFd });
+    const channel = socketPair();
+    if (typeof channel === "number") throw new Error(`no socket pair for the reactor (errno ${-channel})`);
+    const mount = new ReactorMount({ ...options, fuseFd, wakeFd, channelFd: channel[1] }, channel[0]);
     if (onMessage !== undefined) mount.onMessage(onMessage);
     try {
       await Promise.all([mount.#waitReady(), mountDevice({ device: fuseFd, source: options.source ?? options.fs, mountpoint: options.mountpoint })]);
@@ -63,7 +70,7 @@ export class ReactorMount {
     return mount;
   }
 
-  private constructor(options: ReactorOptions) {
+  private constructor(options: ReactorOptions, mainEnd: number) {
     this.mountpoint = options.mountpoint;
     this.warnings = hazards();
     this.connection = undefined;
@@ -82,9 +89,10 @@ export class ReactorMount {
     const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS), over };
     this.#sides = sides;
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
-    this.#reactor.on("message", (message: FromReactor) => this.#received(message));
-    this.#reactor.on("error", (error) => this.#received({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
-    this.#reactor.on("exit", () => this.#received({ kind: "ended", why: "the reactor's thread ended", isFailure: true }));
+    this.#channel = new MainEnd(mainEnd, (message) => this.#received(message));
+    this.#channelFd = options.channelFd;
+    this.#reactor.on("error", (error) => this.#threadEnded({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
+    this.#reactor.on("exit", () => this.#threadEnded({ kind: "ended", why: "the reactor's thread ended", isFailure: true }));
   }
 
   onMessage(listener: (message: FromReactor) => void): void {
@@ -95,8 +103,7 @@ export class ReactorMount {
   }
   post(message: ToReactor): void {
     if (this.#isOver) return;
-    this.#reactor.postMessage(message);
-    signalEvent(this.#wakeFd);
+    this.#channel.post(message);
   }
   get isOver(): boolean {
     return this.#isOver;
@@ -115,7 +122,13 @@ export class ReactorMount {
     await this.#closeAll();
   }
 
+  /** What it had said before counts for more. */
+  #threadEnded(message: FromReactor): void {
+    this.#channel.drain();
+    this.#received(message);
+  }
   #received(message: FromReactor): void {
+    this.#whenReady?.(message);
     if (message.kind === "ended") {
       if (this.#isOver) return;
       this.#isOver = true;
@@ -129,16 +142,13 @@ export class ReactorMount {
   #waitReady(): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`the kernel did not begin to talk to the mount at ${this.mountpoint}`)), READY_WITHIN_MS);
-      this.#reactor.on("message", (message: FromReactor) => {
+      this.#whenReady = (message) => {
         if (message.kind !== "ready" && message.kind !== "ended") return;
+        this.#whenReady = undefined;
         clearTimeout(timer);
         if (message.kind === "ready") resolve();
         else reject(new Error(`the mount at ${this.mountpoint} ended at once: ${message.why}`));
-      });
-      this.#reactor.on("error", (cause) => {
-        clearTimeout(timer);
-        reject(cause);
-      });
+      };
     });
   }
   #closing: Promise<void> | undefined;
@@ -152,6 +162,8 @@ export class ReactorMount {
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#fuseFd);
     close(this.#wakeFd);
+    this.#channel.close();
+    close(this.#channelFd);
   }
 }
 

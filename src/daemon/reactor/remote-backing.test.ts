@@ -49,7 +49,7 @@ class Stage {
     this.core = new ReactorCore(
       {
         fs: "fs1" as FsName, backing: this.bench.backing, isRemote: true, mountpoint: "/nowhere", mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1",
-        fuseFd: this.#kernelFd, wakeFd: -1, eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0, dataEventRetry: 2, guardTimeoutMs: 100, interruptGraceMs: 100, heldBytesMax: 1 << 20,
+        fuseFd: this.#kernelFd, wakeFd: -1, channelFd: -1, eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0, dataEventRetry: 2, guardTimeoutMs: 100, interruptGraceMs: 100, heldBytesMax: 1 << 20,
       },
       { post: (message) => this.#heard(message), io: this.#threads, notifiers: this.#threads, patientNotifiers: this.#threads },
     );

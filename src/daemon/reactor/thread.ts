@@ -1,16 +1,17 @@
 /**
  * The reactor thread of one mount: reads the kernel's requests without blocking, sleeps in poll for at most a second at a
- * time, and is woken through its eventfd when the main thread or a side thread has something for it.
+ * time, and is woken by its channel when the main thread has something for it, by its eventfd when a side thread has.
  *
  * Source    safety H1, M2 (ticks), M6, V13.
  */
-import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from "node:worker_threads";
+import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { assert } from "../../base/assert.js";
 import { RECEIVE_BUFFER_SIZE } from "../../fuse/codec/constants.js";
-import { clearEvent, PollSet, POLLIN, read } from "../../os/device.js";
+import { clearEvent, PollSet, POLLIN, POLLOUT, read } from "../../os/device.js";
 import { errno, errnoName } from "../../os/errno.js";
 import { separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
-import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
+import { ReactorEnd } from "../reactor-channel.js";
+import type { ReactorOptions, ToReactor } from "../reactor-port.js";
 import { takeThreadIdentity } from "./backing-calls.js";
 import { Reactor } from "./reactor.js";
 import { SideThreads } from "./side-threads.js";
@@ -29,7 +30,6 @@ const NOT_MOUNTED_YET_MS = 5;
 const SIDE_LOOK_MS = 1000;
 
 assert(parentPort !== null, "the reactor runs in a worker");
-const port = parentPort;
 const data = workerData as ThreadData;
 const { options } = data;
 setThreadName(`sluice-${options.fs}`);
@@ -41,16 +41,23 @@ const io = new SideThreads(data.io);
 const [first, ...others] = data.notifiers;
 const notifiers = new SideThreads([first!]);
 const patientNotifiers = new SideThreads(others);
-const reactor = new Reactor(options, { post: (message: FromReactor) => port.postMessage(message), io, notifiers, patientNotifiers });
+const channel = new ReactorEnd(options.channelFd);
+const reactor = new Reactor(options, { post: (message) => channel.post(message), io, notifiers, patientNotifiers });
 const { core } = reactor;
 const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_SIZE);
 const sideAnswers = new PollSet([{ fd: options.wakeFd, events: POLLIN }]);
-const poll = new PollSet([{ fd: options.fuseFd, events: POLLIN }, { fd: options.wakeFd, events: POLLIN }]);
+const device = { fd: options.fuseFd, events: POLLIN };
+const wake = { fd: options.wakeFd, events: POLLIN };
+const poll = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN }]);
+/** While main has not taken all that was said. */
+const pollUnsent = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN | POLLOUT }]);
+const mainTakes = new PollSet([{ fd: options.channelFd, events: POLLOUT }]);
 
 run();
 endIo();
 core.close();
-port.postMessage({ kind: "ended", why: reactor.ended ?? "" } satisfies FromReactor);
+channel.post({ kind: "ended", why: reactor.ended ?? "" });
+while (!channel.flush()) mainTakes.wait(SIDE_LOOK_MS);
 
 function run(): void {
   let isMounted = false;
@@ -102,17 +109,25 @@ function sleep(timeoutMs: number, isDeviceUnbound: boolean): void {
     receive();
     return;
   }
-  const ready = poll.wait(timeoutMs);
+  const set = channel.hasUnsent ? pollUnsent : poll;
+  const ready = set.wait(timeoutMs);
   core.timers.tick();
-  if (ready > 0 && poll.happened(1) !== 0) receive();
+  if (ready <= 0) return;
+  if (channel.hasUnsent) channel.flush();
+  if (set.happened(2) !== 0) channel.receive(obey);
+  if (set.happened(1) !== 0) hearSides();
 }
 
+function obey(message: ToReactor): void {
+  reactor.obey(message);
+  core.runReady();
+}
 function receive(): void {
+  channel.receive(obey);
+  hearSides();
+}
+function hearSides(): void {
   clearEvent(options.wakeFd);
-  for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
-    reactor.obey(got.message as ToReactor);
-    core.runReady();
-  }
   io.receive();
   notifiers.receive();
   patientNotifiers.receive();
