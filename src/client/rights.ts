@@ -76,10 +76,8 @@ export class OutstandingToken implements AsyncDisposable {
   /** Ends the token: its rights are released and whoever waits goes on. @throws DmError ESRCH answered before. */
   async respond(response: DmResponse, data?: Uint8Array): Promise<void> {
     if (!this.#isOutstanding) throw new DmError("ESRCH", "event.respond", `token ${this.token} was answered already`);
-    const args = { session: this.session.id, token: this.token, response, ...(data === undefined ? {} : { data }) };
-    const answered = this.session.connection.call("event.respond", args);
-    this.session.answering();
-    await answered;
+    const answer = { token: this.token, response, data };
+    if (!this.session.answerAhead(answer)) await this.session.connection.call("event.respond", { session: this.session.id, ...answer });
     this.#isOutstanding = false;
   }
   async [Symbol.asyncDispose](): Promise<void> {

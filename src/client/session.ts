@@ -6,7 +6,7 @@
  * Source    XDSM C429 sessions, dm_get_events; requirements R1, R2, R6, R13, R14.
  */
 import { DmError } from "../dmapi/errors.js";
-import type { EventMessage, EventType } from "../dmapi/events.js";
+import type { EventAnswer, EventMessage, EventType } from "../dmapi/events.js";
 import type { FsName, GroupName, Handle, SessionId, Token } from "../dmapi/ids.js";
 import type { DispositionEntry, SessionEntry } from "../dmapi/status.js";
 import type { Connection } from "./connection.js";
@@ -21,8 +21,9 @@ export interface EventsOptions {
   /** At most so many in one call to the daemon. */
   readonly max?: number;
   /**
-   * The loop goes on until its signal, so the next events are asked for together with each answer: one message less to
-   * wait for. They then may come to this process before its loop is back for them.
+   * The loop goes on until its signal, so the next events are asked for in the same message as the answer to the last one.
+   * They then may come to this process before its loop is back for them, an answer is not waited for, and one that is
+   * refused (a token answered before, a session that is gone) ends the loop with its error.
    */
   readonly isAhead?: boolean;
 }
@@ -32,7 +33,7 @@ export class Session {
   readonly id: SessionId;
   #info: string;
   readonly #received: EventMessage[] = [];
-  #askAhead: (() => void) | undefined;
+  #askAhead: ((answer: EventAnswer) => boolean) | undefined;
 
   constructor(connection: Connection, id: SessionId, info: string) {
     this.connection = connection;
@@ -70,13 +71,14 @@ export class Session {
     const stop = () => end.abort();
     if (isStopped()) return;
     options.signal?.addEventListener("abort", stop, { once: true });
-    const ask = () => this.#get({ ...options, signal: end.signal });
-    let asked: ReturnType<typeof ask> | undefined;
+    const limits = { ...options, signal: end.signal };
+    let asked: Promise<readonly EventMessage[]> | undefined;
     if (options.isAhead === true) {
-      this.#askAhead = () => {
-        if (asked !== undefined || this.#received.length > 0 || end.signal.aborted) return;
-        asked = ask();
+      this.#askAhead = (answer) => {
+        if (asked !== undefined || this.#received.length > 0 || end.signal.aborted) return false;
+        asked = this.#get(limits, [answer]);
         asked.catch(() => {}); // the loop hears of it when it is back
+        return true;
       };
     }
     try {
@@ -86,7 +88,7 @@ export class Session {
           yield receivedEvent(this, next);
           continue;
         }
-        asked ??= ask();
+        asked ??= this.#get(limits);
         const messages = await asked;
         asked = undefined;
         this.#received.push(...messages);
@@ -100,9 +102,9 @@ export class Session {
       end.abort();
     }
   }
-  /** An answer is on its way; with `isAhead` the next events are asked for in the same message. */
-  answering(): void {
-    this.#askAhead?.();
+  /** Gives an answer together with the question for the next events, where a loop with `isAhead` has none to hand out. */
+  answerAhead(answer: EventAnswer): boolean {
+    return this.#askAhead?.(answer) ?? false;
   }
   /** What is queued, waiting up to `waitMs` for a first one; an empty list when there is none. */
   async getEvents(options: { max?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<Event[]> {
@@ -115,12 +117,10 @@ export class Session {
     }
     return this.#received.splice(0, options.max ?? this.#received.length).map((message) => receivedEvent(this, message));
   }
-  #get(options: { max?: number; waitMs?: number; signal?: AbortSignal }): Promise<readonly EventMessage[]> {
-    const { max, waitMs, signal } = options;
-    const limits = { ...(max === undefined ? {} : { max }), ...(waitMs === undefined ? {} : { waitMs }) };
-    const whenLate = (result: unknown) => this.#received.push(...(result as EventMessage[]));
-    return this.connection.call("event.get", { session: this.id, ...limits }, { whenLate, ...(signal === undefined ? {} : { signal }) });
+  #get({ max, waitMs, signal }: { max?: number; waitMs?: number; signal?: AbortSignal }, answers?: readonly EventAnswer[]): Promise<readonly EventMessage[]> {
+    return this.connection.call("event.get", { session: this.id, max, waitMs, answers }, { whenLate: this.#whenLate, signal });
   }
+  readonly #whenLate = (result: unknown) => void this.#received.push(...(result as EventMessage[]));
 
   /** Tokens of events delivered but not answered, also to another process. XDSM dm_getall_tokens. */
   tokens(): Promise<readonly Token[]> {

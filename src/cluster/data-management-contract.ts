@@ -43,7 +43,7 @@ export type DataManagementEffect =
       NodeEffect,
       {
         kind:
-          | "answer-call" | "refuse-call" | "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence"
+          | "answer-call" | "refuse-call" | "resume-operation" | "token-answered" | "grant-interest" | "raise-fence" | "lower-fence"
           | "begin-round" | "set-owned-events" | "volume-job";
       }
     >

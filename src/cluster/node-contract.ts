@@ -8,7 +8,7 @@
 import type { CoordinationFact, CoordinationRequest } from "./coordination-contract.js";
 import type { DmCode, DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, EventSet, EventType, ProcessInfo } from "../dmapi/events.js";
-import type { FsName, Handle, Incarnation, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
+import type { FsName, Handle, Incarnation, NodeId, OperationId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
@@ -72,6 +72,8 @@ export type NodeEffect =
   | { readonly kind: "answer-call"; readonly call: number; readonly result: unknown }
   | { readonly kind: "refuse-call"; readonly call: number; readonly failure: DmFailure }
   | { readonly kind: "resume-operation"; readonly operation: OperationId; readonly decision: Decision }
+  /** The application has answered it; what it held by the token's right goes with it. */
+  | { readonly kind: "token-answered"; readonly session: SessionId; readonly token: Token }
   | { readonly kind: "grant-interest"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "raise-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "lower-fence"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }

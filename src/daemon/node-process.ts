@@ -50,8 +50,6 @@ export class NodeProcess {
   readonly #messages: MessageLog;
   readonly #inside = new Map<number, { readonly resolve: (result: unknown) => void; readonly reject: (failure: DmFailure) => void }>();
   readonly #giveUps = new Map<number, () => void>();
-  /** Answers to events under way: with each the guards of its token go. */
-  readonly #responding = new Map<number, ArgsOf<"event.respond">>();
   readonly #counters = { calls: 0, callsRefusedAtDoor: 0, framesSent: 0, framesReceived: 0 };
   #nextInside = INSIDE_CALLS_FROM;
   #seal!: HandleSeal;
@@ -200,6 +198,8 @@ export class NodeProcess {
         return this.#answered(effect.call, effect.result);
       case "refuse-call":
         return this.#refused(effect.call, effect.failure);
+      case "token-answered":
+        return this.#volumes.tokenAnswered(effect.session, effect.token);
       case "volume-job":
         void this.#runJob(effect.work).then((result) => this.#driver.give({ kind: "volume-done", job: effect.job, result }));
         return;
@@ -251,7 +251,6 @@ export class NodeProcess {
       });
       if (name === "node.log") this.#giveUps.set(call, giveUp);
     } else {
-      if (name === "event.respond") this.#responding.set(call, args as ArgsOf<"event.respond">);
       this.#driver.give({ kind: "call-made", call, client, name: name as CallName, args, pid });
     }
   }
@@ -265,21 +264,16 @@ export class NodeProcess {
   #forgetCall(call: number): (() => void) | undefined {
     const giveUp = this.#giveUps.get(call);
     this.#giveUps.delete(call);
-    this.#responding.delete(call);
     return giveUp;
   }
 
   #answered(call: number, result: unknown): void {
-    const responded = this.#responding.get(call);
-    if (responded !== undefined) this.#volumes.tokenAnswered(responded.session, responded.token);
-    this.#responding.delete(call);
     const inside = this.#inside.get(call);
     this.#inside.delete(call);
     if (inside !== undefined) inside.resolve(result);
     else this.#server.answer(call, result);
   }
   #refused(call: number, failure: DmFailure): void {
-    this.#responding.delete(call);
     const inside = this.#inside.get(call);
     this.#inside.delete(call);
     if (inside !== undefined) inside.reject(failure);

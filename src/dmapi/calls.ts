@@ -8,7 +8,7 @@
  * Source    XDSM C429 chapter 5; docs/dmapi-coverage.md joins these names to the C ones.
  */
 import type { DmCode } from "./errors.js";
-import type { DmResponse, EventMessage, EventSet, EventType } from "./events.js";
+import type { DmResponse, EventAnswer, EventMessage, EventSet, EventType } from "./events.js";
 import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
 import type { ManagedRegion } from "./regions.js";
 import type { Right } from "./rights.js";
@@ -64,9 +64,13 @@ export interface Calls {
   "disposition.set": { args: { session?: SessionId; group?: GroupName; fs: FsName | "global"; events: readonly EventType[]; below?: number }; result: { version: number } };
   "disposition.list": { args: { session?: SessionId }; result: readonly DispositionEntry[] };
 
-  /** Waits up to `waitMs` (0: EAGAIN at once when empty; absent: for ever). `max` 0 = as many as fit in one frame. */
-  "event.get": { args: { session: SessionId; max?: number; waitMs?: number }; result: readonly EventMessage[] };
-  "event.respond": { args: { session: SessionId; token: Token; response: DmResponse; data?: Uint8Array }; result: Record<string, never> };
+  /**
+   * Waits up to `waitMs` (0: EAGAIN at once when empty; absent: for ever). `max` 0 = as many as fit in one frame. `answers`
+   * are given first, as event.respond gives them, but nobody is told that they were taken: one that is refused fails this
+   * call with its code when all are given.
+   */
+  "event.get": { args: { session: SessionId; max?: number | undefined; waitMs?: number | undefined; answers?: readonly EventAnswer[] | undefined }; result: readonly EventMessage[] };
+  "event.respond": { args: { session: SessionId } & EventAnswer; result: Record<string, never> };
   "event.find": { args: { session: SessionId; token: Token }; result: EventMessage };
   "event.move": { args: { session: SessionId; token: Token; target: SessionId }; result: { token: Token } };
   "token.list": { args: { session: SessionId }; result: readonly Token[] };

@@ -119,6 +119,12 @@ export interface EventMessage {
   /** Set when this is not to be handled but tells what another group member was given (R18). */
   readonly notice?: { readonly group: GroupName; readonly handledBy: NodeId } | undefined;
 }
+/** The answer to a synchronous event. */
+export interface EventAnswer {
+  readonly token: Token;
+  readonly response: DmResponse;
+  readonly data?: Uint8Array | undefined;
+}
 export interface ProcessInfo {
   readonly pid: number;
   readonly uid: number;

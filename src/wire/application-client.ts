@@ -20,7 +20,7 @@ interface CallUnderWay {
 }
 export interface CallOptions {
   /** Gives the call up: the daemon is told, the call fails with EINTR. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** A result that came although the call was given up (events must not be lost with it). */
   readonly whenLate?: (result: unknown) => void;
 }

@@ -10,7 +10,9 @@ import { REGIONS_PER_FILE_MAX } from "../../dmapi/regions.js";
 
 type Kind =
   | "id" | "text" | "name" | "handle" | "flag" | "count" | "bytes" | "time" | "events" | "response" | "right" | "regions"
-  | "change" | "mode" | "attribute" | "expectation" | "ctimes";
+  | "change" | "mode" | "answers" | "attribute" | "expectation" | "ctimes";
+/** Answers that travel with one event.get. */
+const ANSWERS_MAX = 4_096;
 /** A trailing "?" marks a field that may be absent. */
 type Field = Kind | `${Kind}?`;
 
@@ -29,7 +31,7 @@ const shapes = {
   "session.query": { session: "id" },
   "disposition.set": { session: "id?", group: "name?", fs: "name", events: "events", below: "count?" },
   "disposition.list": { session: "id?" },
-  "event.get": { session: "id", max: "count?", waitMs: "count?" },
+  "event.get": { session: "id", max: "count?", waitMs: "count?", answers: "answers?" },
   "event.respond": { session: "id", token: "id", response: "response", data: "bytes?" },
   "event.find": { session: "id", token: "id" },
   "event.move": { session: "id", token: "id", target: "id" },
@@ -105,12 +107,18 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isText = (value: unknown): value is string => typeof value === "string";
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 const isTime = (value: unknown): boolean => typeof value === "bigint" || isCount(value);
+const isId = (value: unknown): boolean => isCount(value) && value > 0 && value < 2 ** 31;
+const isResponse = (value: unknown): boolean => {
+  if (!isObject(value)) return false;
+  if (value["kind"] === "abort") return isText(value["code"]) && Object.hasOwn(errnoOf, value["code"]) && value["code"] !== "ENOTREADY";
+  return value["kind"] === "continue" || value["kind"] === "dont-care";
+};
 const isEventNumber = (value: unknown): boolean => isText(value) && Object.hasOwn(eventNumbers, value);
 const isRegions = (value: unknown): boolean =>
   Array.isArray(value) && value.length <= REGIONS_PER_FILE_MAX && value.every((region) => isObject(region) && isCount(region["offset"]) && isCount(region["size"]) && isCount(region["flags"]) && region["flags"] <= 7);
 
 const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
-  id: (value) => isCount(value) && value > 0 && value < 2 ** 31,
+  id: isId,
   text: isText,
   name: (value) => isText(value) && NAME_PATTERN.test(value),
   handle: (value) => isText(value) && value.length <= 256,
@@ -119,11 +127,8 @@ const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   bytes: isBytes,
   time: isTime,
   events: (value) => Array.isArray(value) && value.every(isEventNumber),
-  response: (value) => {
-    if (!isObject(value)) return false;
-    if (value["kind"] === "abort") return isText(value["code"]) && Object.hasOwn(errnoOf, value["code"]) && value["code"] !== "ENOTREADY";
-    return value["kind"] === "continue" || value["kind"] === "dont-care";
-  },
+  response: isResponse,
+  answers: (value) => Array.isArray(value) && value.length <= ANSWERS_MAX && value.every((one) => isObject(one) && isId(one["token"]) && isResponse(one["response"]) && (one["data"] === undefined || one["data"] === null || isBytes(one["data"]))),
   right: (value) => value === "shared" || value === "exclusive",
   regions: isRegions,
   mode: (value) => value === "read" || value === "exclusive",

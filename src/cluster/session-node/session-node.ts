@@ -10,7 +10,7 @@
  */
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
-import type { EventMessage } from "../../dmapi/events.js";
+import type { DmResponse, EventMessage } from "../../dmapi/events.js";
 import { type FsName, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
 import type { QueueEntry } from "../../dmapi/status.js";
 import type { Call, CallDesk } from "../dm-calls/call-desk.js";
@@ -108,10 +108,16 @@ export class SessionNode {
     }
   }
 
-  getEvents({ call, client, pid }: Call, { session, max: wanted = 0, waitMs }: ArgsOf<"event.get">): void {
+  getEvents({ call, client, pid }: Call, { session, max: wanted = 0, waitMs, answers }: ArgsOf<"event.get">): void {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
     if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
+    let refused: Refusal | undefined;
+    for (const { token, response, data } of answers ?? []) {
+      const taken = this.#answer(hosted, token, response, data);
+      if (taken !== "unheard" && "code" in taken) refused ??= taken;
+    }
+    if (refused !== undefined) return this.#desk.refuse(call, refused.code, refused.message);
     if (hosted.undelivered.size === 0 && waitMs === 0) {
       return this.#desk.refuse(call, "EAGAIN", `session ${session} has no undelivered events`);
     }
@@ -150,28 +156,31 @@ export class SessionNode {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
     if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
-    const found = this.outstanding(session, token);
-    if ("code" in found) {
-      const isAnswered = this.#recent.has(token);
-      return isAnswered ? this.#desk.refuse(call, "ESRCH", `token ${token} has been answered already`) : this.#desk.refuse(call, found.code, found.message);
-    }
+    const taken = this.#answer(hosted, token, response, data);
+    if (taken === "unheard") this.#desk.answer(call, {});
+    else if ("code" in taken) this.#desk.refuse(call, taken.code, taken.message);
+    else taken.respondCall = call;
+  }
+
+  /** Whoever waits for its source to have taken it is to be noted in the entry; "unheard": there is nobody who would. */
+  #answer(hosted: HostedSession, token: Token, response: DmResponse, data: Uint8Array | undefined): Entry | "unheard" | Refusal {
+    const found = this.outstanding(hosted.id, token);
+    if ("code" in found) return this.#recent.has(token) ? { code: "ESRCH", message: `token ${token} has been answered already` } : found;
     if (response.kind === "dont-care" && found.event.type !== "mount") {
-      return this.#desk.refuse(call, "EINVAL", `only a mount event may be answered dont-care, this is ${found.event.type}`);
+      return { code: "EINVAL", message: `only a mount event may be answered dont-care, this is ${found.event.type}` };
     }
-    if ((data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) {
-      return this.#desk.refuse(call, "E2BIG", `an answer carries at most ${MESSAGE_DATA_LENGTH_MAX} bytes`);
-    }
+    if ((data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) return { code: "E2BIG", message: `an answer carries at most ${MESSAGE_DATA_LENGTH_MAX} bytes` };
     this.#tokenEnded(token);
+    this.#here.emit({ kind: "token-answered", session: hosted.id, token });
     this.#recent.add(token);
-    const isHeard = found.state !== "cancelled" && found.isOwn !== true;
-    if (!isHeard) {
+    if (found.state === "cancelled" || found.isOwn === true) {
       this.#entries.delete(token);
-      return this.#desk.answer(call, {});
+      return "unheard";
     }
     found.state = "answered";
-    found.respondCall = call;
     const hostGeneration = this.#here.registry?.session(found.addressedTo)?.hostGeneration ?? hosted.hostGeneration;
     this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined });
+    return found;
   }
 
   find(call: number, session: SessionId, token: Token): void {
