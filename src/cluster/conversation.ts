@@ -158,7 +158,7 @@ export class Conversation {
     const event = (type === "read" || type === "write" || type === "truncate"
       ? { type, handle, offset: 0, length: 10 }
       : type === "attribute" || type === "close" ? { type, handle } : { type, handle1: handle, name1: "name" }) as DmEvent;
-    this.#tell(node, { kind: "event-held", held: { operation: operation as OperationId, fs: FS1, event, isSynchronous: isSynchronous(type), call: "read" } });
+    this.#tell(node, { kind: "event-held", held: { operation: operation as OperationId, fs: FS1, event, isSynchronous: isSynchronous(type) } });
   }
 
   #newView(isInForce = true): void {

@@ -22,9 +22,6 @@ export interface HeldEvent {
   readonly event: DmEvent;
   readonly isSynchronous: boolean;
   readonly process?: ProcessInfo | undefined;
-  /** For people, in `waiters`: the user's call and path. */
-  readonly call: string;
-  readonly path?: string | undefined;
 }
 export type Decision = { readonly kind: "continue" } | { readonly kind: "abort"; readonly code: DmCode };
 

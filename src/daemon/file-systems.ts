@@ -229,7 +229,8 @@ export class FileSystems {
       case "event-held": {
         const operation = this.#widened(reactor, message.held.operation);
         this.#operations.get(reactor)?.add(operation);
-        return this.#give({ kind: "event-held", held: { ...message.held, operation } });
+        const { event, isSynchronous, process } = message.held;
+        return this.#give({ kind: "event-held", held: { operation, fs, event, isSynchronous, process } });
       }
       case "operation-gone": {
         const operation = this.#widened(reactor, message.operation);

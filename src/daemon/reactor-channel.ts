@@ -13,7 +13,7 @@ import { deserialize, serialize } from "node:v8";
 import { Socket, type SocketConstructorOpts } from "node:net";
 import { assert } from "../base/assert.js";
 import { type DmEvent, eventNumbers, eventTypes } from "../dmapi/events.js";
-import type { FsName, Handle, OperationId } from "../dmapi/ids.js";
+import type { Handle, OperationId } from "../dmapi/ids.js";
 import { receiveNow, sendNow } from "../os/descriptors.js";
 import { errno } from "../os/errno.js";
 import type { FromReactor, ToReactor } from "./reactor-port.js";
@@ -24,7 +24,7 @@ const HEAD = 5;
 const forms = { clone: 0, dataEvent: 1, objectEvent: 2, continue: 3 } as const;
 /** Number, kind and length of an event, and of the process that waits. */
 const EVENT_FIXED = HEAD + 8 + 2 + 16 + 12;
-const flags = { isSynchronous: 1, hasProcess: 2, hasPath: 4 } as const;
+const flags = { isSynchronous: 1, hasProcess: 2 } as const;
 const READ_SIZE = 64 * 1024;
 
 /** One message as bytes; valid until the next call on this thread. */
@@ -51,26 +51,20 @@ function finished(length: number): Buffer {
 
 /** Undefined for an event that is not of a hand-made form. */
 function encodeEvent({ held }: EventHeld): Buffer | undefined {
-  const { event, process, path, call } = held;
+  const { event, process } = held;
   const isData = event.type === "read" || event.type === "write" || event.type === "truncate";
   if (!isData && event.type !== "close" && event.type !== "attribute") return undefined;
-  // Three bytes for a unit of UTF-16 at most; what might not fit goes the other way.
-  if (path !== undefined && 3 * path.length > 8 * 1024) return undefined;
   scratch[4] = isData ? forms.dataEvent : forms.objectEvent;
   scratch.writeDoubleLE(held.operation, HEAD);
   scratch[HEAD + 8] = eventNumbers[event.type];
-  scratch[HEAD + 9] = (held.isSynchronous ? flags.isSynchronous : 0) | (process === undefined ? 0 : flags.hasProcess) | (path === undefined ? 0 : flags.hasPath);
+  scratch[HEAD + 9] = (held.isSynchronous ? flags.isSynchronous : 0) | (process === undefined ? 0 : flags.hasProcess);
   scratch.writeDoubleLE(isData ? event.offset : 0, HEAD + 10);
   scratch.writeDoubleLE(isData ? event.length : 0, HEAD + 18);
   scratch.writeUInt32LE(process?.pid ?? 0, HEAD + 26);
   scratch.writeUInt32LE(process?.uid ?? 0, HEAD + 30);
   scratch.writeUInt32LE(process?.gid ?? 0, HEAD + 34);
-  let at = putText(EVENT_FIXED, event.handle);
-  at = putText(at, held.fs);
-  at = putText(at, call);
-  if (process !== undefined) at = putText(at, process.command);
-  if (path !== undefined) at = putText(at, path);
-  return finished(at);
+  const at = putText(EVENT_FIXED, event.handle);
+  return finished(process === undefined ? at : putText(at, process.command));
 }
 function putText(at: number, text: string): number {
   const length = scratch.write(text, at + 2, "utf8");
@@ -101,14 +95,11 @@ function decodeEvent(bytes: Buffer, from: number): EventHeld {
   const event = bytes[from + 4] === forms.objectEvent
     ? { type, handle }
     : { type, handle, offset: bytes.readDoubleLE(at + 10), length: bytes.readDoubleLE(at + 18) };
-  const fs = texts.next() as FsName;
-  const call = texts.next();
   const process = (has & flags.hasProcess) === 0
     ? undefined
     : { pid: bytes.readUInt32LE(at + 26), uid: bytes.readUInt32LE(at + 30), gid: bytes.readUInt32LE(at + 34), command: texts.next() };
-  const path = (has & flags.hasPath) === 0 ? undefined : texts.next();
   const operation = bytes.readDoubleLE(at) as OperationId;
-  return { kind: "event-held", held: { operation, fs, event: event as DmEvent, isSynchronous: (has & flags.isSynchronous) !== 0, process, call, path } };
+  return { kind: "event-held", held: { operation, event: event as DmEvent, isSynchronous: (has & flags.isSynchronous) !== 0, process } };
 }
 class Texts {
   readonly #bytes: Buffer;

@@ -27,9 +27,12 @@ export type ToReactor =
   /** Stop serving: the file system was unmounted or the daemon ends. */
   | { readonly kind: "end" };
 
+/** The file system is that of the reactor. */
+export type EventOfReactor = Omit<HeldEvent, "fs">;
+
 export type FromReactor =
   | { readonly kind: "ready" }
-  | { readonly kind: "event-held"; readonly held: HeldEvent }
+  | { readonly kind: "event-held"; readonly held: EventOfReactor }
   | { readonly kind: "operation-gone"; readonly operation: OperationId }
   | { readonly kind: "interest-wanted"; readonly handle: Handle }
   | { readonly kind: "interest-dropped"; readonly handle: Handle }

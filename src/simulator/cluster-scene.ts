@@ -200,7 +200,7 @@ export class ClusterScene {
     const operation = ++this.#operations as OperationId;
     const fs = random.pick(fsNames);
     const held: HeldEvent = {
-      operation, fs, isSynchronous: true, call: "read", event: { type: random.pick(["read", "write"]), handle: fileHandle(fs, 2), offset: operation, length: 1 },
+      operation, fs, isSynchronous: true, event: { type: random.pick(["read", "write"]), handle: fileHandle(fs, 2), offset: operation, length: 1 },
     };
     this.#checks.held(node, operation);
     node.hold(held, (decision) => {

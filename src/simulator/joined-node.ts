@@ -139,7 +139,7 @@ export class JoinedNode implements Site, Upward {
   raised(operation: OperationId, _file: FileModel, event: DataEvent): void {
     this.#up(() => {
       const pid = this.#watch.raised(this, operation, event);
-      this.node.input({ kind: "event-held", held: { operation, fs: this.#fs, event, isSynchronous: true, call: event.type, process: { pid, uid: 0, gid: 0, command: "" } } });
+      this.node.input({ kind: "event-held", held: { operation, fs: this.#fs, event, isSynchronous: true, process: { pid, uid: 0, gid: 0, command: "" } } });
     });
   }
   operationGone(operation: OperationId): void {

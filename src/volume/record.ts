@@ -45,6 +45,10 @@ export type StoredRecord =
 const buffer = Buffer.alloc(RECORD_INLINE_MAX + 1);
 const none: StoredRecord = { kind: "none", generation: 0 };
 
+/** Attributes read of late and what they say: the same bytes say the same. Each read of an event's object reads one again. */
+const decodedBefore = new Map<string, { readonly value: Buffer; readonly stored: StoredRecord }>();
+const DECODED_MAX = 1_024;
+
 /**
  * Generation of whatever is stored: 0 for nothing, else it differs after every change. One system call; the check after a
  * read (safety C4) compares it with that of the StoredRecord the read was admitted under. Negative errno on failure.
@@ -62,8 +66,15 @@ export function readRecord(place: AttributePlace, own: string, metaFd: number): 
     if (length === -errno.ENODATA || length === -errno.EOPNOTSUPP) return none;
     if (length === -errno.ERANGE) return { kind: "corrupted", generation: 0, why: `it is longer than ${RECORD_INLINE_MAX} bytes` };
     if (length < 0) return { kind: "failed", generation: 0, errno: -length };
+    const known = decodedBefore.get(own);
+    if (known !== undefined && known.value.length === length && known.value.compare(buffer, 0, length) === 0) return known.stored;
     const decoded = decodeValue(buffer.subarray(0, length), own);
-    if (decoded.kind === "own") return { ...decoded, generation: decoded.record.generation };
+    if (decoded.kind === "own") {
+      const stored: StoredRecord = { ...decoded, generation: decoded.record.generation };
+      if (decodedBefore.size >= DECODED_MAX) decodedBefore.clear();
+      decodedBefore.set(own, { value: Buffer.from(buffer.subarray(0, length)), stored });
+      return stored;
+    }
     if (decoded.kind !== "spilled") return decoded;
     const stored = readSpill(decoded.generation, decoded.spill, own, metaFd);
     // A spill file goes when its successor is committed: then the attribute has moved on, and is read again.

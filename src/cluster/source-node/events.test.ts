@@ -185,7 +185,7 @@ class World {
     node.waiting.add(operation);
     if (type === "close") this.asynchronous.add(operation);
     const event = type === "close" ? ({ type, handle } as const) : { type, handle, offset: 0, length: 1 };
-    this.step(node, { kind: "event-held", held: { operation, fs: FS, event, isSynchronous: type !== "close", call: "read" } });
+    this.step(node, { kind: "event-held", held: { operation, fs: FS, event, isSynchronous: type !== "close" } });
   }
   respond(node: Node): void {
     const received = node.received.shift();

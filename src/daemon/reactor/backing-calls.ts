@@ -136,6 +136,8 @@ export const backingCalls = {
   /** Any object's record, through its O_PATH descriptor. */
   loadRecord: (pathFd: number, own: string, metaFd: number): Stored | number => stored({ path: files.procPath(pathFd) }, own, metaFd),
 
+  loadRecordOfOpen: (fd: number, own: string, metaFd: number): Stored | number => stored({ fd }, own, metaFd),
+
   /** A new open file of what an O_PATH descriptor names. */
   reopen: (pathFd: number, flags: number): number => files.openAt(files.AT_FDCWD, proc(pathFd), flags),
   close: (fd: number): number => files.close(fd),

@@ -9,7 +9,7 @@ import { Admission } from "../../cluster/admission/admission.js";
 import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import type { Access } from "../../dmapi/rights.js";
 import { errnoOf } from "../../dmapi/errors.js";
-import { isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
+import { eventTypes, isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
@@ -33,6 +33,9 @@ import { Timers } from "./timers.js";
 /** Descriptors kept for objects that nobody uses just now. */
 const IDLE_DESCRIPTORS_MAX = 8192;
 const OWN_DIRECTORY = ".sluice";
+
+/** Names of counters, made once. */
+const raisedCounters = Object.fromEntries(eventTypes.map((type) => [type, `events raised: ${type}`])) as Record<EventType, string>;
 
 export interface CorePorts {
   readonly post: (message: FromReactor) => void;
@@ -344,8 +347,8 @@ export class ReactorCore {
   #noteHold(effect: Extract<AdmissionEffect, { kind: "hold" }>): void {
     const task = this.tasks.get(effect.operation);
     if (task === undefined) return;
-    task.hold ??= { sinceMs: this.timers.nowMs, cause: effect.cause, detail: effect.detail, handle: effect.handle };
-    Object.assign(task.hold, { cause: effect.cause, detail: effect.detail, handle: effect.handle, described: undefined });
+    const sinceMs = task.hold?.sinceMs ?? this.timers.nowMs;
+    task.hold = { sinceMs, cause: effect.cause, detail: effect.detail, handle: effect.handle };
   }
 
   #raise(effect: Extract<AdmissionEffect, { kind: "raise" }>): void {
@@ -363,14 +366,10 @@ export class ReactorCore {
       }
       task.events.set("read", event);
     }
-    const path = task.inode === undefined ? undefined : this.pathOf(task.inode);
-    this.count(`events raised: ${event.type}`);
+    this.count(raisedCounters[event.type]);
     this.post({
       kind: "event-held",
-      held: {
-        operation: effect.operation, fs: this.options.fs, event, isSynchronous: effect.event.kind === "post" ? false : isSynchronous(event.type), call: task.call,
-        ...(process === undefined ? {} : { process }), ...(path === undefined ? {} : { path }),
-      },
+      held: { operation: effect.operation, event, isSynchronous: effect.event.kind === "post" ? false : isSynchronous(event.type), process },
     });
   }
   #eventOf(task: Task, event: Extract<AdmissionEffect, { kind: "raise" }>["event"]): DmEvent {
@@ -422,13 +421,18 @@ export class ReactorCore {
     this.start(task, this.#load(inode, handle));
   }
   *#load(inode: Inode, handle: Handle): Steps {
-    const fd = yield* this.pathFd(inode);
-    const stored = fd < 0 ? fd : yield* this.call("loadRecord", fd, inode.own, this.metaFd);
+    const stored = yield* this.#storedOf(inode);
     if (typeof stored === "number") {
       this.count("records that could not be read");
       this.step({ kind: "record-failed", handle, code: stored === -errno.ESTALE ? "ESTALE" : "EIO" });
     } else this.recordKnown(inode, stored, "record-loaded");
     return undefined;
+  }
+  *#storedOf(inode: Inode): Steps<Stored | number> {
+    // The attribute is the same one; by an open descriptor the kernel finds it without walking a path.
+    if (this.isLocal && inode.reader !== undefined) return backingCalls.loadRecordOfOpen(inode.reader.fd, inode.own, this.metaFd);
+    const fd = yield* this.pathFd(inode);
+    return fd < 0 ? fd : yield* this.call("loadRecord", fd, inode.own, this.metaFd);
   }
   /** A record read from the volume, which admission is to go by. */
   recordKnown(inode: Inode, { record, generation }: Stored, kind: "record-loaded" | "record-seen" = "record-seen"): void {

@@ -14,13 +14,13 @@ import { eventSet, type EventType } from "../../dmapi/events.js";
 import type { FsName, Handle, RequestId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import type { WaiterEntry } from "../../dmapi/status.js";
-import type { Decision, HeldEvent } from "../../cluster/node-contract.js";
+import type { Decision } from "../../cluster/node-contract.js";
 import type { RoundWork } from "../../cluster/messages.js";
 import * as files from "../../os/files.js";
 import { tryTakeGuard } from "../../volume/guard.js";
 import { Handles, ownText } from "../../volume/handles.js";
 import { readRecord, writeRecord } from "../../volume/record.js";
-import type { FromReactor } from "../reactor-port.js";
+import type { EventOfReactor, FromReactor } from "../reactor-port.js";
 import { type MountOptions, ReactorMount } from "./mount.js";
 
 export const KEY = "5a".repeat(32);
@@ -163,11 +163,11 @@ export class BenchMount {
   readonly mountpoint: string;
   readonly mount: ReactorMount;
   /** Events that wait for an answer, and all that ever came. */
-  readonly held: HeldEvent[] = [];
-  readonly seen: HeldEvent[] = [];
+  readonly held: EventOfReactor[] = [];
+  readonly seen: EventOfReactor[] = [];
   readonly messages: FromReactor[] = [];
   /** Answers events when set; undefined leaves them held. */
-  answer: ((held: HeldEvent) => Decision | undefined) | undefined;
+  answer: ((held: EventOfReactor) => Decision | undefined) | undefined;
   /** What the other members do in a round that an operation here waits for; undefined: nothing. */
   othersDo: ((work: RoundWork) => Promise<void>) | undefined;
   #round = 0;
@@ -194,7 +194,7 @@ export class BenchMount {
   eventList(...types: EventType[]): void {
     this.mount.post({ kind: "fs-event-list", events: eventSet(types) });
   }
-  resume(held: HeldEvent, decision: Decision = { kind: "continue" }): void {
+  resume(held: EventOfReactor, decision: Decision = { kind: "continue" }): void {
     const at = this.held.indexOf(held);
     if (at >= 0) this.held.splice(at, 1);
     this.mount.post({ kind: "resume", operation: held.operation, decision });
@@ -205,7 +205,7 @@ export class BenchMount {
     this.mount.post({ kind: "round", round, from: "n1", work });
     await this.until(`round ${work.kind}`, () => this.messages.some((message) => message.kind === "round-drained" && message.round === round));
   }
-  async event(type: EventType): Promise<HeldEvent> {
+  async event(type: EventType): Promise<EventOfReactor> {
     await this.until(`event ${type}`, () => this.held.some((held) => held.event.type === type));
     return this.held.find((held) => held.event.type === type)!;
   }

@@ -40,7 +40,11 @@ export class Task {
   isDone = false;
   hold: Hold | undefined = undefined;
   /** What main is told when admission raises an event of that type. */
-  readonly events = new Map<EventType, DmEvent>();
+  get events(): Map<EventType, DmEvent> {
+    this.#events ??= new Map();
+    return this.#events;
+  }
+  #events: Map<EventType, DmEvent> | undefined;
   readonly pinned: Inode[] = [];
   readonly call: string;
   inode: Inode | undefined = undefined;
