@@ -158,7 +158,7 @@ const fences: readonly Mutant[] = [
   },
   {
     name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined",
-    edits: [rightsServer("if (this.#isOpen || !this.#here.isInForce ||", "if (this.#isOpen ||")],
+    edits: [rightsServer("const members = this.#here.view?.members ?? []; const { isInForce } = this.#here; if (this.#isOpen", "const members = this.#here.view?.members ?? []; const isInForce = true; if (this.#isOpen")],
   },
   {
     name: "grant before all have reported", rule: "a new server knows every holder before it grants (H3 c, e)", scene: "joined",
