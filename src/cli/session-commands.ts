@@ -2,13 +2,17 @@
  * `sluice session|disposition|events`: sessions and events by hand.
  */
 import type { Command } from "commander";
+import { type ApplicationLease, describeLease } from "../dmapi/application-lease.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import { type DmResponse, type EventType, eventTypes } from "../dmapi/events.js";
 import type { FsName, GroupName, SessionId, Token } from "../dmapi/ids.js";
 import { tailEvents } from "./event-tail.js";
 import { CommandFailure } from "./failure.js";
+import { readLease } from "./lease-option.js";
 import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { printJson, printLine, printTable } from "./output.js";
+
+const lostHelp = "for data, namespace, mount, asynchronous: wait, standby:ID, standby (a member of its group) or an errno, e.g. data=standby:7,namespace=EIO";
 
 export function addSessionCommands(program: Command): void {
   addSessions(program.command("session").description("sessions of the cluster"));
@@ -21,8 +25,11 @@ function addSessions(session: Command): void {
   withNode(session.command("create").description("create a session on this node"))
     .option("--info <text>", "information string", "")
     .option("--group <name>", "member of a parallel application")
-    .action(async (options: NodeOptions & { info: string; group?: string }) => onNode(options, async (node) => {
-      const result = await node.call("session.create", { info: options.info, ...(options.group === undefined ? {} : { group: options.group as GroupName }) });
+    .option("--lease <time>", "without application for so long, e.g. 30s, its events meet the fate of --on-lost")
+    .option("--on-lost <fates>", lostHelp)
+    .action(async (options: NodeOptions & { info: string; group?: string; lease?: string; onLost?: string }) => onNode(options, async (node) => {
+      const lease = readLease(options);
+      const result = await node.call("session.create", { info: options.info, ...(options.group === undefined ? {} : { group: options.group as GroupName }), ...(lease !== undefined && { lease }) });
       told(options, result, `session ${result.session}`);
     }));
   withNode(session.command("assume <session>").description("take a session over on this node, under the same id"))
@@ -31,10 +38,14 @@ function addSessions(session: Command): void {
       const result = await node.call("session.assume", { session: sessionId(id), info: options.info });
       told(options, result, `session ${result.session} is here`);
     }));
-  withNode(session.command("modify <session>").description("change a session's information string"))
-    .requiredOption("--info <text>", "information string")
-    .action(async (id: string, options: NodeOptions & { info: string }) => onNode(options, async (node) => {
-      await node.call("session.modify", { session: sessionId(id), info: options.info });
+  withNode(session.command("modify <session>").description("change a session's information string or lease"))
+    .option("--info <text>", "information string")
+    .option("--lease <time>", "without application for so long, e.g. 30s, its events meet the fate of --on-lost")
+    .option("--on-lost <fates>", lostHelp)
+    .option("--no-lease", "its events wait for an application for ever")
+    .action(async (id: string, options: NodeOptions & { info?: string; lease?: string | boolean; onLost?: string }) => onNode(options, async (node) => {
+      const lease = options.lease === false ? null : readLease(options);
+      await node.call("session.modify", { session: sessionId(id), ...(options.info !== undefined && { info: options.info }), ...(lease !== undefined && { lease }) });
       told(options, { session: sessionId(id) }, `session ${id} is changed`);
     }));
   withNode(session.command("destroy <session>").description("destroy a session of this node that has no events left"))
@@ -45,7 +56,7 @@ function addSessions(session: Command): void {
   withNode(session.command("list").description("all sessions of the cluster")).action(async (options: NodeOptions) => onNode(options, async (node) => {
     const sessions = await node.call("session.list", {});
     if (options.json === true) return printJson(sessions);
-    printTable(["SESSION", "NODE", "STATE", "GROUP", "INFO"], sessions.map((s) => [s.id, s.node, s.state, s.group ?? "", s.info]), "no sessions");
+    printTable(["SESSION", "NODE", "STATE", "GROUP", "LEASE", "INFO"], sessions.map((s) => [s.id, s.node, s.state, s.group ?? "", leaseText(s.lease), s.info]), "no sessions");
   }));
 }
 
@@ -90,6 +101,9 @@ function addEvents(events: Command): void {
     }));
 }
 
+function leaseText(lease: ApplicationLease | undefined): string {
+  return lease === undefined ? "" : describeLease(lease);
+}
 export function sessionId(text: string): SessionId {
   return wholeNumber(text) as SessionId;
 }

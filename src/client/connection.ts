@@ -8,6 +8,7 @@
  * Source    XDSM C429 dm_init_service, sessions; requirement R2.
  */
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
+import type { ApplicationLease } from "../dmapi/application-lease.js";
 import { DmError } from "../dmapi/errors.js";
 import type { FsName, GroupName, NodeId, SessionId } from "../dmapi/ids.js";
 import type { LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
@@ -52,10 +53,14 @@ export class Connection {
     this.close();
   }
 
-  /** A new session on this node. @throws DmError E2BIG information string of more than 255 bytes. */
-  async createSession(info: string, options: { group?: string } = {}): Promise<Session> {
-    const group = options.group === undefined ? {} : { group: options.group as GroupName };
-    const { session } = await this.call("session.create", { info, ...group });
+  /**
+   * A new session on this node. `lease`: what becomes of its events when no application serves it; programs that use
+   * this SDK renew it by themselves while they get events.
+   * @throws DmError E2BIG information string of more than 255 bytes; EINVAL the lease names a standby that is not there.
+   */
+  async createSession(info: string, options: { group?: string; lease?: ApplicationLease } = {}): Promise<Session> {
+    const { group, lease } = options;
+    const { session } = await this.call("session.create", { info, ...(group !== undefined && { group: group as GroupName }), ...(lease !== undefined && { lease }) });
     return new Session(this, session, info);
   }
   /** Takes a failed session over, or one hosted here, with all its events. The id stays. @throws DmError EINVAL */

@@ -9,9 +9,11 @@ import { DmError } from "../dmapi/errors.js";
 import type { EventAnswer, EventMessage, EventType } from "../dmapi/events.js";
 import type { FsName, GroupName, Handle, SessionId, Token } from "../dmapi/ids.js";
 import type { DispositionEntry, SessionEntry } from "../dmapi/status.js";
+import type { ApplicationLease } from "../dmapi/application-lease.js";
 import type { Connection } from "./connection.js";
 import { type Event, receivedEvent } from "./events.js";
 import type { InvisibleFile } from "./invisible-file.js";
+import { LifeSign } from "./life-sign.js";
 import { ManagedObject } from "./managed-object.js";
 import { OutstandingToken } from "./rights.js";
 
@@ -32,6 +34,7 @@ export class Session {
   readonly connection: Connection;
   readonly id: SessionId;
   #info: string;
+  readonly #lifeSign: LifeSign;
   readonly #received: EventMessage[] = [];
   #askAhead: ((answer: EventAnswer) => boolean) | undefined;
 
@@ -39,6 +42,7 @@ export class Session {
     this.connection = connection;
     this.id = id;
     this.#info = info;
+    this.#lifeSign = new LifeSign(connection, id);
   }
   get info(): string {
     return this.#info;
@@ -46,8 +50,9 @@ export class Session {
   query(): Promise<SessionEntry> {
     return this.connection.call("session.query", { session: this.id });
   }
-  async modify(info: string): Promise<void> {
-    await this.connection.call("session.modify", { session: this.id, info });
+  /** @throws DmError E2BIG; EINVAL the lease names a standby that is not there. A lease of null ends it. */
+  async modify(info: string, options: { lease?: ApplicationLease | null } = {}): Promise<void> {
+    await this.connection.call("session.modify", { session: this.id, info, ...options });
     this.#info = info;
   }
   /** @throws DmError EBUSY events are outstanding or queued. */
@@ -118,6 +123,7 @@ export class Session {
     return this.#received.splice(0, options.max ?? this.#received.length).map((message) => receivedEvent(this, message));
   }
   #get({ max, waitMs, signal }: { max?: number; waitMs?: number; signal?: AbortSignal }, answers?: readonly EventAnswer[]): Promise<readonly EventMessage[]> {
+    this.#lifeSign.begin();
     return this.connection.call("event.get", { session: this.id, max, waitMs, answers }, { whenLate: this.#whenLate, signal });
   }
   readonly #whenLate = (result: unknown) => void this.#received.push(...(result as EventMessage[]));

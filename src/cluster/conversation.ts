@@ -77,9 +77,11 @@ export class Conversation {
         return this.#begin(words as NodeId[]);
       case "call":
         return this.#tell(node, {
-          kind: "call-made", call: Number(words[1]), client: Number(words[1]) >= 900 ? 9 : 1, name: words[2] as CallName,
+          kind: "call-made", call: Number(words[1]), client: Number(words[1]) >= 900 ? 9 : Number(words[1]) >= 100 ? Math.floor(Number(words[1]) / 100) : 1, name: words[2] as CallName,
           args: this.#parse(line.slice(line.indexOf("{"))),
         });
+      case "disconnect":
+        return this.#tell(node, { kind: "client-gone", client: Number(words[1]) });
       case "abandon":
         return this.#tell(node, { kind: "call-abandoned", call: Number(words[1]) });
       case "hold":
@@ -301,7 +303,7 @@ export class Conversation {
       case "create-session": {
         this.#ids += 1;
         const id = this.#ids as SessionId;
-        this.#sessions.set(id, { id, node: station.id, incarnation: station.incarnation, hostGeneration: 1, info: call.info, state: "active", ...(call.group === undefined ? {} : { group: call.group as GroupName }) });
+        this.#sessions.set(id, { id, node: station.id, incarnation: station.incarnation, hostGeneration: 1, info: call.info, state: "active", ...(call.group === undefined ? {} : { group: call.group as GroupName }), ...(call.lease !== undefined && { lease: call.lease }) });
         return done(id);
       }
       case "assume-session": {
@@ -309,9 +311,12 @@ export class Conversation {
         this.#sessions.set(old.id, { ...old, node: station.id, incarnation: station.incarnation, hostGeneration: old.hostGeneration + 1, info: call.info, state: "active" });
         return done(old.id);
       }
-      case "modify-session":
-        this.#sessions.set(call.session, { ...this.#sessions.get(call.session)!, info: call.info });
+      case "modify-session": {
+        const { lease: former, ...session } = this.#sessions.get(call.session)!;
+        const { info = session.info, lease = former } = call;
+        this.#sessions.set(call.session, { ...session, info, ...(lease !== undefined && lease !== null && { lease }) });
         return done();
+      }
       case "destroy-session":
         this.#closing.set(call.session, { asker: station.id, request });
         this.#sessions.set(call.session, { ...this.#sessions.get(call.session)!, state: "closing" });

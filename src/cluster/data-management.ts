@@ -70,6 +70,9 @@ export class DataManagement {
     const rights = new RightsClient(here, (handle) => isMounted(attached.ofHandle(handle)?.fs));
     const host = new SessionNode(here, desk, (token) => {
       if (!rights.isIdle) rights.releaseAll(gate.holderOf(token));
+    }, ({ fs, event, process, source, raisedOn, passedBy, session }, to, done) => {
+      const passed = { fs, event, process, isSynchronous: false, raisedOn: raisedOn ?? source, passedBy: [...passedBy, session], target: { kind: "session", session: to } } as const;
+      this.#source.raise(passed, (outcome) => done(outcome.kind === "enqueued"));
     });
     const source = new SourceNode(here, (session, pid) => host.isServedBy(session, pid));
     const rounds = new Rounds(here, isMounted, (fs, work) => this.#roundHeard(fs, work));
@@ -195,6 +198,7 @@ export class DataManagement {
       case "event-enqueued":
       case "event-answered":
       case "event-misrouted":
+      case "event-handed-over":
         return this.#source.received(from, message);
       case "closing-check":
         return this.#here.send(from, { kind: "closing-checked", session: message.session, isEmpty: this.#host.isEmpty(message.session) });

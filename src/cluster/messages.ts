@@ -58,6 +58,10 @@ export type EventMessageBetweenNodes =
       /** Names the event at its source for ever; also of asynchronous ones, which have no token for applications. */
       readonly token: Token; readonly isSynchronous: boolean; readonly sequence: number; readonly registryVersion: number;
       readonly fs: FsName; readonly event: DmEvent; readonly process?: ProcessInfo | undefined; readonly notice?: EventMessage["notice"];
+      /** Of an asynchronous event that a session without application passes on: where it was raised. */
+      readonly raisedOn?: NodeId | undefined;
+      /** Sessions without application that it was with before. */
+      readonly passedBy?: readonly SessionId[] | undefined;
     }
   /** Enqueued: an asynchronous event's user may go on. */
   | { readonly kind: "event-enqueued"; readonly token: Token }
@@ -66,6 +70,8 @@ export type EventMessageBetweenNodes =
   | { readonly kind: "answer-taken"; readonly token: Token; readonly session: SessionId }
   /** Nobody waits any more: user gone, deadline reached, source's operation abandoned. */
   | { readonly kind: "event-withdrawn"; readonly token: Token; readonly session: SessionId }
+  /** The session has lost its application: the source is to offer the event to its standby, under the same token. */
+  | { readonly kind: "event-handed-over"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly to: SessionId; readonly passedBy: readonly SessionId[] }
   /** "Not here": the receiver does not host that session at that generation; see its registry version. */
   | { readonly kind: "event-misrouted"; readonly token: Token; readonly session: SessionId; readonly registryVersion: number };
 

@@ -4,6 +4,7 @@
  *
  * Source    requirements R1-R9, R13, R14, R16; XDSM sessions and dispositions.
  */
+import type { ApplicationLease } from "../dmapi/application-lease.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { EventType } from "../dmapi/events.js";
 import type { FsName, GroupName, Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js";
@@ -17,6 +18,8 @@ export interface SessionRecord {
   readonly hostGeneration: number;
   readonly info: string;
   readonly group?: GroupName;
+  /** What becomes of its events when no application serves it. */
+  readonly lease?: ApplicationLease;
   readonly state: "active" | "failed" | "closing";
 }
 export type Owner = { readonly kind: "session"; readonly session: SessionId } | { readonly kind: "group"; readonly group: GroupName };
@@ -60,9 +63,10 @@ export interface RegistrySnapshot extends RegistryContent {
 
 /** What a node asks of the session manager (requirement R5: one function each, named in the manager's log). */
 export type ManagerCall =
-  | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName }
+  | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName; readonly lease?: ApplicationLease }
   | { readonly kind: "assume-session"; readonly session: SessionId; readonly info: string }
-  | { readonly kind: "modify-session"; readonly session: SessionId; readonly info: string }
+  /** What is absent stays; a lease of null ends it. */
+  | { readonly kind: "modify-session"; readonly session: SessionId; readonly info?: string; readonly lease?: ApplicationLease | null }
   | { readonly kind: "destroy-session"; readonly session: SessionId }
   /** `below`: events numbered from it on are left as they are (XDSM maxevent). */
   | { readonly kind: "set-dispositions"; readonly owner: Owner; readonly fs: FsName | "global"; readonly events: readonly EventType[]; readonly below: number }

@@ -7,6 +7,7 @@
  * Units     offsets, sizes in bytes; times in milliseconds unless named Ns (nanoseconds since 1970, bigint).
  * Source    XDSM C429 chapter 5; docs/dmapi-coverage.md joins these names to the C ones.
  */
+import type { ApplicationLease } from "./application-lease.js";
 import type { DmCode } from "./errors.js";
 import type { DmResponse, EventAnswer, EventMessage, EventSet, EventType } from "./events.js";
 import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
@@ -53,9 +54,13 @@ export interface Calls {
   "fs.mount": { args: { fs: FsName; mountpoint?: string }; result: { mountpoint: string } };
   "fs.unmount": { args: { fs: FsName; force?: boolean }; result: Record<string, never> };
 
-  "session.create": { args: { info: string; group?: GroupName }; result: { session: SessionId } };
+  /** `lease`: what becomes of its events when no application serves it (dmapi/application-lease.ts). */
+  "session.create": { args: { info: string; group?: GroupName; lease?: ApplicationLease }; result: { session: SessionId } };
   "session.assume": { args: { session: SessionId; info: string }; result: { session: SessionId } };
-  "session.modify": { args: { session: SessionId; info: string }; result: Record<string, never> };
+  /** What is absent stays; a lease of null ends it. */
+  "session.modify": { args: { session: SessionId; info?: string; lease?: ApplicationLease | null }; result: Record<string, never> };
+  /** A sign of life of the application, said again and again; the lease in force, if there is one. */
+  "session.renew": { args: { session: SessionId }; result: { leaseMs?: number } };
   "session.destroy": { args: { session: SessionId }; result: Record<string, never> };
   "session.list": { args: Record<string, never>; result: readonly SessionEntry[] };
   "session.query": { args: { session: SessionId }; result: SessionEntry };

@@ -4,13 +4,14 @@
  * Units     ages in milliseconds; `at` is wall-clock time as ISO 8601 text.
  * Source    requirements 1.2 (message log, state dump).
  */
+import type { ApplicationLease } from "./application-lease.js";
 import type { EventType } from "./events.js";
 import type { FsName, GroupName, Handle, Incarnation, NodeId, SessionId, Token } from "./ids.js";
 import type { Right } from "./rights.js";
 
 export interface SessionEntry {
   readonly id: SessionId; readonly node: NodeId; readonly info: string; readonly group?: GroupName;
-  readonly state: "active" | "failed" | "closing"; readonly hostGeneration: number;
+  readonly state: "active" | "failed" | "closing"; readonly hostGeneration: number; readonly lease?: ApplicationLease;
 }
 export interface DispositionEntry {
   readonly fs: FsName | "global"; readonly event: EventType; readonly session?: SessionId; readonly group?: GroupName;
@@ -27,6 +28,8 @@ export interface WaiterEntry {
 export interface QueueEntry {
   readonly session: SessionId; readonly undelivered: number; readonly outstanding: readonly { token: Token; event: EventType; source: NodeId; ageMs: number }[];
   readonly waitingReaders: number; readonly delivered: number;
+  /** Of a session with a lease: which processes serve it, and how long until it counts as without application; 0: it does. */
+  readonly application?: { readonly pids: readonly number[]; readonly lostInMs?: number };
 }
 export interface StatusDocument {
   readonly node: NodeId; readonly incarnation: Incarnation; readonly cluster: string; readonly pid: number; readonly version: string;

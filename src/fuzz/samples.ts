@@ -54,7 +54,7 @@ const registry: RegistrySnapshot = {
   answered: [{ request, result: { kind: "done", session, version: 40 } }, { request, result: { kind: "failed", failure: { code: "EBUSY", message: "busy" } } }],
 };
 const calls: readonly ManagerCall[] = [
-  { kind: "create-session", info: "hsm", group: "g" as GroupName }, { kind: "assume-session", session, info: "" }, { kind: "modify-session", session, info: "i" },
+  { kind: "create-session", info: "hsm", group: "g" as GroupName }, { kind: "assume-session", session, info: "" }, { kind: "modify-session", session, info: "i", lease: { afterMs: 30_000, onLost: { data: { kind: "standby", session }, namespace: { kind: "errno", code: "EIO" }, mount: { kind: "wait" } } } },
   { kind: "destroy-session", session }, { kind: "set-dispositions", owner: { kind: "session", session }, fs, events: ["read", "write"], below: 23 },
   { kind: "announce-mount", fs, isMounted: true }, { kind: "move-manager", to: A }, { kind: "fence-node", node: A },
 ];
@@ -89,6 +89,7 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "event-answered": { kind: "event-answered", token, session, hostGeneration: 1, response: { kind: "abort", code: "EIO" }, data: new Uint8Array([1]) },
   "answer-taken": { kind: "answer-taken", token, session },
   "event-withdrawn": { kind: "event-withdrawn", token, session },
+  "event-handed-over": { kind: "event-handed-over", token, session, hostGeneration: 1, to: session, passedBy: [session] },
   "event-misrouted": { kind: "event-misrouted", token, session, registryVersion: 40 },
   "right-wanted": { kind: "right-wanted", request, handle, fs, holder: "5.t7", right: "exclusive", wait: true, isUpgrade: false, isManaged: true },
   "right-granted": { kind: "right-granted", request, handle, holder: "5.t7", right: "shared", view: 9 },

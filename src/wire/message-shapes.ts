@@ -5,6 +5,7 @@
  * Source    cluster/messages.ts, cluster/registry-document.ts, dmapi/events.ts.
  */
 import { isBytes, isCount, isFlag, isText, isWhole, listOf, mapOf, matching, oneOf, optional, type Shape, taggedBy } from "../base/shape.js";
+import { faultOfLease } from "../dmapi/application-lease.js";
 import type { ManagerCall } from "../cluster/registry-document.js";
 import type { MessageKind, RoundWork } from "../cluster/messages.js";
 import { isView } from "../cluster/view-document.js";
@@ -22,8 +23,9 @@ const noFields: Shape = () => true;
 // Registry.
 
 const owner = taggedBy("kind", { session: mapOf({ session: isCount }), group: mapOf({ group: name }) });
+const lease: Shape = (value) => faultOfLease(value) === undefined;
 const session = mapOf({
-  id: isCount, node: name, incarnation: isCount, hostGeneration: isCount, info: isText, group: optional(name), state: oneOf(["active", "failed", "closing"]),
+  id: isCount, node: name, incarnation: isCount, hostGeneration: isCount, info: isText, group: optional(name), lease: optional(lease), state: oneOf(["active", "failed", "closing"]),
 });
 const managerResult = taggedBy("kind", { done: mapOf({ session: optional(isCount), version: isCount }), failed: mapOf({ failure }) });
 const answered = mapOf({ request: isText, result: managerResult });
@@ -40,9 +42,9 @@ const snapshot = mapOf({
 });
 const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
   // A name that is none is refused by the manager, in words its asker gets to see.
-  "create-session": mapOf({ info: isText, group: optional(isText) }),
+  "create-session": mapOf({ info: isText, group: optional(isText), lease: optional(lease) }),
   "assume-session": mapOf({ session: isCount, info: isText }),
-  "modify-session": mapOf({ session: isCount, info: isText }),
+  "modify-session": mapOf({ session: isCount, info: optional(isText), lease: optional((value) => value === null || lease(value)) }),
   "destroy-session": mapOf({ session: isCount }),
   "set-dispositions": mapOf({ owner, fs: isText, events: listOf(isText), below: isWhole }),
   "announce-mount": mapOf({ fs: isText, isMounted: isFlag }),
@@ -101,8 +103,9 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
 
   "event-raised": mapOf({
     session: isCount, hostGeneration: isCount, token: isCount, isSynchronous: isFlag, sequence: isCount, registryVersion: isCount, fs: isText,
-    event: taggedBy("type", events), process: optional(process), notice: optional(notice),
+    event: taggedBy("type", events), process: optional(process), notice: optional(notice), raisedOn: optional(name), passedBy: optional(listOf(isCount)),
   }),
+  "event-handed-over": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, to: isCount, passedBy: listOf(isCount) }),
   "event-enqueued": mapOf({ token: isCount }),
   "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes) }),
   "answer-taken": mapOf({ token: isCount, session: isCount }),

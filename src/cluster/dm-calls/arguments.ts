@@ -2,6 +2,7 @@
  * Whether a call's arguments have the shape that dmapi/calls.ts promises. They come from strangers over a socket: what
  * is not so is refused with EINVAL naming the field, before any machine sees it.
  */
+import { faultOfLease } from "../../dmapi/application-lease.js";
 import type { ArgsOf, CallName } from "../../dmapi/calls.js";
 import { errnoOf } from "../../dmapi/errors.js";
 import { eventNumbers } from "../../dmapi/events.js";
@@ -10,7 +11,7 @@ import { REGIONS_PER_FILE_MAX } from "../../dmapi/regions.js";
 
 type Kind =
   | "id" | "text" | "name" | "handle" | "flag" | "count" | "bytes" | "time" | "events" | "response" | "right" | "regions"
-  | "change" | "mode" | "answers" | "attribute" | "expectation" | "ctimes";
+  | "change" | "mode" | "answers" | "attribute" | "expectation" | "ctimes" | "lease";
 /** Answers that travel with one event.get. */
 const ANSWERS_MAX = 4_096;
 /** A trailing "?" marks a field that may be absent. */
@@ -23,9 +24,10 @@ const ofToken = { session: "id", handle: "handle", token: "id" } as const;
 const shapes = {
   "fs.mount": { fs: "name", mountpoint: "text?" },
   "fs.unmount": { fs: "name", force: "flag?" },
-  "session.create": { info: "text", group: "name?" },
+  "session.create": { info: "text", group: "name?", lease: "lease?" },
   "session.assume": { session: "id", info: "text" },
-  "session.modify": { session: "id", info: "text" },
+  "session.modify": { session: "id", info: "text?", lease: "lease?" },
+  "session.renew": { session: "id" },
   "session.destroy": { session: "id" },
   "session.list": {},
   "session.query": { session: "id" },
@@ -96,7 +98,7 @@ export function checkCall(name: HandledCall, args: unknown): CheckedCall | { rea
     if (value === undefined || value === null) {
       if (!mayBeAbsent) return { wrong: `${field} is missing` };
     } else if (!checks[kind](value)) {
-      return { wrong: `${field} is not a valid ${kind}` };
+      return { wrong: `${field} is not a valid ${kind}${kind === "lease" ? `: ${faultOfLease(value)}` : ""}` };
     }
   }
   return { name, args } as CheckedCall;
@@ -140,6 +142,7 @@ const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
     (value["eventList"] === undefined || value["eventList"] === null || isCount(value["eventList"])) &&
     (value["virtual"] === undefined || value["virtual"] === "capture" || value["virtual"] === "drop") &&
     (value["attributes"] === undefined || (isObject(value["attributes"]) && Object.values(value["attributes"]).every((one) => one === null || isBytes(one)))),
+  lease: (value) => faultOfLease(value) === undefined,
   ctimes: (value) => isObject(value) && isTime(value["marked"]) && isTime(value["shown"]),
   expectation: (value) => isObject(value) && isCount(value["size"]) && isTime(value["mtimeNs"]),
 };

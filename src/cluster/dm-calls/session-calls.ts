@@ -7,7 +7,8 @@
 import type { ArgsOf } from "../../dmapi/calls.js";
 import { dispositionEvents, type EventType, eventNumbers, hasEvent } from "../../dmapi/events.js";
 import { type FsName, MESSAGE_DATA_LENGTH_MAX, SESSION_INFO_LENGTH_MAX, type SessionId } from "../../dmapi/ids.js";
-import type { DispositionEntry, SessionEntry } from "../../dmapi/status.js";
+import type { DispositionEntry } from "../../dmapi/status.js";
+import { sessionEntry } from "../cluster-calls.js";
 import type { Owner, SessionRecord } from "../registry-document.js";
 import type { SessionNode } from "../session-node/session-node.js";
 import type { SourceNode } from "../source-node/source-node.js";
@@ -37,7 +38,7 @@ export class SessionCalls {
     switch (name) {
       case "session.create":
         if (this.#isInfoShort(call, args.info)) {
-          const ask = { kind: "create-session", info: args.info, ...(args.group === undefined ? {} : { group: args.group }) } as const;
+          const ask = { kind: "create-session", info: args.info, ...(args.group !== undefined && { group: args.group }), ...(args.lease !== undefined && args.lease !== null && { lease: args.lease }) } as const;
           this.#desk.ask(call, ask, (done) => this.#desk.answer(call.call, { session: done.session }));
         }
         return true;
@@ -48,19 +49,20 @@ export class SessionCalls {
         }
         return true;
       case "session.modify":
-        if (this.#isInfoShort(call, args.info) && this.#record(call, args.session) !== undefined) {
-          this.#desk.ask(call, { kind: "modify-session", session: args.session, info: args.info }, () => this.#desk.answer(call.call, {}));
-        }
+        this.#modify(call, args);
+        return true;
+      case "session.renew":
+        this.#host.renew(call, args.session);
         return true;
       case "session.destroy":
         this.#destroy(call, args.session);
         return true;
       case "session.list":
-        this.#desk.answer(call.call, this.#here.registry?.sessions.map(entryOf) ?? []);
+        this.#desk.answer(call.call, this.#here.registry?.sessions.map(sessionEntry) ?? []);
         return true;
       case "session.query": {
         const record = this.#record(call, args.session);
-        if (record !== undefined) this.#desk.answer(call.call, entryOf(record));
+        if (record !== undefined) this.#desk.answer(call.call, sessionEntry(record));
         return true;
       }
       case "disposition.set":
@@ -101,6 +103,16 @@ export class SessionCalls {
       default:
         return false;
     }
+  }
+
+  #modify(call: Call, args: ArgsOf<"session.modify">): void {
+    const { session, lease } = args;
+    const info = args.info ?? undefined; // null travels for what is absent
+    if (this.#record(call, session) === undefined) return;
+    if (info === undefined && lease === undefined) return this.#desk.refuse(call.call, "EINVAL", "nothing to modify: name an information string or a lease");
+    if (info !== undefined && !this.#isInfoShort(call, info)) return;
+    const ask = { kind: "modify-session", session, ...(info !== undefined && { info }), ...(lease !== undefined && { lease }) } as const;
+    this.#desk.ask(call, ask, () => this.#desk.answer(call.call, {}));
   }
 
   #destroy(call: Call, session: SessionId): void {
@@ -197,9 +209,4 @@ function bytesOf(text: string): number {
     bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
   }
   return bytes;
-}
-
-function entryOf(record: SessionRecord): SessionEntry {
-  const { id, node, info, group, state, hostGeneration } = record;
-  return { id, node, info, state, hostGeneration, ...(group === undefined ? {} : { group }) };
 }

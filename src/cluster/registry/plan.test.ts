@@ -1,6 +1,7 @@
 /** What the session manager makes of each call: XDSM 2.3 and 2.7 with the cluster's rules, as a table. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { ApplicationLease } from "../../dmapi/application-lease.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import { type FsName, type GroupName, type Incarnation, type NodeId, type SessionId, SESSIONS_PER_NODE_MAX } from "../../dmapi/ids.js";
 import type { Disposition, Owner, RegistryChange, SessionRecord } from "../registry-document.js";
@@ -27,6 +28,7 @@ const own = (id: number): Owner => ({ kind: "session", session: id as SessionId 
 const disposition = (owner: Owner, fs: FsName | "global", events: readonly string[], below = EVENT_COUNT): SessionCall =>
   ({ kind: "set-dispositions", owner, fs, events, below }) as SessionCall;
 
+const lease = (onLost: ApplicationLease["onLost"]): ApplicationLease => ({ afterMs: 30_000, onLost });
 const cases: { name: string; from: string; call: SessionCall; expect: DmCode | "change" | "close" }[] = [
   { name: "255 bytes and a NUL fit", from: "A", call: { kind: "create-session", info: "x".repeat(255) }, expect: "change" },
   { name: "256 bytes and a NUL do not", from: "A", call: { kind: "create-session", info: "x".repeat(256) }, expect: "E2BIG" },
@@ -37,6 +39,15 @@ const cases: { name: string; from: string; call: SessionCall; expect: DmCode | "
   { name: "assume a failed one anywhere", from: "C", call: { kind: "assume-session", session: 2 as SessionId, info: "" }, expect: "change" },
   { name: "assume an unknown one", from: "C", call: { kind: "assume-session", session: 9 as SessionId, info: "" }, expect: "EINVAL" },
   { name: "assume while it is destroyed", from: "B", call: { kind: "assume-session", session: 3 as SessionId, info: "" }, expect: "EBUSY" },
+  { name: "a lease that waits", from: "A", call: { kind: "create-session", info: "", lease: lease({ data: { kind: "wait" } }) }, expect: "change" },
+  { name: "a standby that lives or may be assumed", from: "A", call: { kind: "create-session", info: "", lease: lease({ data: { kind: "standby", session: 2 as SessionId } }) }, expect: "change" },
+  { name: "a standby that is being destroyed", from: "A", call: { kind: "create-session", info: "", lease: lease({ data: { kind: "standby", session: 3 as SessionId } }) }, expect: "EINVAL" },
+  { name: "a standby that is not there", from: "A", call: { kind: "create-session", info: "", lease: lease({ mount: { kind: "standby", session: 9 as SessionId } }) }, expect: "EINVAL" },
+  { name: "a standby in the group", from: "A", call: { kind: "create-session", info: "", group: "movers" as GroupName, lease: lease({ data: { kind: "standby" } }) }, expect: "change" },
+  { name: "a standby in no group", from: "A", call: { kind: "create-session", info: "", lease: lease({ data: { kind: "standby" } }) }, expect: "EINVAL" },
+  { name: "an errno for what has run", from: "A", call: { kind: "create-session", info: "", lease: lease({ asynchronous: { kind: "errno", code: "EIO" } }) }, expect: "EINVAL" },
+  { name: "its own standby", from: "C", call: { kind: "modify-session", session: 1 as SessionId, lease: lease({ data: { kind: "standby", session: 1 as SessionId } }) }, expect: "EINVAL" },
+  { name: "only the lease", from: "C", call: { kind: "modify-session", session: 1 as SessionId, lease: null }, expect: "change" },
   { name: "modify from any node", from: "C", call: { kind: "modify-session", session: 1 as SessionId, info: "new" }, expect: "change" },
   { name: "destroy on its node", from: "B", call: { kind: "destroy-session", session: 1 as SessionId }, expect: "close" },
   { name: "destroy elsewhere", from: "C", call: { kind: "destroy-session", session: 1 as SessionId }, expect: "EINVAL" },

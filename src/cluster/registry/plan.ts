@@ -5,6 +5,7 @@
  * Source    XDSM C429 dm_create_session, dm_destroy_session, dm_set_disp with the cluster's rules (xdsm.md 2.3, 2.7, 7.5);
  *           requirements R1, R6-R8, R13, R14, R16.
  */
+import { type ApplicationLease, eventClasses, faultOfLease } from "../../dmapi/application-lease.js";
 import type { DmCode, DmFailure } from "../../dmapi/errors.js";
 import { type NodeId, NAME_PATTERN, SESSION_INFO_LENGTH_MAX, SESSIONS_PER_NODE_MAX, type SessionId } from "../../dmapi/ids.js";
 import type { ManagerCall, RegistryChange, SessionRecord } from "../registry-document.js";
@@ -34,7 +35,7 @@ export function plan(call: SessionCall, caller: Caller, nextId: () => SessionId)
     case "modify-session": {
       const session = caller.copy.session(call.session);
       if (session === undefined) return unknown(call.session);
-      return checkInfo(call.info) ?? change({ ...session, info: call.info });
+      return modify(call, session, caller.copy);
     }
     case "destroy-session":
       return destroy(call.session, caller);
@@ -50,8 +51,33 @@ function create(call: Extract<SessionCall, { kind: "create-session" }>, { copy, 
   if (copy.sessionCountOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
   const member = view.members.find((each) => each.id === from);
   if (member === undefined) return refuse("ENOTREADY", `${from} is no member`);
-  const group = call.group === undefined ? {} : { group: call.group };
-  return change({ id: nextId(), node: from, incarnation: member.incarnation, hostGeneration: 1, info: call.info, ...group, state: "active" });
+  const wrongLease = call.lease === undefined ? undefined : checkLease(call.lease, { group: call.group }, copy);
+  if (wrongLease !== undefined) return wrongLease;
+  const chosen = { ...(call.group !== undefined && { group: call.group }), ...(call.lease !== undefined && { lease: call.lease }) };
+  return change({ id: nextId(), node: from, incarnation: member.incarnation, hostGeneration: 1, info: call.info, ...chosen, state: "active" });
+}
+
+function modify(call: Extract<SessionCall, { kind: "modify-session" }>, session: SessionRecord, copy: RegistryCopy): Plan {
+  const { lease: former, ...rest } = session;
+  const { info = session.info, lease = former } = call;
+  const wrong = checkInfo(info) ?? (lease === undefined || lease === null || lease === former ? undefined : checkLease(lease, session, copy));
+  return wrong ?? change({ ...rest, info, ...(lease !== undefined && lease !== null && { lease }) });
+}
+
+/** A standby must be there when it is named; one that goes later leaves the events waiting. */
+function checkLease(lease: ApplicationLease, of: { readonly id?: SessionId; readonly group?: SessionRecord["group"] | undefined }, copy: RegistryCopy): Plan | undefined {
+  const fault = faultOfLease(lease);
+  if (fault !== undefined) return refuse("EINVAL", `lease: ${fault}`);
+  for (const name of eventClasses) {
+    const fate = lease.onLost[name];
+    if (fate?.kind !== "standby") continue;
+    if (fate.session === undefined && of.group === undefined) return refuse("EINVAL", `lease: ${name}: the session has no group whose members could stand by; name a session`);
+    if (fate.session === undefined) continue;
+    if (fate.session === of.id) return refuse("EINVAL", `lease: ${name}: a session cannot stand by for itself`);
+    const standby = copy.session(fate.session);
+    if (standby === undefined || standby.state === "closing") return refuse("EINVAL", `lease: ${name}: there is no session ${fate.session} that could stand by`);
+  }
+  return undefined;
 }
 
 function assume(call: Extract<SessionCall, { kind: "assume-session" }>, { copy, view, from }: Caller): Plan {

@@ -4,10 +4,14 @@
  * A session is hosted as long as the registry says so under this node's present incarnation. An answer is the
  * application's success only when the source took it, or when the source has left the view (safety C9).
  *
+ * A session with a lease that no application serves is lost: what it has meets the fate of its class at once, and so does
+ * what comes later, until somebody serves it again (application leases).
+ *
  * Owns      queues, readers, outstanding and recently answered tokens.
  * Not here  rights of tokens (rights/), the waiting user (source-node/), session records (the registry).
  * Source    XDSM C429 dm_get_events, dm_respond_event, dm_move_event, dm_find_eventmsg; requirements R1, R3, R14.
  */
+import { classOf, describeLease, type LostFate } from "../../dmapi/application-lease.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
 import type { DmResponse, EventMessage } from "../../dmapi/events.js";
@@ -15,9 +19,10 @@ import { type FsName, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type
 import type { QueueEntry } from "../../dmapi/status.js";
 import type { Call, CallDesk } from "../dm-calls/call-desk.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
+import type { SessionRecord } from "../registry-document.js";
 import type { RegistryIndex } from "../registry-index.js";
 import type { Surroundings } from "../surroundings.js";
-import { type Entry, type HostedSession, isBinding, messageOf, newHostedSession, type Reader } from "./hosted-session.js";
+import { type Entry, type HostedSession, isBinding, lostAtMs, messageOf, newHostedSession, type Reader, setLease } from "./hosted-session.js";
 import { RecentMap, RecentTokens } from "./recent-tokens.js";
 
 /** Undelivered events of a session; sources of asynchronous events beyond it wait for room, notices are dropped. */
@@ -30,6 +35,8 @@ const ANSWERS_REMEMBERED = 64;
 
 type EventRaised = Extract<EventMessageBetweenNodes, { kind: "event-raised" }>;
 type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "answer-taken" | "event-withdrawn" }>;
+/** Asynchronous events of a lost session, raised anew to its standby; `done` tells whether that has it. */
+export type PassOn = (entry: Entry, to: SessionId, done: (isTaken: boolean) => void) => void;
 type Refusal = { readonly code: DmCode; readonly message: string };
 
 export class SessionNode {
@@ -46,7 +53,10 @@ export class SessionNode {
   /** Answers of event.get, kept for a caller that gave up as they left. */
   readonly #answers = new RecentMap<number, Entry[]>(ANSWERS_REMEMBERED);
 
-  constructor(here: Surroundings, desk: CallDesk, tokenEnded: (token: Token) => void) {
+  readonly #passOn: PassOn;
+
+  constructor(here: Surroundings, desk: CallDesk, tokenEnded: (token: Token) => void, passOn: PassOn) {
+    this.#passOn = passOn;
     this.#here = here;
     this.#desk = desk;
     this.#tokenEnded = tokenEnded;
@@ -78,6 +88,10 @@ export class SessionNode {
     }
     this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
     this.#sourcesChanged();
+    for (const hosted of this.#sessions.values()) {
+      setLease(hosted, registry.session(hosted.id)?.lease, this.#here.nowMs);
+      if (hosted.presence?.isLost === true) this.#settleLost(hosted);
+    }
     const early = this.#early;
     this.#early = [];
     for (const { from, message } of early) this.#raised(from, message);
@@ -111,7 +125,7 @@ export class SessionNode {
   getEvents({ call, client, pid }: Call, { session, max: wanted = 0, waitMs, answers }: ArgsOf<"event.get">): void {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
-    if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
+    this.#heard(hosted, client, pid, false);
     let refused: Refusal | undefined;
     for (const { token, response, data } of answers ?? []) {
       const taken = this.#answer(hosted, token, response, data);
@@ -129,7 +143,12 @@ export class SessionNode {
 
   /** The caller gave up; what an answer on its way to it carried is queued again, in its old order. */
   readerGone(call: number): void {
-    for (const hosted of this.#sessions.values()) hosted.readers = hosted.readers.filter((reader) => reader.call !== call);
+    for (const hosted of this.#sessions.values()) {
+      const reader = hosted.readers.find((each) => each.call === call);
+      if (reader === undefined) continue;
+      hosted.readers = hosted.readers.filter((each) => each !== reader);
+      hosted.presence?.stoppedWaiting(reader.client, this.#here.nowMs);
+    }
     const lost = this.#answers.get(call)?.filter((entry) => this.#mayRequeue(entry)) ?? [];
     this.#answers.delete(call);
     const hosted = lost[0] === undefined ? undefined : this.#sessions.get(lost[0].session);
@@ -149,13 +168,22 @@ export class SessionNode {
     for (const hosted of this.#sessions.values()) {
       hosted.readers = hosted.readers.filter((reader) => reader.client !== client);
       hosted.servedBy.delete(client);
+      hosted.presence?.gone(client, this.#here.nowMs);
     }
+  }
+
+  /** The application says that it lives. */
+  renew({ call, client, pid }: Call, session: SessionId): void {
+    const hosted = this.#hosted(call, session);
+    if (hosted === undefined) return;
+    this.#heard(hosted, client, pid, true);
+    this.#desk.answer(call, hosted.lease === undefined ? {} : { leaseMs: hosted.lease.afterMs });
   }
 
   respond({ call, client, pid }: Call, { session, token, response, data }: ArgsOf<"event.respond">): void {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
-    if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
+    this.#heard(hosted, client, pid, false);
     const taken = this.#answer(hosted, token, response, data);
     if (taken === "unheard") this.#desk.answer(call, {});
     else if ("code" in taken) this.#desk.refuse(call, taken.code, taken.message);
@@ -170,17 +198,22 @@ export class SessionNode {
       return { code: "EINVAL", message: `only a mount event may be answered dont-care, this is ${found.event.type}` };
     }
     if ((data?.length ?? 0) > MESSAGE_DATA_LENGTH_MAX) return { code: "E2BIG", message: `an answer carries at most ${MESSAGE_DATA_LENGTH_MAX} bytes` };
-    this.#tokenEnded(token);
-    this.#here.emit({ kind: "token-answered", session: hosted.id, token });
-    this.#recent.add(token);
+    this.#endToken(hosted, token);
     if (found.state === "cancelled" || found.isOwn === true) {
       this.#entries.delete(token);
       return "unheard";
     }
     found.state = "answered";
-    const hostGeneration = this.#here.registry?.session(found.addressedTo)?.hostGeneration ?? hosted.hostGeneration;
+    const hostGeneration = this.#generationOf(hosted, found);
     this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined });
     return found;
+  }
+
+  /** Its rights and guards go; a second answer is told apart from one to a token that never was. */
+  #endToken(hosted: HostedSession, token: Token): void {
+    this.#tokenEnded(token);
+    this.#here.emit({ kind: "token-answered", session: hosted.id, token });
+    this.#recent.add(token);
   }
 
   find(call: number, session: SessionId, token: Token): void {
@@ -215,7 +248,7 @@ export class SessionNode {
     this.#entries.set(token, {
       token, session, addressedTo: session, source: this.#here.me, isOwn: true, sourceIncarnation: this.#here.incarnation,
       isSynchronous: true, sequence: 0, fs: "" as FsName, event: { type: "user", data }, process: undefined, notice: undefined,
-      arrivedAtMs: this.#here.nowMs, state: "outstanding",
+      arrivedAtMs: this.#here.nowMs, raisedOn: undefined, passedBy: [], state: "outstanding",
     });
     this.#desk.answer(call, { token });
   }
@@ -240,22 +273,29 @@ export class SessionNode {
 
   get deadlineMs(): number {
     let dueMs = Number.POSITIVE_INFINITY;
-    for (const hosted of this.#sessions.values()) for (const reader of hosted.readers) dueMs = Math.min(dueMs, reader.untilMs);
+    for (const hosted of this.#sessions.values()) {
+      for (const reader of hosted.readers) dueMs = Math.min(dueMs, reader.untilMs);
+      if (hosted.presence !== undefined) dueMs = Math.min(dueMs, lostAtMs(hosted));
+    }
     return dueMs;
   }
   timePassed(): void {
     const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
     for (const hosted of this.#sessions.values()) {
+      if (hosted.presence !== undefined && lostAtMs(hosted) <= this.#here.nowMs) this.#lose(hosted);
       if (!hosted.readers.some(isOver)) continue;
       const over = hosted.readers.filter(isOver);
       hosted.readers = hosted.readers.filter((reader) => !isOver(reader));
-      for (const reader of over) this.#desk.refuse(reader.call, "EAGAIN", `session ${hosted.id} has no undelivered events`);
+      for (const reader of over) {
+        hosted.presence?.stoppedWaiting(reader.client, this.#here.nowMs);
+        this.#desk.refuse(reader.call, "EAGAIN", `session ${hosted.id} has no undelivered events`);
+      }
     }
   }
 
   queues(): QueueEntry[] {
     return [...this.#sessions.values()].map((hosted) => ({
-      session: hosted.id, undelivered: hosted.undelivered.size, waitingReaders: hosted.readers.length, delivered: hosted.delivered,
+      session: hosted.id, undelivered: hosted.undelivered.size, waitingReaders: hosted.readers.length, delivered: hosted.delivered, ...this.#applicationOf(hosted),
       outstanding: [...this.#entries.values()]
         .filter((entry) => entry.session === hosted.id && entry.state !== "undelivered")
         .map((entry) => ({
@@ -295,13 +335,15 @@ export class SessionNode {
     const { token, session, isSynchronous, sequence, fs, event } = message;
     const entry: Entry = {
       token, session, addressedTo: session, source: from, sourceIncarnation: incarnation, isSynchronous, sequence, fs, event,
-      process: message.process, notice: message.notice, arrivedAtMs: this.#here.nowMs, state: "undelivered",
+      process: message.process, notice: message.notice, arrivedAtMs: this.#here.nowMs, raisedOn: message.raisedOn, passedBy: message.passedBy ?? [], state: "undelivered",
     };
     this.#enqueue(hosted, entry);
-    if (isSynchronous || message.notice !== undefined) return this.#deliver(hosted);
-    if (isFull) entry.owesRoom = true;
-    else this.#here.send(from, { kind: "event-enqueued", token });
-    this.#deliver(hosted);
+    if (!isSynchronous && message.notice === undefined) {
+      if (isFull) entry.owesRoom = true;
+      else this.#here.send(from, { kind: "event-enqueued", token });
+    }
+    if (hosted.presence?.isLost === true) this.#meetFate(hosted, entry);
+    else this.#deliver(hosted);
   }
 
   #misrouted(to: NodeId, message: { token: Token; session: SessionId }): void {
@@ -317,8 +359,9 @@ export class SessionNode {
 
   /** Each message to exactly one reader, the longest waiting first. */
   #deliver(hosted: HostedSession): void {
+    if (hosted.presence?.isLost === true) return;
     while (hosted.undelivered.size > 0) {
-      const reader = hosted.readers.shift();
+      const reader = this.#nextReader(hosted);
       if (reader === undefined) return;
       const batch: Entry[] = [];
       const messages: EventMessage[] = [];
@@ -329,9 +372,18 @@ export class SessionNode {
         this.#takeOut(hosted, entry);
       }
       hosted.delivered += batch.length;
+      hosted.presence?.stoppedWaiting(reader.client, this.#here.nowMs);
       this.#answers.set(reader.call, batch);
       this.#desk.answer(reader.call, messages);
     }
+  }
+
+  /** With a lease, one whose process stands still is passed over. */
+  #nextReader(hosted: HostedSession): Reader | undefined {
+    const { presence, lease, readers } = hosted;
+    if (presence === undefined || lease === undefined) return readers.shift();
+    const at = readers.findIndex((reader) => presence.isAlive(reader.client, lease.afterMs, this.#here.nowMs));
+    return at < 0 ? undefined : readers.splice(at, 1)[0];
   }
 
   #takeOut(hosted: HostedSession, entry: Entry): void {
@@ -391,6 +443,118 @@ export class SessionNode {
       if (entry.isOwn === true || this.#here.isMember(entry.source, entry.sourceIncarnation)) continue;
       if (entry.event.type !== "cancel") this.#cancel(entry);
     }
+  }
+
+  // Application leases.
+
+  #heard(hosted: HostedSession, client: number, pid: number | undefined, isRenewal: boolean): void {
+    if (pid !== undefined && hosted.servedBy.get(client) !== pid) hosted.servedBy.set(client, pid);
+    if (hosted.presence?.heard(client, this.#here.nowMs, isRenewal) !== true) return;
+    this.#here.emit({ kind: "alarm", text: `session ${hosted.id} has an application again` });
+    this.#deliver(hosted);
+  }
+
+  #lose(hosted: HostedSession): void {
+    const { presence, lease } = hosted;
+    if (presence === undefined || lease === undefined) return;
+    presence.isLost = true;
+    this.#here.count("applicationsLost");
+    this.#here.emit({ kind: "alarm", text: `session ${hosted.id} is without application for longer than its lease; ${describeLease(lease)}` });
+    this.#settleLost(hosted);
+  }
+
+  /** All that it has, in the order it came. */
+  #settleLost(hosted: HostedSession): void {
+    const own = [...this.#entries.values()].filter((entry) => entry.session === hosted.id && entry.notice === undefined && entry.isOwn !== true);
+    const kept: Entry[] = [];
+    for (const entry of own) {
+      if (entry.state === "cancelled") this.#forgetCancelled(hosted, entry);
+      else if (entry.state !== "answered" && entry.event.type !== "cancel" && !this.#meetFate(hosted, entry)) kept.push(entry);
+    }
+    const later = [...hosted.undelivered.values()].filter((entry) => !kept.includes(entry));
+    hosted.undelivered.clear();
+    for (const entry of [...kept, ...later]) {
+      entry.state = "undelivered";
+      hosted.undelivered.set(entry.token, entry);
+    }
+  }
+
+  /** False when it stays here. */
+  #meetFate(hosted: HostedSession, entry: Entry): boolean {
+    const fate = this.#fateOf(hosted, entry);
+    switch (fate.kind) {
+      case "wait":
+        return false;
+      case "errno":
+        this.#here.count("lostEventsFailed");
+        this.#endToken(hosted, entry.token);
+        hosted.undelivered.delete(entry.token);
+        entry.state = "answered";
+        this.#here.send(entry.source, {
+          kind: "event-answered", token: entry.token, session: entry.addressedTo, hostGeneration: this.#generationOf(hosted, entry), response: { kind: "abort", code: fate.code },
+        });
+        return true;
+      case "standby": {
+        const to = this.#standbyOf(hosted, entry, fate.session);
+        if (to === undefined) return false;
+        this.#here.count("eventsHandedOver");
+        this.#handOver(hosted, entry, to.id);
+        return true;
+      }
+    }
+  }
+
+  #fateOf(hosted: HostedSession, entry: Entry): LostFate {
+    const name = entry.notice === undefined ? classOf(entry.event.type, entry.isSynchronous) : undefined;
+    return (name === undefined ? undefined : hosted.lease?.onLost[name]) ?? { kind: "wait" };
+  }
+
+  /** A session that lives; none that had the event before, so that it is not handed round for ever. */
+  #standbyOf(hosted: HostedSession, entry: Entry, named: SessionId | undefined): SessionRecord | undefined {
+    const { registry } = this.#here;
+    const group = registry?.session(hosted.id)?.group;
+    const candidates = named !== undefined ? [registry?.session(named)] : group === undefined ? [] : (registry?.group(group) ?? []);
+    return candidates.find((each) =>
+      each !== undefined && each.id !== hosted.id && each.state === "active" && this.#here.isLiving(each) && !entry.passedBy.includes(each.id));
+  }
+
+  /** A waiting user's event goes back to its source, which offers it there; one that nobody waits for is raised anew. */
+  #handOver(hosted: HostedSession, entry: Entry, to: SessionId): void {
+    hosted.undelivered.delete(entry.token);
+    this.#entries.delete(entry.token);
+    if (entry.isSynchronous) {
+      this.#endToken(hosted, entry.token);
+      return this.#here.send(entry.source, {
+        kind: "event-handed-over", token: entry.token, session: entry.addressedTo, hostGeneration: this.#generationOf(hosted, entry), to,
+        passedBy: [...entry.passedBy, hosted.id],
+      });
+    }
+    if (entry.owesRoom === true) this.#here.send(entry.source, { kind: "event-enqueued", token: entry.token });
+    entry.owesRoom = false;
+    this.#passOn(entry, to, (isTaken) => {
+      const still = this.#sessions.get(hosted.id);
+      if (isTaken || still === undefined) return;
+      this.#enqueue(still, entry);
+      this.#deliver(still);
+    });
+  }
+
+  #generationOf(hosted: HostedSession, entry: Entry): number {
+    return this.#here.registry?.session(entry.addressedTo)?.hostGeneration ?? hosted.hostGeneration;
+  }
+
+  /** Nobody waits for it, and the application that had to answer it is gone. */
+  #forgetCancelled(hosted: HostedSession, entry: Entry): void {
+    this.#endToken(hosted, entry.token);
+    this.#entries.delete(entry.token);
+    const told = -entry.token as Token;
+    if (hosted.undelivered.delete(told)) this.#entries.delete(told);
+  }
+
+  #applicationOf(hosted: HostedSession): Pick<QueueEntry, "application"> {
+    if (hosted.presence === undefined) return {};
+    const lostInMs = hosted.presence.isLost ? 0 : lostAtMs(hosted) - this.#here.nowMs;
+    return { application: { pids: [...new Set(hosted.servedBy.values())], ...(Number.isFinite(lostInMs) && { lostInMs: Math.max(0, Math.round(lostInMs)) }) } };
   }
 
   #endHosting(hosted: HostedSession, code: DmCode, message: string): void {

@@ -31,6 +31,9 @@ export interface RaisedEvent {
   readonly limit?: { readonly afterMs: number; readonly code: DmCode } | undefined;
   /** An event that is not worth waiting for: a failed session ends it at once. */
   readonly endsWithSession?: boolean | undefined;
+  /** Raised there, and passed on by this node since its session has lost its application. */
+  readonly raisedOn?: NodeId | undefined;
+  readonly passedBy?: readonly SessionId[] | undefined;
 }
 export type Origin =
   | { readonly kind: "operation"; readonly operation: OperationId }
@@ -64,6 +67,8 @@ export interface Held extends RaisedEvent {
   readonly limitAtMs: number;
   token: Token;
   place: Place;
+  /** The standby that has it instead of its owner, and who had it before. */
+  standby: { readonly session: SessionId; readonly passedBy: readonly SessionId[] } | undefined;
   /** Number in the order of events from this node to that session; kept when it is offered there again. */
   order: { readonly session: SessionId; readonly sequence: number } | undefined;
   /** Set once it was given to a member of a group: the others get a notice when it has ended. */

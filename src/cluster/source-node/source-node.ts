@@ -15,10 +15,11 @@ import type { DmCode } from "../../dmapi/errors.js";
 import type { NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { Decision, HeldEvent } from "../node-contract.js";
+import type { RegistryIndex } from "../registry-index.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
 import { dueMs, type Held, type Origin, type Place, type RaisedEvent, type Settled, type Waiting } from "./held-event.js";
-import { routeOf, type Target } from "./routing.js";
+import { type Route, routeOf, type Target } from "./routing.js";
 import { TokenMaker } from "./tokens.js";
 
 /** Asynchronous events that wait for sessions without a host; more of them are given up at once, and counted. */
@@ -28,7 +29,7 @@ const UNROUTED: Place = { kind: "unrouted" };
 const TO_OWNER: Target = { kind: "owner" };
 const CONTINUE: Decision = { kind: "continue" };
 
-type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" }>;
+type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" }>;
 
 export class SourceNode {
   readonly #here: Surroundings;
@@ -89,6 +90,9 @@ export class SourceNode {
           this.#settle(held, { kind: "enqueued" });
         }
         return;
+      case "event-handed-over":
+        if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("handOversDropped");
+        return this.#giveToStandby(held, message);
       case "event-misrouted":
         if (held !== undefined && isAt(held, from, message.session)) this.#sendElsewhere(held, message.registryVersion);
         return;
@@ -160,10 +164,10 @@ export class SourceNode {
 
   #begin(origin: Origin, event: RaisedEvent): Held {
     const limitAtMs = event.limit === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + event.limit.afterMs;
-    const { fs, event: what, isSynchronous, target, process, limit, endsWithSession } = event;
+    const { fs, event: what, isSynchronous, target, process, limit, endsWithSession, raisedOn, passedBy } = event;
     const held: Held = {
-      fs, event: what, isSynchronous, target, process, limit, endsWithSession, origin, heldAtMs: this.#here.nowMs, limitAtMs, token: this.#freeToken(),
-      place: UNROUTED, order: undefined, given: undefined,
+      fs, event: what, isSynchronous, target, process, limit, endsWithSession, raisedOn, passedBy, origin, heldAtMs: this.#here.nowMs, limitAtMs, token: this.#freeToken(),
+      place: UNROUTED, standby: undefined, order: undefined, given: undefined,
     };
     if (limitAtMs < this.#nextDueMs) this.#nextDueMs = limitAtMs;
     this.#held.set(held.token, held);
@@ -184,7 +188,7 @@ export class SourceNode {
   #route(held: Held): void {
     const registry = this.#here.registry;
     if (!this.#here.isJoined || registry === undefined) return this.#put(held, UNROUTED);
-    const route = routeOf(held, registry, this.#here);
+    const route = this.#routeToStandby(held, registry) ?? routeOf(held, registry, this.#here);
     switch (route.kind) {
       case "host":
         if (route.group !== undefined) held.given = { group: route.group, session: route.session.id, node: route.session.node };
@@ -198,18 +202,36 @@ export class SourceNode {
     }
   }
 
+  /** Its own owner again when the standby is no more. */
+  #routeToStandby(held: Held, registry: RegistryIndex): Route | undefined {
+    if (held.standby === undefined) return undefined;
+    const { fs, event, standby } = held;
+    const route = routeOf({ fs, event, target: { kind: "session", session: standby.session } }, registry, this.#here);
+    if (route.kind === "host") return route;
+    held.standby = undefined;
+    return undefined;
+  }
+  #giveToStandby(held: Held, { to, passedBy }: Extract<ToSource, { kind: "event-handed-over" }>): void {
+    held.standby = { session: to, passedBy };
+    this.#put(held, UNROUTED);
+    this.#route(held);
+    const session = this.#here.registry?.session(to);
+    if (held.given !== undefined && session?.group === held.given.group && held.standby !== undefined) held.given = { group: held.given.group, session: to, node: session.node };
+  }
+
   #offer(held: Held, session: SessionRecord, registryVersion: number): void {
     if (held.isSynchronous && held.process !== undefined && session.node === this.#here.me && this.#isServedBy(session.id, held.process.pid)) {
       this.#here.count("selfDeadlocksRefused");
       return this.#settle(held, { kind: "failed", code: "EDEADLK", message: "the event would go to the process that waits for it" });
     }
     if (held.order?.session !== session.id) held.order = { session: session.id, sequence: this.#nextSequence(session.id) };
-    const { token, isSynchronous, fs, event, process } = held;
+    const { token, isSynchronous, fs, event, process, raisedOn } = held;
+    const passedBy = held.standby?.passedBy ?? held.passedBy;
     const hostGeneration = session.hostGeneration;
     this.#here.count("eventsSent");
     this.#here.send(session.node, {
       kind: "event-raised", session: session.id, hostGeneration, token, isSynchronous, sequence: held.order.sequence,
-      registryVersion, fs, event, process,
+      registryVersion, fs, event, process, ...(raisedOn !== undefined && { raisedOn }), ...(passedBy !== undefined && { passedBy }),
     });
     this.#put(held, { kind: "at-session", session: session.id, node: session.node, hostGeneration });
   }
