@@ -1,10 +1,11 @@
 /**
- * `sluice nodes|manager|status|waiters|log|mount|unmount|fence`: one node and its cluster, asked by hand.
+ * `sluice nodes|manager|status|waiters|audit|log|mount|unmount|fence`: one node and its cluster, asked by hand.
  */
 import type { Command } from "commander";
 import type { FsName, NodeId } from "../dmapi/ids.js";
-import type { LogEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
+import type { AuditEntry, LogEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
 import { type NodeOptions, onNode, withNode } from "./node-connection.js";
+import { userName } from "./user-names.js";
 import { formatAge, printable, printJson, printLine, printTable } from "./output.js";
 
 export function addNodeCommands(program: Command): void {
@@ -34,6 +35,9 @@ export function addNodeCommands(program: Command): void {
     .option("--here", "only those of this node")
     .action(async (options: NodeOptions & { here?: boolean }) =>
       onNode(options, async (node) => printWaiters(await node.call("node.waiters", { allNodes: options.here !== true }), options)));
+
+  withNode(program.command("audit").description("changes of the registry within a day: who set what, when, from where"))
+    .action(async (options: NodeOptions) => onNode(options, async (node) => printAudit(await node.call("registry.audit", {}), options)));
 
   withNode(program.command("log").description("the message log of a node"))
     .option("-f, --follow", "go on with what comes")
@@ -108,6 +112,17 @@ function printWaiters(waiters: readonly WaiterEntry[], options: NodeOptions): vo
     waiter.node, waiter.pid, waiter.uid, waiter.command, waiter.call, `${waiter.fs}:${waiter.path ?? waiter.handle ?? "?"}`, formatAge(waiter.ageMs),
     waiter.deadlineMs === undefined ? "none" : formatAge(waiter.deadlineMs), waiter.cause, waiter.detail, waiter.blocks,
   ]), "nobody waits");
+}
+
+function printAudit(entries: readonly AuditEntry[], options: NodeOptions): void {
+  if (options.json === true) {
+    printJson(entries);
+    return;
+  }
+  printTable(["VERSION", "AT", "NODE", "BY", "ACT", "SESSION", "DETAIL"], entries.map(({ version, unixMs, node, caller, act, session, detail }) => [
+    version, new Date(unixMs).toISOString(), node, caller === undefined ? "the manager" : `${caller.command} (pid ${caller.pid}, ${userName(caller.uid)})`,
+    act, session ?? "", detail,
+  ]), "nothing was changed");
 }
 
 function printLogEntry(entry: LogEntry, options: NodeOptions): void {

@@ -11,7 +11,7 @@ import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import type { ApplicationLease } from "../dmapi/application-lease.js";
 import { DmError } from "../dmapi/errors.js";
 import type { FsName, GroupName, NodeId, SessionId } from "../dmapi/ids.js";
-import type { LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
+import type { AuditEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
 import { ApplicationClient, type CallOptions } from "../wire/application-client.js";
 import { FileSystem } from "./file-system.js";
 import { findSocket } from "./find-node.js";
@@ -105,6 +105,10 @@ export class Connection {
   }
   waiters(options: { allNodes?: boolean } = {}): Promise<readonly WaiterEntry[]> {
     return this.call("node.waiters", options);
+  }
+  /** Changes of the registry, the oldest first. */
+  audit(): Promise<readonly AuditEntry[]> {
+    return this.call("registry.audit", {});
   }
   log(options: { after?: number; waitMs?: number; max?: number } = {}): Promise<readonly LogEntry[]> {
     return this.call("node.log", options);

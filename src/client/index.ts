@@ -15,5 +15,5 @@ export type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "../dma
 export { type ManagedRegion, regionFlags } from "../dmapi/regions.js";
 export type { FileRecord, RecordChange } from "../dmapi/record.js";
 export type { Right } from "../dmapi/rights.js";
-export type { DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
+export type { AuditEntry, DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
 export { type ApplicationLease, type EventClass, eventClasses, type LostFate } from "../dmapi/application-lease.js";

@@ -11,6 +11,7 @@ import type { Disposition, ManagerCall, SessionRecord } from "./registry-documen
 export type ClusterCall =
   | { readonly kind: "ask"; readonly call: ManagerCall; readonly result: unknown }
   | { readonly kind: "session-list" }
+  | { readonly kind: "audit" }
   | { readonly kind: "session-query"; readonly session: SessionId }
   | { readonly kind: "disposition-list"; readonly session: SessionId | undefined }
   | { readonly kind: "spoil"; readonly what: "hosted-sessions" | "registry" | "distribution"; readonly isOn: boolean }
@@ -24,6 +25,8 @@ export function readClusterCall(name: CallName, args: unknown): ClusterCall | un
       return isName(given["to"]) ? { kind: "ask", call: { kind: "move-manager", to: given["to"] }, result: { manager: given["to"] } } : wrong("`to` must be a node's name");
     case "node.fence":
       return isName(given["node"]) ? { kind: "ask", call: { kind: "fence-node", node: given["node"] }, result: { fenced: given["node"] } } : wrong("`node` must be a node's name");
+    case "registry.audit":
+      return { kind: "audit" };
     case "session.list":
       return { kind: "session-list" };
     case "session.query":

@@ -6,7 +6,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { NodeId, RequestId } from "../dmapi/ids.js";
 import type { EventMessageBetweenNodes, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
 import type { NodeEffect, NodeInput } from "./node-contract.js";
-import type { ManagerCall, ManagerResult, RegistryContent, RegistryVersion } from "./registry-document.js";
+import type { ManagerResult, RegistryContent, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
 type PassedOn = Extract<
@@ -50,6 +50,6 @@ export type DataManagementEffect =
   /** Through the stream of that member; `to` may be this node itself, then it comes back as `message-received`. */
   | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | ClosingChecked }
   /** To whoever is manager, resent to a new one until answered; comes back as `manager-answered`. */
-  | { readonly kind: "ask-manager"; readonly request: RequestId; readonly call: ManagerCall };
+  | ({ readonly kind: "ask-manager" } & Unfinished);
 
 export type Failure = DmFailure;

@@ -172,7 +172,7 @@ export class DataManagement {
   }
 
   #callMade(input: CallMade): void {
-    const call: Call = { call: input.call, client: input.client, name: input.name, pid: input.pid };
+    const call: Call = { call: input.call, client: input.client, name: input.name, pid: input.pid, caller: input.caller };
     this.#desk.open(call);
     if (!isHandled(input.name)) return this.#desk.refuse(call.call, "ENOSYS", `${input.name} is not a call of this node`);
     if (!this.#here.isJoined) return this.#desk.refuse(call.call, "ENOTREADY", "this node is not in the view of the cluster; try again");

@@ -5,7 +5,8 @@
  * Source    requirement R4 (retry after a takeover), safety H5.
  */
 import type { Incarnation, NodeId, RequestId } from "../dmapi/ids.js";
-import type { ManagerCall } from "./registry-document.js";
+import type { CallerInfo } from "../dmapi/status.js";
+import type { ManagerCall, Unfinished } from "./registry-document.js";
 
 /** An application's call about the cluster itself; `call` is undefined once nobody waits any more. */
 export interface OwnCall {
@@ -16,6 +17,7 @@ export interface OwnCall {
 }
 interface Asked {
   readonly call: ManagerCall;
+  readonly caller: CallerInfo | undefined;
   /** Absent: data management asked. */
   readonly client: OwnCall | undefined;
 }
@@ -31,17 +33,18 @@ export class ManagerCalls {
     this.#incarnation = incarnation;
   }
 
-  add({ request, call }: { readonly request: RequestId; readonly call: ManagerCall }): void {
-    this.#asked.set(request, { call, client: undefined });
+  add({ request, call, caller }: Unfinished): void {
+    this.#asked.set(request, { call, caller, client: undefined });
   }
   addOwn(call: ManagerCall, client: OwnCall): RequestId {
     this.#count++;
     const request = `${this.#id}.${this.#incarnation}.cluster${this.#count}` as RequestId;
-    this.#asked.set(request, { call, client });
+    this.#asked.set(request, { call, caller: undefined, client });
     return request;
   }
-  call(request: RequestId): ManagerCall | undefined {
-    return this.#asked.get(request)?.call;
+  find(request: RequestId): Unfinished | undefined {
+    const asked = this.#asked.get(request);
+    return asked === undefined ? undefined : unfinishedOf(request, asked);
   }
   take(request: RequestId): Asked | undefined {
     const asked = this.#asked.get(request);
@@ -49,8 +52,8 @@ export class ManagerCalls {
     return asked;
   }
   /** In the order they were asked. */
-  unfinished(): { request: RequestId; call: ManagerCall }[] {
-    return [...this.#asked].map(([request, { call }]) => ({ request, call }));
+  unfinished(): Unfinished[] {
+    return [...this.#asked].map(([request, asked]) => unfinishedOf(request, asked));
   }
   abandonCall(call: number): void {
     for (const { client } of this.#asked.values()) if (client?.call === call) client.call = undefined;
@@ -66,4 +69,8 @@ export class ManagerCalls {
     this.#incarnation = incarnation;
     this.#asked.clear();
   }
+}
+
+function unfinishedOf(request: RequestId, { call, caller }: Asked): Unfinished {
+  return { request, call, ...(caller !== undefined && { caller }) };
 }

@@ -10,7 +10,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, DmResponse, EventMessage, ProcessInfo } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
-import type { ManagerCall, ManagerResult, RegistrySnapshot, RegistryVersion } from "./registry-document.js";
+import type { ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
 /** One link-level frame. `view` is the sender's at transmission; view messages are exempt from the check. */
@@ -36,12 +36,12 @@ export type ViewMessage =
 
 /** Session management (requirements R1-R5, R13, R14). */
 export type RegistryMessage =
-  | { readonly kind: "manager-call"; readonly request: RequestId; readonly call: ManagerCall }
+  | ({ readonly kind: "manager-call" } & Unfinished)
   | { readonly kind: "manager-result"; readonly request: RequestId; readonly result: ManagerResult }
   | { readonly kind: "registry-changed"; readonly change: RegistryVersion }
   | { readonly kind: "registry-acknowledged"; readonly version: number }
   | { readonly kind: "registry-collect"; readonly view: number }
-  | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot: RegistrySnapshot; readonly unfinished: readonly { readonly request: RequestId; readonly call: ManagerCall }[] }
+  | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot: RegistrySnapshot; readonly unfinished: readonly Unfinished[] }
   | { readonly kind: "registry-installed"; readonly view: number; readonly snapshot: RegistrySnapshot }
   | { readonly kind: "registry-install-acknowledged"; readonly view: number; readonly version: number }
   /** Member to manager: this node's copy has a gap or was lost; the manager answers with `registry-installed`. */

@@ -13,6 +13,7 @@ import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
 import type { Frame, RoundWork } from "./messages.js";
+import type { CallerInfo } from "../dmapi/status.js";
 import type { ManagerCall } from "./registry-document.js";
 
 /** A user operation held in the reactor, before it runs (a synchronous event) or after it ran (an asynchronous one). */
@@ -42,8 +43,11 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "link-up"; readonly peer: NodeId; readonly incarnation: Incarnation }
   | { readonly kind: "link-down"; readonly peer: NodeId }
   | { readonly kind: "frame-received"; readonly frame: Frame }
-  /** An application's call; `client` names its connection, `pid` its process where the socket tells (safety M1). */
-  | { readonly kind: "call-made"; readonly call: number; readonly client: number; readonly name: CallName; readonly args: unknown; readonly pid?: number }
+  /**
+   * An application's call; `client` names its connection, `pid` its process where the socket tells (safety M1), `caller`
+   * who it is in full where the audit will want it.
+   */
+  | { readonly kind: "call-made"; readonly call: number; readonly client: number; readonly name: CallName; readonly args: unknown; readonly pid?: number; readonly caller?: CallerInfo }
   | { readonly kind: "call-abandoned"; readonly call: number }
   | { readonly kind: "client-gone"; readonly client: number }
   | { readonly kind: "event-held"; readonly held: HeldEvent }
@@ -57,6 +61,8 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "volume-done"; readonly job: number; readonly result: VolumeResult }
   /** The volume layer found or lost a file system on this node. */
   | { readonly kind: "fs-attached"; readonly fs: FsName; readonly handle: Handle; readonly rootHandle: Handle; readonly eventList: EventSet; readonly mountpoint?: string }
+  /** The clock on the wall, now and then; for people only, nothing is decided by it. */
+  | { readonly kind: "clock-told"; readonly unixMs: number }
   | { readonly kind: "stop-wanted" }
   | { readonly kind: "time-passed" }
 );

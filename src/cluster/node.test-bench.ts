@@ -136,8 +136,11 @@ export class Bench {
     }
   }
 
+  tellClock(id: NodeId, unixMs: number): void {
+    this.step(this.#process(id), { kind: "clock-told", unixMs });
+  }
   call(id: NodeId, call: number, name: CallName, args: unknown): void {
-    this.step(this.#process(id), { kind: "call-made", call, client: 1, name, args });
+    this.step(this.#process(id), { kind: "call-made", call, client: 1, name, args, caller: { pid: 100 + call, uid: 7, command: "hsm" } });
   }
 
   run(forMs: number): void {

@@ -1,7 +1,7 @@
 /**
  * Whole nodes on a virtual clock: golden conversations, and random faults after which everything must agree again.
  *
- * Left out of the golden files: greetings, bare acknowledgements, published reach, links, what data management says.
+ * Left out of the golden files: greetings, what versions say for the audit (audit.txt asks for it), bare acknowledgements, published reach, links, what data management says.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -38,6 +38,7 @@ class Conversation {
     else if (verb === "call") this.#bench.call(a as NodeId, Number(b), words[2] as CallName, JSON.parse(line.slice(line.indexOf("{"))));
     else if (verb === "kill" || verb === "pause" || verb === "resume") this.#bench[verb](a as NodeId);
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
+    else if (verb === "clock") this.#bench.tellClock(a as NodeId, Number(b));
     else if (verb === "status") this.#status(a as NodeId);
     else if (verb === "attach") this.#bench.step(this.#bench.processes.get(a as NodeId)!, { kind: "fs-attached", fs: "fs1" as FsName, handle: fsHandle, rootHandle: objectHandle(0), eventList: 0, mountpoint: "/fs1" });
     else assert.fail(`unknown command ${line}`);
@@ -89,7 +90,8 @@ function viewText({ number, manager, members, sessionIdLimit, rightsServers }: V
   return `view ${number}: ${members.map(({ id, incarnation }) => `${id}(${incarnation})`).join(" ")}, manager ${manager}, session ids to ${sessionIdLimit}${servers}`;
 }
 function shortText({ kind, ...rest }: { readonly kind: string }): string {
-  const text = JSON.stringify(rest).replaceAll('"', "");
+  const isForAudit = (key: string): boolean => key === "audit" || (key === "caller" && kind !== "answer-call");
+  const text = JSON.stringify(rest, (key, value: unknown) => (isForAudit(key) ? undefined : value)).replaceAll('"', "");
   return text === "{}" ? kind : `${kind} ${text}`;
 }
 

@@ -47,6 +47,8 @@ export class ClusterNode {
   #manager: SessionManager | undefined;
   #stale: RegistrySnapshot | undefined;
   #nowMs = 0;
+  /** What the clock on the wall is ahead of ours. */
+  #clockAheadMs = 0;
   #state: NodeState = "starting";
   #isAdmitting = false;
   #isDistributionSpoilt = false;
@@ -122,6 +124,9 @@ export class ClusterNode {
       case "client-gone":
         this.#managerCalls.abandonClient(input.client);
         return this.#dataManagementStep(input);
+      case "clock-told":
+        this.#clockAheadMs = input.unixMs - this.#nowMs;
+        return;
       case "stop-wanted":
         return this.#stop();
       case "time-passed":
@@ -324,6 +329,7 @@ export class ClusterNode {
     this.#manager = new SessionManager({
       id: this.#id, copy: this.#copy, view, failedSessionRetentionMs: this.#options.timeouts.failedSessionRetentionMs,
       isKnown: (node) => this.#membership.isKnown(node), stale: this.#stale,
+      unixMs: () => this.#nowMs + this.#clockAheadMs,
     });
     if (this.#isDistributionSpoilt) this.#managerDid(this.#manager.step({ kind: "distribution-spoilt", isOn: true, atMs: this.#nowMs }));
     this.#managerDid(this.#manager.begin(this.#nowMs));
@@ -415,8 +421,8 @@ export class ClusterNode {
 
   #ask(request: RequestId): void {
     const view = this.#membership.view;
-    const call = this.#managerCalls.call(request);
-    if (view !== undefined && call !== undefined) this.#send(view.manager, { kind: "manager-call", request, call });
+    const asked = this.#managerCalls.find(request);
+    if (view !== undefined && asked !== undefined) this.#send(view.manager, { kind: "manager-call", ...asked });
   }
 
   #managerAnswered(request: RequestId, result: ManagerResult): void {
@@ -457,6 +463,8 @@ export class ClusterNode {
       }
       case "disposition-list":
         return this.#listDispositions(number, call.session);
+      case "audit":
+        return this.#answer({ kind: "answer-call", call: number, result: this.#copy.audit });
       case "spoil":
         this.#spoil(call.what, call.isOn);
         return this.#answer({ kind: "answer-call", call: number, result: {} });

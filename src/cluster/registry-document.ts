@@ -6,6 +6,7 @@
  */
 import type { ApplicationLease } from "../dmapi/application-lease.js";
 import type { DmFailure } from "../dmapi/errors.js";
+import type { AuditEntry, CallerInfo } from "../dmapi/status.js";
 import type { EventType } from "../dmapi/events.js";
 import type { FsName, GroupName, Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js";
 
@@ -41,9 +42,11 @@ export type RegistryChange =
 
 export interface RegistryVersion {
   readonly version: number;
-  /** Who asked, for the audit. */
+  /** Who asked. */
   readonly by: NodeId;
   readonly changes: readonly RegistryChange[];
+  /** What is to be remembered of it; absent where nothing is. */
+  readonly audit?: readonly AuditEntry[];
 }
 
 /** What events and calls go by. */
@@ -59,6 +62,7 @@ export interface RegistrySnapshot extends RegistryContent {
   readonly destroyed: readonly SessionId[];
   readonly answered: readonly { readonly request: RequestId; readonly result: ManagerResult }[];
   readonly highestSessionId: number;
+  readonly audit?: readonly AuditEntry[];
 }
 
 /** What a node asks of the session manager (requirement R5: one function each, named in the manager's log). */
@@ -73,6 +77,14 @@ export type ManagerCall =
   | { readonly kind: "announce-mount"; readonly fs: FsName; readonly isMounted: boolean }
   | { readonly kind: "move-manager"; readonly to: NodeId }
   | { readonly kind: "fence-node"; readonly node: NodeId };
+
+/** A call that is not answered yet. */
+export interface Unfinished {
+  readonly request: RequestId;
+  readonly call: ManagerCall;
+  /** Absent: the node itself asked. */
+  readonly caller?: CallerInfo;
+}
 
 export type ManagerResult =
   | { readonly kind: "done"; readonly session?: SessionId; readonly version: number }

@@ -12,6 +12,7 @@ import type { DmCode } from "../dmapi/errors.js";
 import { regionFlags } from "../dmapi/regions.js";
 import { acceptance, type Conversation, type Letter, type Program, shareBench } from "./bench.js";
 import type { DmSession } from "./dm-session.js";
+import { sluice } from "./migrator.js";
 import { refused, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
@@ -133,4 +134,28 @@ acceptance("a lease that cannot be kept is refused in words, at creation and at 
   await refused("EINVAL", change({ data: { kind: "errno", code: "EWHAT" as DmCode } }));
   await refused("EINVAL", bench().call("B", "session.create", { info: "", lease: { afterMs: 5, onLost: {} } }));
   await session.end();
+});
+
+acceptance("the audit tells who changed the registry, the same on every node, and survives the manager", async () => {
+  const session = await bench().session("B", "audited", { fs1: ["read"] });
+  await bench().call("C", "session.modify", { session: session.id, info: "audited twice" });
+  const ofSession = async (letter: Letter) => (await bench().call(letter, "registry.audit", {})).filter((entry) => entry.session === session.id);
+  const seen = await ofSession("A");
+  assert.deepEqual(seen.map(({ act, node }) => [act, node]), [
+    ["session created", bench().id("B")], ["dispositions set", bench().id("B")], ["session modified", bench().id("C")],
+  ]);
+  for (const { caller, unixMs } of seen) {
+    assert.deepEqual([caller?.pid, caller?.uid, caller?.command !== ""], [process.pid, process.getuid?.(), true]);
+    assert(Math.abs(unixMs - Date.now()) < 120_000);
+  }
+  for (const letter of ["B", "C"] as const) assert.deepEqual(await ofSession(letter), seen);
+  await bench().call("A", "manager.move", { to: bench().id("C") });
+  await session.takes("fs1", []);
+  await session.end();
+  const after = await ofSession("B");
+  assert.deepEqual(after.slice(0, seen.length), seen);
+  assert.deepEqual(after.slice(seen.length).map(({ act }) => act), ["dispositions set", "session destroyed"]);
+  const shown = (await sluice(bench(), "A", "audit")).toString();
+  assert.match(shown, /session destroyed/);
+  assert.match(shown, new RegExp(`pid ${process.pid}`));
 });

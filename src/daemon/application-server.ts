@@ -26,6 +26,7 @@ export interface CallMade {
   readonly name: string;
   readonly args: unknown;
   readonly pid: number;
+  readonly uid: number;
 }
 export interface ApplicationHandlers {
   /** Why this process may not connect; undefined when it may. */
@@ -135,7 +136,7 @@ export class ApplicationServer {
     const call = this.#nextCall++;
     client.calls.set(message.id, call);
     this.#calls.set(call, { client, id: message.id });
-    this.#handlers.call({ call, client: client.number, name: message.name, args: message.args, pid: client.who.pid });
+    this.#handlers.call({ call, client: client.number, name: message.name, args: message.args, pid: client.who.pid, uid: client.who.uid });
   }
 
   #finish(call: number, make: (id: number) => Parameters<typeof encodeToApplication>[0]): boolean {

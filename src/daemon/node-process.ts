@@ -42,6 +42,7 @@ export interface MountedPlace {
 const INSIDE_CALLS_FROM = 2 ** 40;
 const MOUNT_RETRY_MS = 200;
 const WAITING_LINE_MS = 10_000;
+const CLOCK_TOLD_EVERY_MS = 60_000;
 
 export class NodeProcess {
   readonly #config: NodeConfig;
@@ -62,6 +63,7 @@ export class NodeProcess {
   #volumes!: NodeVolumes;
   #fileSystems!: FileSystems;
   #parts!: NodeParts;
+  #clock: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
   #hasStopped = false;
   #end!: () => void;
@@ -153,7 +155,13 @@ export class NodeProcess {
       },
       log: this.#log,
     });
+    this.#tellClock();
+    this.#clock = setInterval(() => this.#tellClock(), CLOCK_TOLD_EVERY_MS);
     this.#coordination.onFact((fact) => this.#driver.give({ kind: "coordination", fact }));
+  }
+
+  #tellClock(): void {
+    this.#driver.give({ kind: "clock-told", unixMs: Date.now() });
   }
 
   async #attach(at: number, fs: NodeConfig["fileSystems"][number]): Promise<void> {
@@ -238,7 +246,7 @@ export class NodeProcess {
 
   // Calls: of applications, and of this daemon itself.
 
-  #called({ call, client, name, args, pid }: CallMade): void {
+  #called({ call, client, name, args, pid, uid }: CallMade): void {
     this.#counters.calls++;
     const fault = faultOf(name, args, this.#seal);
     if (fault !== undefined) {
@@ -251,7 +259,7 @@ export class NodeProcess {
       });
       if (name === "node.log") this.#giveUps.set(call, giveUp);
     } else {
-      this.#driver.give({ kind: "call-made", call, client, name: name as CallName, args, pid });
+      this.#driver.give({ kind: "call-made", call, client, name: name as CallName, args, pid, ...(isAudited(name) && { caller: callerOf(pid, uid) }) });
     }
   }
 
@@ -308,6 +316,7 @@ export class NodeProcess {
 
   async #stop(): Promise<void> {
     const { stopMs } = this.#config.timeouts;
+    clearInterval(this.#clock);
     for (const { fs } of this.#fileSystems?.mounts() ?? []) await this.#unmountAtStop(fs, stopMs);
     if (this.#driver !== undefined) {
       this.#driver.give({ kind: "stop-wanted" });
@@ -334,6 +343,17 @@ export class NodeProcess {
   }
 }
 
+/** Calls that change the registry: the audit remembers who made them. */
+function isAudited(name: string): boolean {
+  return name.startsWith("session.") ? /\.(create|assume|modify|destroy)$/.test(name) : name === "disposition.set";
+}
+function callerOf(pid: number, uid: number): { pid: number; uid: number; command: string } {
+  try {
+    return { pid, uid, command: readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd() };
+  } catch {
+    return { pid, uid, command: "" }; // it has ended
+  }
+}
 function onlyGiven<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }

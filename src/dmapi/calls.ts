@@ -14,7 +14,7 @@ import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.
 import type { ManagedRegion } from "./regions.js";
 import type { Right } from "./rights.js";
 import type { FileRecord, RecordChange } from "./record.js";
-import type { DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "./status.js";
+import type { AuditEntry, DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "./status.js";
 
 /** Whose rights a call uses: a token of the session, or none (the call then takes what it needs for its own duration). */
 export interface ObjectArgs {
@@ -39,6 +39,8 @@ export interface Calls {
   "node.waiters": { args: { allNodes?: boolean }; result: readonly WaiterEntry[] };
   /** Entries after `after`; with `waitMs` waits that long for a new one. */
   "node.log": { args: { after?: number; waitMs?: number; max?: number }; result: readonly LogEntry[] };
+  /** Changes of the registry, the oldest first; the same from every node (cluster/registry/audit.ts). */
+  "registry.audit": { args: Record<string, never>; result: readonly AuditEntry[] };
   "manager.move": { args: { to: NodeId }; result: { manager: NodeId } };
   /** The operator's word that a node is stopped: its proof of death (safety C1). */
   "node.fence": { args: { node: NodeId }; result: { fenced: NodeId } };

@@ -13,6 +13,19 @@ export interface SessionEntry {
   readonly id: SessionId; readonly node: NodeId; readonly info: string; readonly group?: GroupName;
   readonly state: "active" | "failed" | "closing"; readonly hostGeneration: number; readonly lease?: ApplicationLease;
 }
+/** The process that made a call, as its node's kernel says. */
+export interface CallerInfo {
+  readonly pid: number; readonly uid: number; readonly command: string;
+}
+/** One change of the registry. */
+export interface AuditEntry {
+  readonly version: number;
+  /** Milliseconds since 1970 by the clock of the session manager. */
+  readonly unixMs: number;
+  readonly act: string; readonly session?: SessionId; readonly detail: string;
+  /** The node whose application asked; for what nobody asked for, the session manager itself. */
+  readonly node: NodeId; readonly caller?: CallerInfo;
+}
 export interface DispositionEntry {
   readonly fs: FsName | "global"; readonly event: EventType; readonly session?: SessionId; readonly group?: GroupName;
 }

@@ -48,7 +48,7 @@ function eventOf(type: EventType): DmEvent {
   }
 }
 const registry: RegistrySnapshot = {
-  view: 9, version: 40, highestSessionId: 6, destroyed: [4 as SessionId],
+  view: 9, version: 40, highestSessionId: 6, audit: [{ version: 40, unixMs: 5, act: "session created", session, detail: "", node: A, caller: { pid: 1, uid: 0, command: "x" } }], destroyed: [4 as SessionId],
   sessions: [{ id: session, node: A, incarnation, hostGeneration: 2, info: "hsm", group: "g" as GroupName, state: "active" }],
   dispositions: [{ fs, event: "read", owner: { kind: "session", session } }, { fs: "global", event: "mount", owner: { kind: "group", group: "g" as GroupName } }],
   answered: [{ request, result: { kind: "done", session, version: 40 } }, { request, result: { kind: "failed", failure: { code: "EBUSY", message: "busy" } } }],
@@ -64,7 +64,7 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "view-adopted": { kind: "view-adopted", number: 9 },
   "view-in-force": { kind: "view-in-force", number: 9 },
   greeting: { kind: "greeting", incarnation },
-  "manager-call": { kind: "manager-call", request, call: calls[0]! },
+  "manager-call": { kind: "manager-call", request, call: calls[0]!, caller: { pid: 1, uid: 0, command: "x" } },
   "manager-result": { kind: "manager-result", request, result: { kind: "done", version: 40 } },
   "registry-changed": {
     kind: "registry-changed",

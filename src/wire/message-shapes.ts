@@ -36,9 +36,11 @@ const change = taggedBy("kind", {
   "dispositions-set": dispositionsSet,
   "request-answered": answered,
 });
+const caller = mapOf({ pid: isCount, uid: isCount, command: isText });
+const audit = listOf(mapOf({ version: isCount, unixMs: isCount, act: isText, session: optional(isCount), detail: isText, node: name, caller: optional(caller) }));
 const snapshot = mapOf({
   view: isCount, version: isCount, sessions: listOf(session), destroyed: listOf(isCount), dispositions: listOf(mapOf({ fs: name, event: eventType, owner })),
-  answered: listOf(answered), highestSessionId: isCount,
+  answered: listOf(answered), highestSessionId: isCount, audit: optional(audit),
 });
 const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
   // A name that is none is refused by the manager, in words its asker gets to see.
@@ -89,12 +91,12 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
   "view-in-force": mapOf({ number: isCount }),
   greeting: mapOf({ incarnation: isCount }),
 
-  "manager-call": mapOf({ request: isText, call: managerCall }),
+  "manager-call": mapOf({ request: isText, call: managerCall, caller: optional(caller) }),
   "manager-result": answered,
-  "registry-changed": mapOf({ change: mapOf({ version: isCount, by: name, changes: listOf(change) }) }),
+  "registry-changed": mapOf({ change: mapOf({ version: isCount, by: name, changes: listOf(change), audit: optional(audit) }) }),
   "registry-acknowledged": mapOf({ version: isCount }),
   "registry-collect": mapOf({ view: isCount }),
-  "registry-collected": mapOf({ view: isCount, snapshot, unfinished: listOf(mapOf({ request: isText, call: managerCall })) }),
+  "registry-collected": mapOf({ view: isCount, snapshot, unfinished: listOf(mapOf({ request: isText, call: managerCall, caller: optional(caller) })) }),
   "registry-installed": mapOf({ view: isCount, snapshot }),
   "registry-install-acknowledged": mapOf({ view: isCount, version: isCount }),
   "registry-wanted": mapOf({ version: isCount }),

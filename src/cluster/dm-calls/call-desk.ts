@@ -8,6 +8,7 @@
  */
 import type { DmCode } from "../../dmapi/errors.js";
 import type { CallName } from "../../dmapi/calls.js";
+import type { CallerInfo } from "../../dmapi/status.js";
 import type { RequestId } from "../../dmapi/ids.js";
 import type { VolumeJob, VolumeResult } from "../node-contract.js";
 import type { ManagerCall, ManagerResult } from "../registry-document.js";
@@ -18,6 +19,7 @@ export interface Call {
   readonly client: number;
   readonly name: CallName;
   readonly pid: number | undefined;
+  readonly caller?: CallerInfo | undefined;
 }
 interface OpenCall {
   readonly call: Call;
@@ -81,7 +83,7 @@ export class CallDesk {
   ask(call: Call | undefined, managerCall: ManagerCall, then: (done: Done) => void, otherwise: () => void = () => undefined): void {
     const request = this.#here.nextName("m");
     this.#asked.set(request, { call, then, otherwise });
-    this.#here.emit({ kind: "ask-manager", request, call: managerCall });
+    this.#here.emit({ kind: "ask-manager", request, call: managerCall, ...(call?.caller !== undefined && { caller: call.caller }) });
   }
   managerAnswered(request: RequestId, result: ManagerResult): void {
     const asked = this.#asked.get(request);

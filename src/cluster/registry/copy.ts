@@ -4,12 +4,14 @@
  * Versions are applied one by one in order; a whole copy is installed by a manager and replaces whatever was here. Of two
  * copies the one with the higher (view, version) is the truth, always: also against a session node's own record.
  *
- * Owns      sessions, tombstones, dispositions, answers given within a day.
+ * Owns      sessions, tombstones, dispositions, answers given within a day, the audit.
  * Not here  deciding what the next version is (session-manager.ts).
  * Source    safety C10, H5; requirements R2, R3, R4.
  */
 import type { NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
+import type { AuditEntry } from "../../dmapi/status.js";
 import type { Disposition, ManagerResult, RegistryChange, RegistryContent, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import { withAudit } from "./audit.js";
 import { setDispositions, withoutGroup, withoutSession } from "./dispositions.js";
 
 const ANSWERED_FOR_MS = 86_400_000;
@@ -31,6 +33,7 @@ export class RegistryCopy {
   #dispositions: readonly Disposition[] = [];
   #answered = new Map<RequestId, Answered>();
   #highestSessionId = 0;
+  #audit: readonly AuditEntry[] = [];
   #snapshot: RegistrySnapshot | undefined;
 
   get version(): number {
@@ -42,6 +45,10 @@ export class RegistryCopy {
   }
   get dispositions(): readonly Disposition[] {
     return this.#dispositions;
+  }
+  /** Changes within a day, the oldest first. */
+  get audit(): readonly AuditEntry[] {
+    return this.#audit;
   }
   session(id: SessionId): SessionRecord | undefined {
     return this.#sessions.get(id);
@@ -67,6 +74,7 @@ export class RegistryCopy {
     this.#version = change.version;
     this.#view = Math.max(this.#view, view);
     for (const each of change.changes) this.#change(each, atMs);
+    this.#audit = withAudit(this.#audit, change.audit ?? []);
     this.#forgetAnswers(atMs);
     this.#snapshot = undefined;
     return true;
@@ -80,6 +88,7 @@ export class RegistryCopy {
     this.#destroyed = [...snapshot.destroyed];
     this.#dispositions = snapshot.dispositions;
     this.#highestSessionId = snapshot.highestSessionId;
+    this.#audit = snapshot.audit ?? [];
     const known = this.#answered;
     this.#answered = new Map(snapshot.answered.map(({ request, result }) => [request, { result, atMs: known.get(request)?.atMs ?? atMs }]));
     this.#snapshot = undefined;
@@ -105,6 +114,7 @@ export class RegistryCopy {
     this.#snapshot ??= {
       view: this.#view, version: this.#version, sessions: this.sessions(), destroyed: [...this.#destroyed], dispositions: this.#dispositions,
       answered: [...this.#answered].map(([request, { result }]) => ({ request, result })), highestSessionId: this.#highestSessionId,
+      audit: this.#audit,
     };
     return this.#snapshot;
   }

@@ -18,10 +18,12 @@ import { assert } from "../../base/assert.js";
 import type { DmFailure } from "../../dmapi/errors.js";
 import type { Incarnation, NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
 import type { RegistryMessage } from "../messages.js";
-import type { ManagerCall, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import type { ManagerCall, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord, Unfinished } from "../registry-document.js";
 import type { ViewWish } from "../view/membership.js";
 import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
 import type { View } from "../view-document.js";
+import type { AuditEntry, CallerInfo } from "../../dmapi/status.js";
+import { type Audited, auditOfCall, auditOfDiscard, auditOfLoss, auditOfReopening } from "./audit.js";
 import { compareCopies, type RegistryCopy } from "./copy.js";
 import { hostsOfDataEvents } from "./dispositions.js";
 import { plan, type SessionCall } from "./plan.js";
@@ -50,10 +52,8 @@ export type ManagerEffect =
   | { readonly kind: "run"; readonly from: NodeId; readonly call: ManagerCall }
   | { readonly kind: "alarm"; readonly text: string };
 
-interface Asked {
+interface Asked extends Unfinished {
   readonly from: NodeId;
-  readonly request: RequestId;
-  readonly call: ManagerCall;
 }
 /** `incarnation`: the life that is to be fenced. */
 type AskedOfView = Asked & { readonly incarnation?: Incarnation };
@@ -67,6 +67,7 @@ interface Closing {
   readonly from: NodeId;
   readonly request: RequestId;
   readonly version: number;
+  readonly caller: CallerInfo | undefined;
   isAsked: boolean;
 }
 type Phase =
@@ -80,6 +81,8 @@ export interface SessionManagerOptions {
   readonly view: View;
   readonly failedSessionRetentionMs: number;
   readonly isKnown: (node: NodeId) => boolean;
+  /** The time by the clock on the wall, for the audit; decides nothing. */
+  readonly unixMs?: () => number;
   /** What this node had before it was excluded: counts only if nobody has anything newer (safety C10). */
   readonly stale: RegistrySnapshot | undefined;
 }
@@ -173,7 +176,7 @@ export class SessionManager {
   #receive(from: NodeId, message: RegistryMessage): void {
     switch (message.kind) {
       case "manager-call":
-        this.#take({ from, request: message.request, call: message.call });
+        this.#take(askedOf(from, message));
         return;
       case "registry-acknowledged":
         // A member that still owes the whole copy says nothing with single versions.
@@ -232,13 +235,11 @@ export class SessionManager {
 
   /** Sessions whose host left wait to be assumed (requirement R3). */
   #failLost(): void {
-    const changes = this.#lost();
-    if (changes.length > 0) this.#issue(this.#id, changes);
+    const lost = this.#lost();
+    if (lost.length > 0) this.#issue(this.#id, lost.map((session) => put({ ...session, state: "failed" })), lost.map(auditOfLoss));
   }
-  #lost(): RegistryChange[] {
-    return this.#copy.sessions()
-      .filter((session) => session.state !== "failed" && !this.#isHosted(session.id))
-      .map((session) => ({ kind: "session-put", session: { ...session, state: "failed" } }));
+  #lost(): SessionRecord[] {
+    return this.#copy.sessions().filter((session) => session.state !== "failed" && !this.#isHosted(session.id));
   }
 
   // A new manager.
@@ -256,7 +257,7 @@ export class SessionManager {
   #collected(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-collected" }>): void {
     if (this.#phase.kind !== "collecting" || message.view !== this.#view.number || !this.#phase.waiting.delete(from)) return;
     this.#phase.copies.push(message.snapshot);
-    for (const { request, call } of message.unfinished) this.#take({ from, request, call });
+    for (const unfinished of message.unfinished) this.#take(askedOf(from, unfinished));
     if (this.#phase.waiting.size > 0) return;
     let best = this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a));
     const { stale } = this.#options;
@@ -270,12 +271,11 @@ export class SessionManager {
   #merge(best: RegistrySnapshot): void {
     this.#copy.install(best, this.#view.number, this.#nowMs);
     // A destroy whose manager died is undone; if its caller still waits, the retry begins it anew.
-    const reopened = this.#copy.sessions()
-      .filter((session) => session.state === "closing" && this.#isHosted(session.id))
-      .map((session): RegistryChange => ({ kind: "session-put", session: { ...session, state: "active" } }));
-    const changes = [...this.#lost(), ...reopened];
+    const reopened = this.#copy.sessions().filter((session) => session.state === "closing" && this.#isHosted(session.id));
+    const lost = this.#lost();
+    const changes = [...lost.map((session) => put({ ...session, state: "failed" })), ...reopened.map((session) => put({ ...session, state: "active" }))];
     if (changes.length > 0) {
-      this.#copy.apply({ version: this.#copy.version + 1, by: this.#id, changes }, this.#view.number, this.#nowMs);
+      this.#copy.apply(this.#version(this.#id, changes, [...lost.map(auditOfLoss), ...reopened.map(auditOfReopening)], undefined), this.#view.number, this.#nowMs);
     }
     assert(best.highestSessionId < this.#nextSessionId || best.highestSessionId <= this.#view.sessionIdLimit, "ids come only from blocks reserved in a view");
     this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);
@@ -348,21 +348,21 @@ export class SessionManager {
     else this.#runOnRegistry(asked, call);
   }
 
-  #runOnRegistry({ from, request }: Asked, call: SessionCall): void {
+  #runOnRegistry({ from, request, caller }: Asked, call: SessionCall): void {
     const planned = plan(call, { copy: this.#copy, view: this.#view, from }, () => this.#nextSessionId++ as SessionId);
     switch (planned.kind) {
       case "refuse":
         this.#refuse(from, request, planned.failure);
         return;
       case "close": {
-        const version = this.#issue(from, [{ kind: "session-put", session: { ...planned.session, state: "closing" } }]);
-        this.#closing.set(planned.session.id, { from, request, version, isAsked: false });
+        const version = this.#issue(from, [put({ ...planned.session, state: "closing" })], []);
+        this.#closing.set(planned.session.id, { from, request, version, caller, isAsked: false });
         return;
       }
       case "change": {
         const version = this.#copy.version + 1;
         const result: ManagerResult = planned.session === undefined ? { kind: "done", version } : { kind: "done", session: planned.session, version };
-        this.#issue(from, [...planned.changes, { kind: "request-answered", request, result }]);
+        this.#issue(from, [...planned.changes, { kind: "request-answered", request, result }], [auditOfCall(call, planned.session)], caller);
         this.#answers.push({ version, to: from, request, result });
       }
     }
@@ -456,15 +456,15 @@ export class SessionManager {
     const version = this.#copy.version + 1;
     const busy: DmFailure = { code: "EBUSY", message: `session ${id} has events queued or outstanding, or somebody waits for its events` };
     const result: ManagerResult = isEmpty ? { kind: "done", version } : { kind: "failed", failure: busy };
-    const outcome: RegistryChange = isEmpty ? { kind: "session-destroyed", id } : { kind: "session-put", session: { ...session, state: "active" } };
-    this.#issue(closing.from, [outcome, { kind: "request-answered", request: closing.request, result }]);
+    const outcome: RegistryChange = isEmpty ? { kind: "session-destroyed", id } : put({ ...session, state: "active" });
+    this.#issue(closing.from, [outcome, { kind: "request-answered", request: closing.request, result }], isEmpty ? [auditOfCall({ kind: "destroy-session", session: id }, id)] : [], closing.caller);
     this.#answers.push({ version, to: closing.from, request: closing.request, result });
   }
 
   // Versions and answers.
 
-  #issue(by: NodeId, changes: readonly RegistryChange[]): number {
-    const change: RegistryVersion = { version: this.#copy.version + 1, by, changes };
+  #issue(by: NodeId, changes: readonly RegistryChange[], audited: readonly Audited[], caller?: CallerInfo): number {
+    const change = this.#version(by, changes, audited, caller);
     const isNext = this.#copy.apply(change, this.#view.number, this.#nowMs);
     assert(isNext, "the manager's own copy is the newest");
     this.#noteFailed();
@@ -473,6 +473,13 @@ export class SessionManager {
       if (member.id !== this.#id && (!this.#isSpoilt || member.id === by)) this.#send(member.id, { kind: "registry-changed", change });
     }
     return change.version;
+  }
+
+  #version(by: NodeId, changes: readonly RegistryChange[], audited: readonly Audited[], caller: CallerInfo | undefined): RegistryVersion {
+    const version = this.#copy.version + 1;
+    const unixMs = Math.round(this.#options.unixMs?.() ?? this.#nowMs);
+    const audit = audited.map((what): AuditEntry => ({ version, unixMs, ...what, node: by, ...(caller !== undefined && { caller }) }));
+    return { version, by, changes, ...(audit.length > 0 && { audit }) };
   }
 
   #acknowledge(from: NodeId, version: number): void {
@@ -514,7 +521,7 @@ export class SessionManager {
       session.state === "failed" && (this.#failedSinceMs.get(session.id) ?? Infinity) + this.#options.failedSessionRetentionMs <= this.#nowMs;
     const discarded = this.#copy.sessions().filter(over);
     for (const { id } of discarded) this.#failedSinceMs.delete(id);
-    if (discarded.length > 0) this.#issue(this.#id, discarded.map(({ id }) => ({ kind: "session-destroyed", id })));
+    if (discarded.length > 0) this.#issue(this.#id, discarded.map(({ id }) => ({ kind: "session-destroyed", id })), discarded.map(auditOfDiscard));
   }
 
   #send(to: NodeId, message: RegistryMessage): void {
@@ -525,4 +532,11 @@ export class SessionManager {
     this.#effects = [];
     return effects;
   }
+}
+
+function put(session: SessionRecord): RegistryChange {
+  return { kind: "session-put", session };
+}
+function askedOf(from: NodeId, { request, call, caller }: Unfinished): Asked {
+  return { from, request, call, ...(caller !== undefined && { caller }) };
 }

@@ -1,0 +1,68 @@
+/**
+ * The audit of the registry: who set what, when, from where. Part of the registry itself, so that every node gives the
+ * same answer and a new manager has what its predecessor had.
+ *
+ * Owns      nothing; what an entry says of a change, and how long entries are kept.
+ * Units     `unixMs`: milliseconds since 1970 by the clock of the manager that made the version.
+ * Source    blueprint 7 ("Registry changes are an audit").
+ */
+import { describeLease } from "../../dmapi/application-lease.js";
+import type { SessionId } from "../../dmapi/ids.js";
+import type { AuditEntry } from "../../dmapi/status.js";
+import type { ManagerCall, SessionRecord } from "../registry-document.js";
+
+export const AUDIT_COUNT_MAX = 1_000;
+export const AUDIT_FOR_MS = 86_400_000;
+
+/** What happened, without when and by whom. */
+export type Audited = Pick<AuditEntry, "act" | "session" | "detail">;
+
+export function auditOfCall(call: ManagerCall, session: SessionId | undefined): Audited {
+  const about = session === undefined ? {} : { session };
+  switch (call.kind) {
+    case "create-session":
+      return { act: "session created", ...about, detail: [quoted(call.info), ...(call.group === undefined ? [] : [`group ${call.group}`]), ...leaseText(call.lease)].join(", ") };
+    case "assume-session":
+      return { act: "session assumed", session: call.session, detail: quoted(call.info) };
+    case "modify-session":
+      return { act: "session modified", session: call.session, detail: [...(call.info === undefined ? [] : [quoted(call.info)]), ...leaseText(call.lease)].join(", ") };
+    case "destroy-session":
+      return { act: "session destroyed", session: call.session, detail: "" };
+    case "set-dispositions": {
+      const { owner, fs, events } = call;
+      const taken = events.length === 0 ? "no events" : events.join(" ");
+      return { act: "dispositions set", ...(owner.kind === "session" && { session: owner.session }), detail: `${owner.kind === "group" ? `group ${owner.group}: ` : ""}${fs}: ${taken}` };
+    }
+    case "announce-mount":
+    case "move-manager":
+    case "fence-node":
+      return { act: call.kind, detail: "" };
+  }
+}
+/** A session whose node has left the view. */
+export function auditOfLoss({ id, node, incarnation }: SessionRecord): Audited {
+  return { act: "session failed", session: id, detail: `${node}, incarnation ${incarnation}, has left the view` };
+}
+export function auditOfReopening({ id }: SessionRecord): Audited {
+  return { act: "session destruction undone", session: id, detail: "the manager that had begun it is gone" };
+}
+export function auditOfDiscard({ id }: SessionRecord): Audited {
+  return { act: "session discarded", session: id, detail: "failed for too long" };
+}
+
+/** The same from the same sequence of versions, on every node. */
+export function withAudit(entries: readonly AuditEntry[], more: readonly AuditEntry[]): readonly AuditEntry[] {
+  const newest = more.at(-1);
+  if (newest === undefined) return entries;
+  const kept = [...entries, ...more].slice(-AUDIT_COUNT_MAX);
+  const first = kept.findIndex((entry) => entry.unixMs > newest.unixMs - AUDIT_FOR_MS);
+  return first <= 0 ? kept : kept.slice(first);
+}
+
+function quoted(info: string): string {
+  return JSON.stringify(info);
+}
+function leaseText(lease: Extract<ManagerCall, { kind: "modify-session" }>["lease"]): string[] {
+  if (lease === undefined) return [];
+  return [lease === null ? "no lease" : `lease ${describeLease(lease)}`];
+}
