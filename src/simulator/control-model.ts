@@ -123,12 +123,13 @@ export class ControlModel {
     for (const [file, state] of this.#rights) if (state.draining.delete(daemon)) this.#grant(file, state);
     for (const event of this.#events) if (event.daemon === daemon) this.#events.delete(event);
     if (!daemon.process.isAlive) return;
-    daemon.process.after(this.world.random.below(400), () => {
+    // One that stood still goes on for a while by what it knew.
+    daemon.process.after(0, () => daemon.process.after(this.world.random.below(400), () => {
       daemon.life++;
       daemon.reactor.step({ kind: "admission", isOpen: false, why: "excluded" });
       daemon.reactor.step({ kind: "everything-forgotten" });
       this.world.after(50, () => this.join(daemon));
-    });
+    }));
   }
 
   // Events.

@@ -56,6 +56,8 @@ export class JoinedScene {
   /** People and programs that are not the ones that fail here. */
   readonly #outside: Process;
   #clients = 0;
+  /** Whether a session of that life still has a message that nobody answers. */
+  readonly #unanswered = new Map<string, boolean>();
   /** User operations that have not ended. */
   #open = 0;
   #isHealing = false;
@@ -82,7 +84,7 @@ export class JoinedScene {
       this.#kernels.set(id, new Process(world, `${id}.kernel`));
       world.after(random.below(300), () => this.#start(id));
     }
-    this.#network.delayMs = random.pick([1, 5, 50]);
+    this.#network.delayMs = random.pick([1, 5, 50, 50]);
     for (let user = 0; user < USERS; user++) this.#at(random, () => this.#startUser(random));
     for (let move = 0; move < MOVES; move++) this.#at(random, () => this.#wish(random));
     for (let call = 0; call < CALLS; call++) this.#at(random, () => this.#outside.start(this.#call(random)));
@@ -325,7 +327,8 @@ export class JoinedScene {
       if (made.kind === "ok") checks.created(node, made.result.session, info);
     } else if (kind < 6) {
       yield* node.call("disposition.set", { session, fs: FS, events: random.pick([["create"], ["remove", "rename"], []]) }, client);
-    } else if (kind < 8) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
+    } else if (kind < 7) yield* this.#sendMessage(session, client);
+    else if (kind < 8) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
     else yield* this.#destroy(session, client);
   }
   *#destroy(session: SessionId, client: number): Thread {
@@ -333,7 +336,21 @@ export class JoinedScene {
     const host = entry === undefined ? undefined : this.#sites.get(entry.node)?.node;
     if (host === undefined || entry?.info.startsWith(MIGRATOR) === true) return;
     this.#checks.cluster.destroying(session);
-    this.#checks.cluster.destroyed(session, yield* host.call("session.destroy", { session }, client));
+    const life = lifeName(host);
+    const unanswered = this.#unanswered.get(`${life} ${session}`);
+    const outcome = yield* host.call("session.destroy", { session }, client);
+    this.#checks.cluster.destroyed(session, outcome);
+    if (outcome.kind === "ok") this.world.check(unanswered !== true || lifeName(host) !== life, () => `session ${session} was destroyed on ${life} with a message that nobody has answered`);
+  }
+  /** From the session's own node; nobody answers it. */
+  *#sendMessage(session: SessionId, client: number): Thread {
+    const entry = this.#members()[0]?.node.node.describe().registry.sessions.find((each) => each.id === session);
+    const host = entry === undefined ? undefined : this.#sites.get(entry.node)?.node;
+    if (host === undefined || host.isDead || entry?.state !== "active") return;
+    const key = `${lifeName(host)} ${session}`;
+    this.world.after(1_000, () => this.#unanswered.has(key) || this.#unanswered.set(key, true));
+    yield* host.call("message.send", { session, isSynchronous: true, data: new Uint8Array(1) }, client);
+    this.#unanswered.set(key, false);
   }
 
   #startUser(random: Random): void {

@@ -102,6 +102,10 @@ const guards: readonly Mutant[] = [
     edits: [recallSteps("yield* copyIn(now, note);", `{ yield* ask("change-record", "change-record", { change: residentChange(note) }); yield* copyIn(now, note); }`)],
   },
   {
+    name: "write without guard", rule: "a write runs under its node's shared guard (C1)", scene: "data", isQuick: true,
+    edits: [reactor(`write: { uses: [{ handle, access: "change", needsGuard: true }]`, `write: { uses: [{ handle, access: "change", needsGuard: false }]`)],
+  },
+  {
     name: "record as before the guard", rule: "a writer goes by the record as read under the guard (C1)", scene: "data",
     edits: [admission("object.mustLoadAgain = false; this.#setRecord(object, found); this.#advanceDrains(object); this.#filterWaiting(object);", "this.#advanceDrains(object); this.#filterWaiting(object);")],
   },
@@ -127,10 +131,6 @@ const fences: readonly Mutant[] = [
       admission("pending: object.runningNow(), givesGuardBack: true,", "pending: new Set(), givesGuardBack: true,"), managedObject("if (generation < (drain.generation ?? 0))", "if (false)"),
       admission("else for (const id of object.runningNow()) drain.pending.add(id);", ""),
     ],
-  },
-  {
-    name: "load under way believed", rule: "a load that may have looked before the change counts for nothing (C4)", scene: "joined",
-    edits: [admission("if (mustLoad) object.mustLoadAgain = true;", ""), managedObject("if (generation < (drain.generation ?? 0))", "if (false)")],
   },
   {
     name: "invalidate before answer", rule: "nobody waits for pages that a held read has locked (C6)", scene: "joined",
@@ -193,6 +193,38 @@ const fences: readonly Mutant[] = [
     edits: [objectCalls(`this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     }); } /** Safety`, `this.#settle(call, result); }); } /** Safety`), objectCalls("const owed = this.#undrained.get(checked.args.handle);", "const owed = undefined;")],
   },
+  {
+    name: "no interest registered", rule: "a node registers its interest before it touches an object that has a record (H3)", scene: "joined",
+    edits: [admission(`if (object.record !== null && object.interest !== "granted")`, "if (false)")],
+  },
+  {
+    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined",
+    edits: [at("volume/record-codec.js")("if (old === undefined || (next.residency", "if (old === undefined) return false; if ((next.residency")],
+  },
+  {
+    name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined",
+    edits: [at("simulator/joined-node.js")("for (const fence of this.#standing.values()) reactor.step(fence);", "")],
+  },
+  {
+    name: "admits before fences are told", rule: "a node that joins or mounts waits for every rights server's word (H3)", scene: "joined",
+    edits: [rightsClient("return servers.length > 0 && servers.every((id) => this.#toldBy.has(id));", "return true;")],
+  },
+  {
+    name: "rights outlive an exclusion", rule: "rights of an excluded life are void (C7)", scene: "joined",
+    edits: [at("cluster/data-management.js")("this.#rights.excluded();", "")],
+  },
+  {
+    name: "reactor outlives an exclusion", rule: "a new life believes nothing cached (C7)", scene: "joined",
+    edits: [at("simulator/joined-node.js")("this.reactor?.forget()", "undefined")],
+  },
+  {
+    name: "right outlives its token", rule: "rights end with their token (XDSM dm_respond_event)", scene: "joined",
+    edits: [at("cluster/data-management.js")("rights.releaseAll(gate.holderOf(token));", "")],
+  },
+  {
+    name: "rights of a predecessor", rule: "what a dead migrator held goes before its successor moves anything", scene: "joined",
+    edits: [application(`if ("handle" in event) {`, "if (false) {")],
+  },
 ];
 
 const events: readonly Mutant[] = [
@@ -209,12 +241,8 @@ const events: readonly Mutant[] = [
     edits: [host("if (known !== undefined) { const isSame", "if (false) { const isSame"), source("if (!this.#isWellPlaced(held)) this.#route(held);", "this.#route(held);")],
   },
   {
-    name: "answer of the former host", rule: "only the present host's answer is obeyed (C9)", scene: "joined",
-    edits: [source("if (held === undefined || !isAt(held, from, message.session))", "if (held === undefined)"), source("message.hostGeneration < held.place.hostGeneration", "false")],
-  },
-  {
     name: "answered before it is taken", rule: "respond succeeds when the source has the answer (C9)", scene: "joined",
-    edits: [host("found.respondCall = call;", "this.#desk.answer(call, {});")],
+    edits: [host("taken.respondCall = call;", "this.#desk.answer(call, {});")],
   },
   {
     name: "early event dropped", rule: "an event by a newer registry waits for it (H5)", scene: "joined",
@@ -233,12 +261,8 @@ const events: readonly Mutant[] = [
     edits: [at("cluster/source-node/tokens.js")("this.#slot = life.slot; this.#counter = hashOf(", "this.#slot = life.slot; this.#counter = 0 * hashOf(")],
   },
   {
-    name: "hosting outlives exclusion", rule: "sessions of an excluded node end there (C7)", scene: "joined",
-    edits: [at("cluster/data-management.js")("this.#host.excluded();", "")],
-  },
-  {
-    name: "continue without looking again", rule: "after an answer the record is read again (C4)", scene: "joined",
-    edits: [admission("this.#object(event.handle).mustLoadAgain = true; // the re-check goes by the authoritative record", ""), dueEvents("function mustRepeat(record, event) {", "function mustRepeat() { return false;")],
+    name: "held events forgotten", rule: "users of an excluded node wait for it to rejoin (C7)", scene: "joined",
+    edits: [source(`for (const held of this.#held.values()) this.#put(held, UNROUTED);`, "this.#held.clear();")],
   },
 ];
 
@@ -253,7 +277,8 @@ const registry: readonly Mutant[] = [
       `case "registry-installed": {
         const own = this.#copy.sessions().filter((session) => session.node === this.#id);
         const others = message.snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
-        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, message.view, this.#nowMs); }`)],
+        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, message.view, this.#nowMs); }`),
+      node("this.#copy.forget(); this.#manager = undefined;", "this.#manager = undefined;")],
   },
   {
     name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster",
@@ -266,10 +291,6 @@ const registry: readonly Mutant[] = [
   {
     name: "epoch not checked", rule: "a frame of another view is refused (C7)", scene: "cluster",
     edits: [stream("if (frame.view > this.#view) {", "if (false) {"), stream("if (frame.view < this.#view || frame.sequence", "if (frame.sequence")],
-  },
-  {
-    name: "incarnation not checked", rule: "a frame for another life is refused (C7, C9)", scene: "cluster",
-    edits: [streams("if (frame.toIncarnation !== this.#incarnation) return [heard]; return", "return")],
   },
   {
     name: "not resent after a reconnect", rule: "what was in flight on a wire that broke is sent again (C9)", scene: "cluster",
@@ -310,6 +331,10 @@ const registry: readonly Mutant[] = [
   {
     name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "joined",
     edits: [at("cluster/view/membership.js")("|| this.#isInForce || this.#removed.length > 0) return;", "|| this.#isInForce) return;")],
+  },
+  {
+    name: "proof without a lock", rule: "only a free lock or another boot proves a death (C8)", scene: "lease",
+    edits: [directory("isHeld: holder !== undefined && holder !== process", "isHeld: false")],
   },
   {
     name: "claim without watching", rule: "a claim is of exactly the renewal that was watched (C8)", scene: "lease", isQuick: true,

@@ -198,10 +198,17 @@ export class ReactorModel implements Server {
     const { request } = operation;
     const inode = this.#inode(request.file.handle);
     yield* crossing(this.process);
+    yield* this.#queued();
     const result = request.kind === "read" ? yield* this.#read(inode, id, request.block) : yield* this.#change(inode, id, request);
     if (result === "overtaken") return this.step({ kind: "operation-overtaken", operation: id });
     operation.result = result;
     this.step({ kind: "operation-ran", operation: id, events: [] });
+  }
+
+  /** In the queue of a worker; mostly there is none. */
+  *#queued(): Thread {
+    const { random } = this.world;
+    if (random.chance(0.06)) yield* sleep(random.below(random.chance(0.2) ? 2_000 : 100));
   }
 
   *#read(inode: Inode, id: OperationId, block: number): Thread<Reply | "overtaken"> {
@@ -248,6 +255,7 @@ export class ReactorModel implements Server {
   // Records, the guard, pages.
 
   *#loadRecord(inode: Inode): Thread {
+    yield* this.#queued();
     const record = yield* system(() => inode.file.record, 0.5);
     inode.generation = Math.max(inode.generation, record?.generation ?? 0);
     this.step({ kind: "record-loaded", handle: inode.file.handle, record });
