@@ -9,7 +9,7 @@
  */
 import type { ApplicationLease } from "./application-lease.js";
 import type { DmCode } from "./errors.js";
-import type { DmResponse, EventAnswer, EventMessage, EventSet, EventType } from "./events.js";
+import type { EventAnswer, EventMessage, EventSet, EventType } from "./events.js";
 import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
 import type { ManagedRegion } from "./regions.js";
 import type { Right } from "./rights.js";
