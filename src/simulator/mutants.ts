@@ -36,7 +36,6 @@ const node = at("cluster/node.js");
 const manager = at("cluster/registry/session-manager.js");
 const copy = at("cluster/registry/copy.js");
 const stream = at("cluster/stream.js");
-const streams = at("cluster/streams.js");
 const objectCalls = at("cluster/dm-calls/object-calls.js");
 const migrateSteps = at("migration/move/migrate-steps.js");
 const recallSteps = at("migration/move/recall-steps.js");
@@ -254,7 +253,7 @@ const events: readonly Mutant[] = [
   },
   {
     name: "ended twice", rule: "an operation goes on once (C9)", scene: "joined",
-    edits: [source("return this.#held.delete(held.token);", "return true;"), source("if (held === undefined || !isAt(held, from, message.session))", "if (held === undefined)")],
+    edits: [source("return this.#held.delete(held.token);", "return true;"), source(`if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("answersDropped");`, `if (held === undefined) return this.#here.count("answersDropped");`)],
   },
   {
     name: "tokens begin anew", rule: "a token names one event for ever (H5)", scene: "joined",
@@ -298,7 +297,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "call not asked again", rule: "an unanswered call is put to the next manager (H5)", scene: "cluster",
-    edits: [node("if (!isSameManager) for (const { request } of unanswered) this.#ask(request);", ""), manager("for (const { request, call } of message.unfinished) this.#take({ from, request, call });", "")],
+    edits: [node("if (!isSameManager) for (const { request } of unanswered) this.#ask(request);", ""), manager("for (const unfinished of message.unfinished) this.#take(askedOf(from, unfinished));", "")],
   },
   {
     name: "call run twice", rule: "a request is known by its id, also to the next manager (H5)", scene: "cluster",
