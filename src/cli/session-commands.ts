@@ -27,9 +27,12 @@ function addSessions(session: Command): void {
     .option("--group <name>", "member of a parallel application")
     .option("--lease <time>", "without application for so long, e.g. 30s, its events meet the fate of --on-lost")
     .option("--on-lost <fates>", lostHelp)
-    .action(async (options: NodeOptions & { info: string; group?: string; lease?: string; onLost?: string }) => onNode(options, async (node) => {
+    .option("--durable", "asynchronous events are logged on the shared volume until acknowledged")
+    .action(async (options: NodeOptions & { info: string; group?: string; lease?: string; onLost?: string; durable?: true }) => onNode(options, async (node) => {
       const lease = readLease(options);
-      const result = await node.call("session.create", { info: options.info, ...(options.group === undefined ? {} : { group: options.group as GroupName }), ...(lease !== undefined && { lease }) });
+      const result = await node.call("session.create", {
+        info: options.info, ...(options.group === undefined ? {} : { group: options.group as GroupName }), ...(lease !== undefined && { lease }), ...(options.durable === true && { isDurable: true }),
+      });
       told(options, result, `session ${result.session}`);
     }));
   withNode(session.command("assume <session>").description("take a session over on this node, under the same id"))
@@ -38,14 +41,19 @@ function addSessions(session: Command): void {
       const result = await node.call("session.assume", { session: sessionId(id), info: options.info });
       told(options, result, `session ${result.session} is here`);
     }));
-  withNode(session.command("modify <session>").description("change a session's information string or lease"))
+  withNode(session.command("modify <session>").description("change a session's information string, lease or durability"))
     .option("--info <text>", "information string")
     .option("--lease <time>", "without application for so long, e.g. 30s, its events meet the fate of --on-lost")
     .option("--on-lost <fates>", lostHelp)
     .option("--no-lease", "its events wait for an application for ever")
-    .action(async (id: string, options: NodeOptions & { info?: string; lease?: string | boolean; onLost?: string }) => onNode(options, async (node) => {
+    .option("--durable", "from now on asynchronous events are logged until acknowledged")
+    .option("--no-durable", "from now on they are not")
+    .action(async (id: string, options: NodeOptions & { info?: string; lease?: string | boolean; onLost?: string; durable?: boolean }) => onNode(options, async (node) => {
       const lease = options.lease === false ? null : readLease(options);
-      await node.call("session.modify", { session: sessionId(id), ...(options.info !== undefined && { info: options.info }), ...(lease !== undefined && { lease }) });
+      await node.call("session.modify", {
+        session: sessionId(id), ...(options.info !== undefined && { info: options.info }), ...(lease !== undefined && { lease }),
+        ...(options.durable !== undefined && { isDurable: options.durable }),
+      });
       told(options, { session: sessionId(id) }, `session ${id} is changed`);
     }));
   withNode(session.command("destroy <session>").description("destroy a session of this node that has no events left"))
@@ -56,7 +64,7 @@ function addSessions(session: Command): void {
   withNode(session.command("list").description("all sessions of the cluster")).action(async (options: NodeOptions) => onNode(options, async (node) => {
     const sessions = await node.call("session.list", {});
     if (options.json === true) return printJson(sessions);
-    printTable(["SESSION", "NODE", "STATE", "GROUP", "LEASE", "INFO"], sessions.map((s) => [s.id, s.node, s.state, s.group ?? "", leaseText(s.lease), s.info]), "no sessions");
+    printTable(["SESSION", "NODE", "STATE", "GROUP", "LEASE", "DURABLE", "INFO"], sessions.map((s) => [s.id, s.node, s.state, s.group ?? "", leaseText(s.lease), s.isDurable === true ? "yes" : "", s.info]), "no sessions");
   }));
 }
 

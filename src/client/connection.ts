@@ -56,11 +56,14 @@ export class Connection {
   /**
    * A new session on this node. `lease`: what becomes of its events when no application serves it; programs that use
    * this SDK renew it by themselves while they get events.
+   * `isDurable`: asynchronous events are logged on the shared volume before their users go on, until acknowledged.
    * @throws DmError E2BIG information string of more than 255 bytes; EINVAL the lease names a standby that is not there.
    */
-  async createSession(info: string, options: { group?: string; lease?: ApplicationLease } = {}): Promise<Session> {
-    const { group, lease } = options;
-    const { session } = await this.call("session.create", { info, ...(group !== undefined && { group: group as GroupName }), ...(lease !== undefined && { lease }) });
+  async createSession(info: string, options: { group?: string; lease?: ApplicationLease; isDurable?: boolean } = {}): Promise<Session> {
+    const { group, lease, isDurable } = options;
+    const { session } = await this.call("session.create", {
+      info, ...(group !== undefined && { group: group as GroupName }), ...(lease !== undefined && { lease }), ...(isDurable !== undefined && { isDurable }),
+    });
     return new Session(this, session, info);
   }
   /** Takes a failed session over, or one hosted here, with all its events. The id stays. @throws DmError EINVAL */

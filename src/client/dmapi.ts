@@ -105,6 +105,7 @@ export async function dm_create_session(oldsid: SessionId | typeof NO_SESSION, i
   return session.id;
 }
 export async function dm_destroy_session(sid: SessionId): Promise<void> {
+  await acknowledgeGot(sid, "dm_destroy_session");
   await service("dm_destroy_session").call("session.destroy", { session: sid });
 }
 export async function dm_getall_sessions(): Promise<SessionId[]> {
@@ -134,11 +135,26 @@ export async function dm_getall_disp(sid: SessionId): Promise<{ handle: Handle; 
   }
   return [...byHandle].map(([handle, events]) => ({ handle, events }));
 }
-/** @throws DmError EAGAIN nothing is queued and DM_EV_WAIT was not given. */
+/** Durable events that this process has got and, by the standard, has thereby taken: the next call says so. */
+const got = new Map<SessionId, string[]>();
+async function acknowledgeGot(sid: SessionId, call: string): Promise<void> {
+  const ids = got.get(sid);
+  if (ids === undefined) return;
+  await service(call).call("event.acknowledge", { session: sid, ids });
+  got.delete(sid);
+}
+/**
+ * Asynchronous messages of a durable session, which the standard has no answer for, are acknowledged by the next call: a
+ * program that dies with what it got finds it again after the session was assumed.
+ * @throws DmError EAGAIN nothing is queued and DM_EV_WAIT was not given.
+ */
 export async function dm_get_events(sid: SessionId, maxmsgs: number, flags: number): Promise<readonly EventMessage[]> {
   if ((flags & ~DM_EV_WAIT) !== 0) throw new DmError("EINVAL", "dm_get_events", `flags ${flags} are not known`);
+  await acknowledgeGot(sid, "dm_get_events");
   const wait = (flags & DM_EV_WAIT) !== 0 ? {} : { waitMs: 0 };
   const messages = await service("dm_get_events").call("event.get", { session: sid, max: maxmsgs, ...wait });
+  const ids = messages.flatMap(({ id }) => (id === undefined ? [] : [id]));
+  if (ids.length > 0) got.set(sid, ids);
   if (messages.length === 0) throw new DmError("EAGAIN", "dm_get_events", "no event is queued");
   return messages;
 }

@@ -8,7 +8,7 @@
  */
 import { DmError, type DmCode } from "../dmapi/errors.js";
 import type { DmEvent, EventMessage, ProcessInfo } from "../dmapi/events.js";
-import type { Handle, NodeId, Token } from "../dmapi/ids.js";
+import type { EventId, Handle, NodeId, Token } from "../dmapi/ids.js";
 import { type HeldRight, OutstandingToken } from "./rights.js";
 import type { Session } from "./session.js";
 
@@ -62,6 +62,17 @@ export class EventContext {
   /** "Not interested": for mount events only. @throws DmError EINVAL on any other. */
   async dontCare(): Promise<void> {
     await this.outstanding.respond({ kind: "dont-care" });
+  }
+  /** Names a durable event, the same each time it is offered: who has seen it already can tell. Absent: not durable. */
+  get id(): EventId | undefined {
+    return this.message.id;
+  }
+  /**
+   * A durable event is dealt with and is never offered again, whatever fails from now on; with `isUpTo` also all before it
+   * from the same source. Nothing is done for other events. Safe to repeat.
+   */
+  async acknowledge(options: { isUpTo?: boolean } = {}): Promise<void> {
+    if (this.message.id !== undefined) await this.session.acknowledge([this.message.id], options);
   }
   /** A right under this event's token. */
   requestRight(handle: Handle, right: "shared" | "exclusive", options?: { wait?: boolean }): Promise<HeldRight> {

@@ -51,7 +51,7 @@ export class Session {
     return this.connection.call("session.query", { session: this.id });
   }
   /** @throws DmError E2BIG; EINVAL the lease names a standby that is not there. A lease of null ends it. */
-  async modify(info: string, options: { lease?: ApplicationLease | null } = {}): Promise<void> {
+  async modify(info: string, options: { lease?: ApplicationLease | null; isDurable?: boolean } = {}): Promise<void> {
     await this.connection.call("session.modify", { session: this.id, info, ...options });
     this.#info = info;
   }
@@ -127,6 +127,11 @@ export class Session {
     return this.connection.call("event.get", { session: this.id, max, waitMs, answers }, { whenLate: this.#whenLate, signal });
   }
   readonly #whenLate = (result: unknown) => void this.#received.push(...(result as EventMessage[]));
+
+  /** These durable events are dealt with; with `isUpTo` also all before each of them from the same source. */
+  async acknowledge(ids: readonly string[], options: { isUpTo?: boolean } = {}): Promise<void> {
+    await this.connection.call("event.acknowledge", { session: this.id, ids, ...options });
+  }
 
   /** Tokens of events delivered but not answered, also to another process. XDSM dm_getall_tokens. */
   tokens(): Promise<readonly Token[]> {

@@ -47,8 +47,8 @@ function readSpoil({ what, on }: Readonly<Record<string, unknown>>): ClusterCall
   return { kind: "spoil", what, isOn: on ?? true };
 }
 
-export function sessionEntry({ id, node, info, group, state, hostGeneration, lease }: SessionRecord): SessionEntry {
-  return { id, node, info, ...(group === undefined ? {} : { group }), state, hostGeneration, ...(lease === undefined ? {} : { lease }) };
+export function sessionEntry({ id, node, info, group, state, hostGeneration, lease, durability }: SessionRecord): SessionEntry {
+  return { id, node, info, ...(group === undefined ? {} : { group }), state, hostGeneration, ...(lease === undefined ? {} : { lease }), ...(durability === "on" ? { isDurable: true } : {}) };
 }
 
 export function dispositionEntries(dispositions: readonly Disposition[], session?: SessionId): DispositionEntry[] {

@@ -74,7 +74,7 @@ export class DataManagement {
       const passed = { fs, event, process, isSynchronous: false, raisedOn: raisedOn ?? source, passedBy: [...passedBy, session], target: { kind: "session", session: to } } as const;
       this.#source.raise(passed, (outcome) => done(outcome.kind === "enqueued"));
     });
-    const source = new SourceNode(here, (session, pid) => host.isServedBy(session, pid));
+    const source = new SourceNode(here, desk, (session, pid) => host.isServedBy(session, pid), options.durableBacklogMax);
     const rounds = new Rounds(here, isMounted, (fs, work) => this.#roundHeard(fs, work));
     const gate = new ObjectGate({ here, desk, host, rights, attached });
     this.#here = here;
@@ -194,11 +194,13 @@ export class DataManagement {
       case "event-raised":
       case "answer-taken":
       case "event-withdrawn":
+      case "events-logged":
         return this.#host.received(from, message);
       case "event-enqueued":
       case "event-answered":
       case "event-misrouted":
       case "event-handed-over":
+      case "events-acknowledged":
         return this.#source.received(from, message);
       case "closing-check":
         return this.#here.send(from, { kind: "closing-checked", session: message.session, isEmpty: this.#host.isEmpty(message.session) });

@@ -10,6 +10,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, DmResponse, EventMessage, ProcessInfo } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
+import type { LoggedEvent, LogPlace } from "./durable-events/event-log.js";
 import type { ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
@@ -72,6 +73,16 @@ export type EventMessageBetweenNodes =
   | { readonly kind: "event-withdrawn"; readonly token: Token; readonly session: SessionId }
   /** The session has lost its application: the source is to offer the event to its standby, under the same token. */
   | { readonly kind: "event-handed-over"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly to: SessionId; readonly passedBy: readonly SessionId[] }
+  /**
+   * These events are in the log of the source's life `incarnation` for that session, which ends at `through`; the one before
+   * them there is `previous`. Whom it does not reach reads the log, so nobody waits for it.
+   */
+  | {
+      readonly kind: "events-logged"; readonly session: SessionId; readonly hostGeneration: number; readonly incarnation: Incarnation;
+      readonly previous: number; readonly through: number; readonly place: LogPlace; readonly events: readonly LoggedEvent[];
+    }
+  /** Host to source: so far its log is acknowledged. */
+  | { readonly kind: "events-acknowledged"; readonly session: SessionId; readonly incarnation: Incarnation; readonly through: number }
   /** "Not here": the receiver does not host that session at that generation; see its registry version. */
   | { readonly kind: "event-misrouted"; readonly token: Token; readonly session: SessionId; readonly registryVersion: number };
 

@@ -12,6 +12,7 @@ import type { FsName, Handle, Incarnation, NodeId, OperationId, RequestId, Sessi
 import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
+import type { EventLogWork } from "./durable-events/event-log.js";
 import type { Frame, RoundWork } from "./messages.js";
 import type { CallerInfo } from "../dmapi/status.js";
 import type { ManagerCall } from "./registry-document.js";
@@ -31,8 +32,12 @@ export type VolumeJob =
   | { readonly kind: "read-record"; readonly fs: FsName; readonly handle: Handle }
   /** Any other call on one object, checked and with its right held; `args` as in dmapi/calls.ts. */
   | { readonly kind: "perform"; readonly fs: FsName; readonly handle: Handle; readonly name: CallName; readonly args: unknown; readonly client: number }
+  /** Of the durable log; `result` as in durable-events/event-log.ts. */
+  | { readonly kind: "event-log"; readonly work: EventLogWork }
   | { readonly kind: "mount"; readonly fs: FsName; readonly mountpoint: string }
   | { readonly kind: "unmount"; readonly fs: FsName; readonly isForced: boolean };
+/** Those that concern objects of a file system. */
+export type ObjectJob = Extract<VolumeJob, { kind: "read-record" | "perform" }>;
 export type VolumeResult =
   /** `round`: every member must have drained before the call is answered. `announcement`: told to them, nobody waits (cleared regions). */
   | { readonly kind: "ok"; readonly result: unknown; readonly record?: FileRecord | null; readonly round?: RoundWork; readonly announcement?: RoundWork }
@@ -104,6 +109,8 @@ export interface NodeOptions {
   readonly timeouts: NodeTimeouts;
   /** File systems whose mount fails (EIO) unless a session takes the mount event; all others mount without one. */
   readonly mountEventsRequired?: readonly FsName[];
+  /** Logged events of this node that a durable session has not acknowledged; more of them wait. */
+  readonly durableBacklogMax?: number;
 }
 export interface NodeTimeouts {
   /** A link that is down this long between two living members is reported as not reaching. */

@@ -22,6 +22,8 @@ export interface SessionRecord {
   /** What becomes of its events when no application serves it. */
   readonly lease?: ApplicationLease;
   readonly state: "active" | "failed" | "closing";
+  /** "on": asynchronous events are logged first; "off": they are not any more, but logs may be left. Absent: never were. */
+  readonly durability?: "on" | "off";
 }
 export type Owner = { readonly kind: "session"; readonly session: SessionId } | { readonly kind: "group"; readonly group: GroupName };
 
@@ -67,10 +69,10 @@ export interface RegistrySnapshot extends RegistryContent {
 
 /** What a node asks of the session manager (requirement R5: one function each, named in the manager's log). */
 export type ManagerCall =
-  | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName; readonly lease?: ApplicationLease }
+  | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName; readonly lease?: ApplicationLease; readonly isDurable?: boolean }
   | { readonly kind: "assume-session"; readonly session: SessionId; readonly info: string }
   /** What is absent stays; a lease of null ends it. */
-  | { readonly kind: "modify-session"; readonly session: SessionId; readonly info?: string; readonly lease?: ApplicationLease | null }
+  | { readonly kind: "modify-session"; readonly session: SessionId; readonly info?: string; readonly lease?: ApplicationLease | null; readonly isDurable?: boolean }
   | { readonly kind: "destroy-session"; readonly session: SessionId }
   /** `below`: events numbered from it on are left as they are (XDSM maxevent). */
   | { readonly kind: "set-dispositions"; readonly owner: Owner; readonly fs: FsName | "global"; readonly events: readonly EventType[]; readonly below: number }

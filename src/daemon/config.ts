@@ -11,6 +11,7 @@ import { readFileSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import { BACKLOG_MAX } from "../cluster/durable-events/log-writer.js";
 import { defaultTimeouts, type NodeTimeouts } from "../cluster/node-contract.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
 
@@ -99,6 +100,8 @@ const schema = map({
   preference: whole(0, 1_000_000).default(0),
   fileSystems: z.array(fileSystem, { error: "a list of file systems" }).default([]),
   timeouts: timeouts.prefault({}),
+  /** Logged events of this node that one durable session has not acknowledged; operations that raise more wait. */
+  durableBacklogMax: whole(1, 10_000_000).default(BACKLOG_MAX),
   /** The message log as JSON lines, besides the ring in memory. */
   logFile: path.optional(),
 });

@@ -187,6 +187,10 @@ function summaryOf(body: Message): string | undefined {
       return `view ${body.number}`;
     case "event-raised":
       return `${body.event.type}${body.notice === undefined ? "" : " (notice)"} fs ${body.fs}`;
+    case "events-logged":
+      return `${body.events.length} events through ${body.through} of life ${body.incarnation}`;
+    case "events-acknowledged":
+      return `through ${body.through} of life ${body.incarnation}`;
     case "event-answered":
       return body.response.kind === "abort" ? `abort ${body.response.code}` : body.response.kind;
     case "right-wanted":

@@ -7,6 +7,7 @@
  * Source    safety M5 (join, announce, then mount); style 5 (the driver).
  */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ClusterNode } from "../cluster/node.js";
 import type { NodeEffect, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
 import { type Coordination, monotonicMs, oneMachine, startCoordination } from "../coordination/start.js";
@@ -20,6 +21,7 @@ import { faultOf } from "./call-arguments.js";
 import { readOrMakeClusterKey } from "./cluster-key.js";
 import type { NodeConfig } from "./config.js";
 import { DescriptorDoor } from "./descriptor-door.js";
+import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { MessageLog } from "./message-log.js";
 import { NodeDriver } from "./node-driver.js";
@@ -61,6 +63,7 @@ export class NodeProcess {
   #server!: ApplicationServer;
   #door!: DescriptorDoor;
   #volumes!: NodeVolumes;
+  #eventLog!: EventLog;
   #fileSystems!: FileSystems;
   #parts!: NodeParts;
   #clock: NodeJS.Timeout | undefined;
@@ -124,11 +127,12 @@ export class NodeProcess {
       directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference },
     });
     this.#coordination.onFailure((error) => this.#options.failed(new Error(`coordination: ${error.message}`, { cause: error })));
+    this.#eventLog = new EventLog(join(coordination.directory, "events"), this.#options.failed);
     const key = readOrMakeClusterKey(coordination.directory);
     this.#seal = new HandleSeal(key.toString("hex"));
     const { incarnation } = this.#coordination;
     const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
-    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, incarnation, timeouts, mountEventsRequired });
+    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, incarnation, timeouts, mountEventsRequired, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
     this.#volumes = this.#options.makeVolumes({
       config: this.#config, clusterKey: key.toString("hex"), ticks, log: this.#log, failed: this.#options.failed,
@@ -238,6 +242,8 @@ export class NodeProcess {
         const failure = await this.#fileSystems.unmount(work.fs, work.isForced);
         return failure === undefined ? { kind: "ok", result: {} } : { kind: "failed", failure };
       }
+      case "event-log":
+        return this.#eventLog.run(work.work);
       default:
         if (this.#machine.view !== undefined) this.#volumes.setView(this.#machine.view);
         return this.#volumes.run(work);
@@ -328,6 +334,7 @@ export class NodeProcess {
     await this.#door?.close();
     await this.#links?.close();
     await this.#volumes?.close();
+    await this.#eventLog?.close();
     await this.#coordination?.stop();
     await this.#messages.close();
   }

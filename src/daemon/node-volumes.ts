@@ -4,7 +4,7 @@
  *
  * Source    cluster/node-contract.ts (volume jobs); daemon/reactor-port.ts.
  */
-import type { VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import type { ObjectJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
 import type { SessionId, Token } from "../dmapi/ids.js";
 import type { FileSystemConfig, NodeConfig } from "./config.js";
@@ -27,7 +27,7 @@ export interface NodeVolumes {
   /** @throws Error that names the backing, what was found and what is allowed. */
   attach(config: FileSystemConfig): Promise<AttachedFileSystem>;
   readonly mount: MountMaker;
-  run(work: Exclude<VolumeJob, { kind: "mount" | "unmount" }>): Promise<VolumeResult>;
+  run(work: ObjectJob): Promise<VolumeResult>;
   /** The members of the view in use; their slots name guards to people. */
   setView(view: View): void;
   /** The descriptor behind a ticket of `invisible.open`, once. */

@@ -5,7 +5,7 @@
  * Not here  what a job means (volume/perform.ts), FUSE (reactor/).
  * Source    safety H1, M2, M5.
  */
-import type { VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import type { ObjectJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
 import { parseHandle } from "../dmapi/handle.js";
 import type { FsName, SessionId, Token } from "../dmapi/ids.js";
@@ -79,7 +79,7 @@ export class ServedVolumes implements NodeVolumes {
     }
   }
 
-  run(work: Exclude<VolumeJob, { kind: "mount" | "unmount" }>): Promise<VolumeResult> {
+  run(work: ObjectJob): Promise<VolumeResult> {
     return this.#service.perform(work);
   }
   setView(view: View): void {

@@ -56,11 +56,14 @@ export interface Calls {
   "fs.mount": { args: { fs: FsName; mountpoint?: string }; result: { mountpoint: string } };
   "fs.unmount": { args: { fs: FsName; force?: boolean }; result: Record<string, never> };
 
-  /** `lease`: what becomes of its events when no application serves it (dmapi/application-lease.ts). */
-  "session.create": { args: { info: string; group?: GroupName; lease?: ApplicationLease }; result: { session: SessionId } };
+  /**
+   * `lease`: what becomes of its events when no application serves it (dmapi/application-lease.ts).
+   * `isDurable`: asynchronous events are logged on the shared volume before the user goes on, until `event.acknowledge`.
+   */
+  "session.create": { args: { info: string; group?: GroupName; lease?: ApplicationLease; isDurable?: boolean }; result: { session: SessionId } };
   "session.assume": { args: { session: SessionId; info: string }; result: { session: SessionId } };
   /** What is absent stays; a lease of null ends it. */
-  "session.modify": { args: { session: SessionId; info?: string; lease?: ApplicationLease | null }; result: Record<string, never> };
+  "session.modify": { args: { session: SessionId; info?: string; lease?: ApplicationLease | null; isDurable?: boolean }; result: Record<string, never> };
   /** A sign of life of the application, said again and again; the lease in force, if there is one. */
   "session.renew": { args: { session: SessionId }; result: { leaseMs?: number } };
   "session.destroy": { args: { session: SessionId }; result: Record<string, never> };
@@ -78,6 +81,11 @@ export interface Calls {
    */
   "event.get": { args: { session: SessionId; max?: number | undefined; waitMs?: number | undefined; answers?: readonly EventAnswer[] | undefined }; result: readonly EventMessage[] };
   "event.respond": { args: { session: SessionId } & EventAnswer; result: Record<string, never> };
+  /**
+   * These durable events are dealt with and never offered again; with `isUpTo` also all before them from the same source.
+   * Answered when that is on stable storage. Safe to repeat. @throws ESRCH not offered yet; EINVAL no such id.
+   */
+  "event.acknowledge": { args: { session: SessionId; ids: readonly string[]; isUpTo?: boolean }; result: Record<string, never> };
   "event.find": { args: { session: SessionId; token: Token }; result: EventMessage };
   "event.move": { args: { session: SessionId; token: Token; target: SessionId }; result: { token: Token } };
   "token.list": { args: { session: SessionId }; result: readonly Token[] };

@@ -5,7 +5,7 @@
  * Source    XDSM C429 chapter 3; numbers as in SGI's dmapi.h.
  */
 import type { DmCode } from "./errors.js";
-import type { GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
+import type { EventId, GroupName, Handle, NodeId, SessionId, Token } from "./ids.js";
 
 export const eventNumbers = {
   cancel: 0, mount: 1, preunmount: 2, unmount: 3, debut: 4, create: 5, close: 6, postcreate: 7, remove: 8,
@@ -113,6 +113,11 @@ export interface EventMessage {
   /** Grows by one per (source incarnation, session): the order of raising. */
   readonly sequence: number;
   readonly token?: Token | undefined;
+  /**
+   * Of an asynchronous event of a durable session: it is in the session's log until acknowledged, and has the same id
+   * each time it is offered.
+   */
+  readonly id?: EventId | undefined;
   readonly event: DmEvent;
   /** Who waits; absent for events no user process caused. */
   readonly process?: ProcessInfo | undefined;

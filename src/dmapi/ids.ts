@@ -16,6 +16,8 @@ export type FsName = Brand<string, "FsName">;
 export type SessionId = Brand<number, "SessionId">;
 /** Names one outstanding synchronous event of the cluster; unique among those alive. */
 export type Token = Brand<number, "Token">;
+/** Names one durable event for ever (cluster/durable-events). */
+export type EventId = Brand<string, "EventId">;
 /** A DM handle as lower-case hexadecimal text (see handle.ts). */
 export type Handle = Brand<string, "Handle">;
 /** A group of sessions that together are one parallel application (requirement R17). */

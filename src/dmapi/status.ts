@@ -12,6 +12,8 @@ import type { Right } from "./rights.js";
 export interface SessionEntry {
   readonly id: SessionId; readonly node: NodeId; readonly info: string; readonly group?: GroupName;
   readonly state: "active" | "failed" | "closing"; readonly hostGeneration: number; readonly lease?: ApplicationLease;
+  /** Its asynchronous events are logged before the user goes on. */
+  readonly isDurable?: true;
 }
 /** The process that made a call, as its node's kernel says. */
 export interface CallerInfo {
@@ -33,7 +35,7 @@ export interface DispositionEntry {
 export interface WaiterEntry {
   readonly node: NodeId; readonly operation: number; readonly call: string; readonly fs: FsName; readonly path?: string;
   readonly handle?: Handle; readonly pid: number; readonly uid: number; readonly command: string; readonly ageMs: number;
-  readonly cause: "event" | "fence" | "guard" | "interest" | "no-owner" | "session-failed" | "excluded" | "backing";
+  readonly cause: "event" | "fence" | "guard" | "interest" | "no-owner" | "session-failed" | "excluded" | "backing" | "event-log";
   readonly detail: string; readonly token?: Token; readonly session?: SessionId; readonly deadlineMs?: number;
   /** What the kernel keeps locked behind it (safety C5), e.g. "writes to the file", "everything in DIR", "". */
   readonly blocks: string;
@@ -43,6 +45,8 @@ export interface QueueEntry {
   readonly waitingReaders: number; readonly delivered: number;
   /** Of a session with a lease: which processes serve it, and how long until it counts as without application; 0: it does. */
   readonly application?: { readonly pids: readonly number[]; readonly lostInMs?: number };
+  /** Of a durable session: logged events it has been offered and has not acknowledged. */
+  readonly unacknowledged?: number;
 }
 export interface StatusDocument {
   readonly node: NodeId; readonly incarnation: Incarnation; readonly cluster: string; readonly pid: number; readonly version: string;

@@ -90,6 +90,11 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "answer-taken": { kind: "answer-taken", token, session },
   "event-withdrawn": { kind: "event-withdrawn", token, session },
   "event-handed-over": { kind: "event-handed-over", token, session, hostGeneration: 1, to: session, passedBy: [session] },
+  "events-logged": {
+    kind: "events-logged", session, hostGeneration: 1, incarnation: 3 as Incarnation, previous: 4, through: 5, place: { segment: 1, offset: 300 },
+    events: [{ sequence: 5, previous: 4, fs, event: events.postcreate }],
+  },
+  "events-acknowledged": { kind: "events-acknowledged", session, incarnation: 3 as Incarnation, through: 5 },
   "event-misrouted": { kind: "event-misrouted", token, session, registryVersion: 40 },
   "right-wanted": { kind: "right-wanted", request, handle, fs, holder: "5.t7", right: "exclusive", wait: true, isUpgrade: false, isManaged: true },
   "right-granted": { kind: "right-granted", request, handle, holder: "5.t7", right: "shared", view: 9 },

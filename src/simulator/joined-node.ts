@@ -6,7 +6,7 @@
  * Source    daemon/file-systems.ts, daemon/reactor-port.ts; safety C4, C6, H3.
  */
 import type { AdmissionInput } from "../cluster/admission/operation.js";
-import type { NodeEffect, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import type { NodeEffect, ObjectJob, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
 import type { DataEvent, EventSet } from "../dmapi/events.js";
 import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
 import type { FileModel } from "./file-model.js";
@@ -104,9 +104,11 @@ export class JoinedNode implements Site, Upward {
     const done = (result: VolumeResult) => this.node.input({ kind: "volume-done", job, result });
     if (work.kind === "mount") return this.process.after(this.world.random.below(20), () => done(this.#mount(work.mountpoint)));
     if (work.kind === "unmount") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EBUSY", message: "users are inside" } }));
+    // No session of a simulation is durable.
+    if (work.kind === "event-log") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EIO", message: "there is no event log" } }));
     this.process.start(this.#runJob(work, done));
   }
-  *#runJob(work: Exclude<VolumeJob, { kind: "mount" | "unmount" }>, done: (result: VolumeResult) => void): Thread {
+  *#runJob(work: ObjectJob, done: (result: VolumeResult) => void): Thread {
     done(yield* this.volume.run(work));
   }
   #mount(mountpoint: string): VolumeResult {

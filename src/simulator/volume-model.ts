@@ -5,7 +5,7 @@
  * Not here  rights and sessions, which the machine has looked at before it asks.
  * Source    volume/service.ts, volume/record-operations.ts, volume/data-operations.ts, whose ways these are; safety C1, C3, C4.
  */
-import type { VolumeJob, VolumeResult } from "../cluster/node-contract.js";
+import type { ObjectJob, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
 import type { ArgsOf } from "../dmapi/calls.js";
 import type { DmCode } from "../dmapi/errors.js";
 import type { Handle } from "../dmapi/ids.js";
@@ -50,7 +50,7 @@ export class VolumeModel {
     for (const [number, guard] of this.#guards) if (guard.client === client) this.#drop(number, guard);
   }
 
-  *run(job: Exclude<VolumeJob, { kind: "mount" | "unmount" }>): Thread<VolumeResult> {
+  *run(job: ObjectJob): Thread<VolumeResult> {
     const file = this.#files.get(job.handle);
     if (file === undefined) return failed("EBADF", "no such object");
     if (job.kind === "read-record") {

@@ -26,6 +26,7 @@ const owner = taggedBy("kind", { session: mapOf({ session: isCount }), group: ma
 const lease: Shape = (value) => faultOfLease(value) === undefined;
 const session = mapOf({
   id: isCount, node: name, incarnation: isCount, hostGeneration: isCount, info: isText, group: optional(name), lease: optional(lease), state: oneOf(["active", "failed", "closing"]),
+  durability: optional(oneOf(["on", "off"])),
 });
 const managerResult = taggedBy("kind", { done: mapOf({ session: optional(isCount), version: isCount }), failed: mapOf({ failure }) });
 const answered = mapOf({ request: isText, result: managerResult });
@@ -44,9 +45,9 @@ const snapshot = mapOf({
 });
 const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
   // A name that is none is refused by the manager, in words its asker gets to see.
-  "create-session": mapOf({ info: isText, group: optional(isText), lease: optional(lease) }),
+  "create-session": mapOf({ info: isText, group: optional(isText), lease: optional(lease), isDurable: optional(isFlag) }),
   "assume-session": mapOf({ session: isCount, info: isText }),
-  "modify-session": mapOf({ session: isCount, info: optional(isText), lease: optional((value) => value === null || lease(value)) }),
+  "modify-session": mapOf({ session: isCount, info: optional(isText), lease: optional((value) => value === null || lease(value)), isDurable: optional(isFlag) }),
   "destroy-session": mapOf({ session: isCount }),
   "set-dispositions": mapOf({ owner, fs: isText, events: listOf(isText), below: isWhole }),
   "announce-mount": mapOf({ fs: isText, isMounted: isFlag }),
@@ -112,6 +113,12 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
   "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes) }),
   "answer-taken": mapOf({ token: isCount, session: isCount }),
   "event-withdrawn": mapOf({ token: isCount, session: isCount }),
+  "events-logged": mapOf({
+    session: isCount, hostGeneration: isCount, incarnation: isCount, previous: isCount, through: isCount,
+    place: mapOf({ segment: isCount, offset: isCount }),
+    events: listOf(mapOf({ sequence: isCount, previous: isCount, fs: isText, event: taggedBy("type", events), process: optional(process), raisedOn: optional(name) })),
+  }),
+  "events-acknowledged": mapOf({ session: isCount, incarnation: isCount, through: isCount }),
   "event-misrouted": mapOf({ token: isCount, session: isCount, registryVersion: isCount }),
 
   "right-wanted": mapOf({ request: isText, handle, fs: isText, holder: isText, right, wait: isFlag, isUpgrade: isFlag, isManaged: isFlag }),

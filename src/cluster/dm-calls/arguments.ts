@@ -9,9 +9,12 @@ import { eventNumbers } from "../../dmapi/events.js";
 import { NAME_PATTERN } from "../../dmapi/ids.js";
 import { REGIONS_PER_FILE_MAX } from "../../dmapi/regions.js";
 
+/** In one acknowledgement. */
+export const EVENT_IDS_MAX = 4_096;
+
 type Kind =
   | "id" | "text" | "name" | "handle" | "flag" | "count" | "bytes" | "time" | "events" | "response" | "right" | "regions"
-  | "change" | "mode" | "answers" | "attribute" | "expectation" | "ctimes" | "lease";
+  | "change" | "mode" | "answers" | "attribute" | "expectation" | "ctimes" | "lease" | "ids";
 /** Answers that travel with one event.get. */
 const ANSWERS_MAX = 4_096;
 /** A trailing "?" marks a field that may be absent. */
@@ -24,9 +27,9 @@ const ofToken = { session: "id", handle: "handle", token: "id" } as const;
 const shapes = {
   "fs.mount": { fs: "name", mountpoint: "text?" },
   "fs.unmount": { fs: "name", force: "flag?" },
-  "session.create": { info: "text", group: "name?", lease: "lease?" },
+  "session.create": { info: "text", group: "name?", lease: "lease?", isDurable: "flag?" },
   "session.assume": { session: "id", info: "text" },
-  "session.modify": { session: "id", info: "text?", lease: "lease?" },
+  "session.modify": { session: "id", info: "text?", lease: "lease?", isDurable: "flag?" },
   "session.renew": { session: "id" },
   "session.destroy": { session: "id" },
   "session.list": {},
@@ -35,6 +38,7 @@ const shapes = {
   "disposition.list": { session: "id?" },
   "event.get": { session: "id", max: "count?", waitMs: "count?", answers: "answers?" },
   "event.respond": { session: "id", token: "id", response: "response", data: "bytes?" },
+  "event.acknowledge": { session: "id", ids: "ids", isUpTo: "flag?" },
   "event.find": { session: "id", token: "id" },
   "event.move": { session: "id", token: "id", target: "id" },
   "token.list": { session: "id" },
@@ -122,6 +126,7 @@ const isRegions = (value: unknown): boolean =>
 const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   id: isId,
   text: isText,
+  ids: (value) => Array.isArray(value) && value.length <= EVENT_IDS_MAX && value.every(isText),
   name: (value) => isText(value) && NAME_PATTERN.test(value),
   handle: (value) => isText(value) && value.length <= 256,
   flag: (value) => typeof value === "boolean",

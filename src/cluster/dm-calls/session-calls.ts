@@ -38,7 +38,7 @@ export class SessionCalls {
     switch (name) {
       case "session.create":
         if (this.#isInfoShort(call, args.info)) {
-          const ask = { kind: "create-session", info: args.info, ...(args.group !== undefined && { group: args.group }), ...(args.lease !== undefined && args.lease !== null && { lease: args.lease }) } as const;
+          const ask = { kind: "create-session", info: args.info, ...(args.group !== undefined && { group: args.group }), ...(args.lease !== undefined && args.lease !== null && { lease: args.lease }), ...durable(args) } as const;
           this.#desk.ask(call, ask, (done) => this.#desk.answer(call.call, { session: done.session }));
         }
         return true;
@@ -84,6 +84,9 @@ export class SessionCalls {
       case "event.respond":
         this.#host.respond(call, args);
         return true;
+      case "event.acknowledge":
+        this.#host.acknowledge(call.call, args);
+        return true;
       case "event.find":
         this.#host.find(call.call, args.session, args.token);
         return true;
@@ -109,9 +112,9 @@ export class SessionCalls {
     const { session, lease } = args;
     const info = args.info ?? undefined; // null travels for what is absent
     if (this.#record(call, session) === undefined) return;
-    if (info === undefined && lease === undefined) return this.#desk.refuse(call.call, "EINVAL", "nothing to modify: name an information string or a lease");
+    if (info === undefined && lease === undefined && args.isDurable === undefined) return this.#desk.refuse(call.call, "EINVAL", "nothing to modify: name an information string, a lease or whether it is durable");
     if (info !== undefined && !this.#isInfoShort(call, info)) return;
-    const ask = { kind: "modify-session", session, ...(info !== undefined && { info }), ...(lease !== undefined && { lease }) } as const;
+    const ask = { kind: "modify-session", session, ...(info !== undefined && { info }), ...(lease !== undefined && { lease }), ...durable(args) } as const;
     this.#desk.ask(call, ask, () => this.#desk.answer(call.call, {}));
   }
 
@@ -209,4 +212,7 @@ function bytesOf(text: string): number {
     bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
   }
   return bytes;
+}
+function durable({ isDurable }: { isDurable?: boolean | null }): { isDurable?: boolean } {
+  return typeof isDurable !== "boolean" ? {} : { isDurable };
 }

@@ -54,14 +54,14 @@ function create(call: Extract<SessionCall, { kind: "create-session" }>, { copy, 
   const wrongLease = call.lease === undefined ? undefined : checkLease(call.lease, { group: call.group }, copy);
   if (wrongLease !== undefined) return wrongLease;
   const chosen = { ...(call.group !== undefined && { group: call.group }), ...(call.lease !== undefined && { lease: call.lease }) };
-  return change({ id: nextId(), node: from, incarnation: member.incarnation, hostGeneration: 1, info: call.info, ...chosen, state: "active" });
+  return change({ id: nextId(), node: from, incarnation: member.incarnation, hostGeneration: 1, info: call.info, ...chosen, state: "active", ...durabilityOf(call.isDurable) });
 }
 
 function modify(call: Extract<SessionCall, { kind: "modify-session" }>, session: SessionRecord, copy: RegistryCopy): Plan {
   const { lease: former, ...rest } = session;
   const { info = session.info, lease = former } = call;
   const wrong = checkInfo(info) ?? (lease === undefined || lease === null || lease === former ? undefined : checkLease(lease, session, copy));
-  return wrong ?? change({ ...rest, info, ...(lease !== undefined && lease !== null && { lease }) });
+  return wrong ?? change({ ...rest, info, ...(lease !== undefined && lease !== null && { lease }), ...durabilityOf(call.isDurable, session) });
 }
 
 /** A standby must be there when it is named; one that goes later leaves the events waiting. */
@@ -121,6 +121,11 @@ function setDispositions(call: Extract<SessionCall, { kind: "set-dispositions" }
   return { kind: "change", changes: [{ kind: "dispositions-set", owner, fs, events: [...new Set(call.events)], below: call.below }] };
 }
 
+/** A session that was durable once may have logs, so it is never again one that was not. */
+function durabilityOf(isDurable: boolean | undefined, before?: SessionRecord): Pick<SessionRecord, "durability"> {
+  if (isDurable === true) return { durability: "on" };
+  return isDurable === false && before?.durability !== undefined ? { durability: "off" } : {};
+}
 function change(session: SessionRecord): Plan {
   return { kind: "change", changes: [{ kind: "session-put", session }], session: session.id };
 }

@@ -3,6 +3,7 @@
  *
  * An entry's life:
  *
+ *   undelivered -> gone        (durable, delivered: log-reader.ts keeps it until it is acknowledged)
  *   undelivered -> outstanding (synchronous, delivered) -> answered (until the source took it) -> gone
  *   undelivered -> gone        (asynchronous, delivered; withdrawn)
  *   outstanding -> undelivered (its application was lost, and the event waits for the next one)
@@ -13,7 +14,7 @@
  */
 import type { ApplicationLease } from "../../dmapi/application-lease.js";
 import type { DmEvent, EventMessage, ProcessInfo } from "../../dmapi/events.js";
-import type { FsName, Incarnation, NodeId, SessionId, Token } from "../../dmapi/ids.js";
+import type { EventId, FsName, Incarnation, NodeId, SessionId, Token } from "../../dmapi/ids.js";
 import { Presence } from "./presence.js";
 
 export interface Entry {
@@ -40,6 +41,8 @@ export interface Entry {
   state: "undelivered" | "outstanding" | "cancelled" | "answered";
   /** The respond call that ends when the source took the answer. */
   respondCall?: number;
+  /** A durable event: it is in the session's log, and came into the queue under that host generation. */
+  readonly durable?: { readonly id: EventId; readonly hostGeneration: number };
   /** An asynchronous event's source still waits for room in the queue. */
   owesRoom?: boolean;
 }
@@ -66,10 +69,12 @@ export interface HostedSession {
   lease: ApplicationLease | undefined;
   /** Kept only while there is a lease. */
   presence: Presence | undefined;
+  /** Durable events among the undelivered ones. */
+  durableCount: number;
 }
 
 export function newHostedSession(of: { id: SessionId; hostGeneration: number; recoversUntilMs: number }): HostedSession {
-  return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0, lease: undefined, presence: undefined };
+  return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0, lease: undefined, presence: undefined, durableCount: 0 };
 }
 
 /** The registry says which lease the session has now. */
@@ -87,7 +92,7 @@ export function lostAtMs({ lease, presence, readers }: HostedSession): number {
 /** What the application gets of it; fields that are undefined do not travel. */
 export function messageOf(entry: Entry): EventMessage {
   const { session, fs, source, raisedOn, sequence, event, process, notice } = entry;
-  return { session, fs, source: raisedOn ?? source, sequence, event, token: entry.isSynchronous ? entry.token : undefined, process, notice };
+  return { session, fs, source: raisedOn ?? source, sequence, event, token: entry.isSynchronous ? entry.token : undefined, id: entry.durable?.id, process, notice };
 }
 
 /** Whether its loss would matter to somebody: what keeps a session from being destroyed. */

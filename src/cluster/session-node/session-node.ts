@@ -15,9 +15,11 @@ import { classOf, describeLease, type LostFate } from "../../dmapi/application-l
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
 import type { DmResponse, EventMessage } from "../../dmapi/events.js";
-import { type FsName, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
+import { type FsName, type Incarnation, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
 import type { QueueEntry } from "../../dmapi/status.js";
 import type { Call, CallDesk } from "../dm-calls/call-desk.js";
+import { eventIdOf, type LoggedEvent } from "../durable-events/event-log.js";
+import { LogReader } from "../durable-events/log-reader.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { RegistryIndex } from "../registry-index.js";
@@ -34,7 +36,9 @@ export const RECOVERY_MS = 2_000;
 const ANSWERS_REMEMBERED = 64;
 
 type EventRaised = Extract<EventMessageBetweenNodes, { kind: "event-raised" }>;
-type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "answer-taken" | "event-withdrawn" }>;
+type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "answer-taken" | "event-withdrawn" | "events-logged" }>;
+/** Entries need a token as key; those of durable events, which have none, lie below all others. */
+const DURABLE_KEYS_BELOW = -(2 ** 31);
 /** Asynchronous events of a lost session, raised anew to its standby; `done` tells whether that has it. */
 export type PassOn = (entry: Entry, to: SessionId, done: (isTaken: boolean) => void) => void;
 type Refusal = { readonly code: DmCode; readonly message: string };
@@ -51,6 +55,8 @@ export class SessionNode {
   #early: { from: NodeId; message: EventRaised }[] = [];
   #knownSessions = new Set<SessionId>();
   /** Answers of event.get, kept for a caller that gave up as they left. */
+  readonly #durable: LogReader;
+  #durableKeys = 0;
   readonly #answers = new RecentMap<number, Entry[]>(ANSWERS_REMEMBERED);
 
   readonly #passOn: PassOn;
@@ -60,6 +66,11 @@ export class SessionNode {
     this.#here = here;
     this.#desk = desk;
     this.#tokenEnded = tokenEnded;
+    this.#durable = new LogReader(here, desk, {
+      length: (session) => this.#sessions.get(session)?.durableCount ?? 0,
+      enqueue: (session, log, events) => this.#enqueueDurable(session, log, events),
+      dropDurable: (session) => this.#dropDurable(session),
+    });
   }
 
   isHosted(session: SessionId): boolean {
@@ -86,6 +97,7 @@ export class SessionNode {
       const recoversUntilMs = isAssumed ? this.#here.nowMs + RECOVERY_MS : this.#here.nowMs;
       this.#sessions.set(record.id, newHostedSession({ id: record.id, hostGeneration: record.hostGeneration, recoversUntilMs }));
     }
+    for (const record of registry.sessions) if (record.durability !== undefined && this.#sessions.has(record.id)) this.#durable.hosted(record);
     this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
     this.#sourcesChanged();
     for (const hosted of this.#sessions.values()) {
@@ -108,7 +120,7 @@ export class SessionNode {
 
   /** For the manager, while `session` is closing: whether its destruction would lose anything. */
   isEmpty(session: SessionId): boolean {
-    return ![...this.#entries.values()].some((entry) => isBinding(entry) && (entry.session === session || entry.addressedTo === session));
+    return this.#durable.isEmpty(session) && ![...this.#entries.values()].some((entry) => isBinding(entry) && (entry.session === session || entry.addressedTo === session));
   }
 
   received(from: NodeId, message: ToHost): void {
@@ -119,7 +131,13 @@ export class SessionNode {
         return this.#answerTaken(from, message.token);
       case "event-withdrawn":
         return this.#withdrawn(from, message.token);
+      case "events-logged":
+        return this.#durable.told(from, message);
     }
+  }
+
+  acknowledge(call: number, { session, ids, isUpTo }: ArgsOf<"event.acknowledge">): void {
+    if (this.#hosted(call, session) !== undefined) this.#durable.acknowledge(call, session, ids, isUpTo ?? false);
   }
 
   getEvents({ call, client, pid }: Call, { session, max: wanted = 0, waitMs, answers }: ArgsOf<"event.get">): void {
@@ -161,6 +179,7 @@ export class SessionNode {
       this.#entries.set(entry.token, entry);
       hosted.undelivered.set(entry.token, entry);
     }
+    for (const entry of lost) if (entry.durable !== undefined) hosted.durableCount += 1;
     hosted.delivered -= lost.length;
     this.#deliver(hosted);
   }
@@ -295,13 +314,43 @@ export class SessionNode {
 
   queues(): QueueEntry[] {
     return [...this.#sessions.values()].map((hosted) => ({
-      session: hosted.id, undelivered: hosted.undelivered.size, waitingReaders: hosted.readers.length, delivered: hosted.delivered, ...this.#applicationOf(hosted),
+      session: hosted.id, undelivered: hosted.undelivered.size, waitingReaders: hosted.readers.length, delivered: hosted.delivered, ...this.#applicationOf(hosted), ...this.#unacknowledged(hosted.id),
       outstanding: [...this.#entries.values()]
         .filter((entry) => entry.session === hosted.id && entry.state !== "undelivered")
         .map((entry) => ({
           token: entry.token, event: entry.event.type, source: entry.source, ageMs: this.#here.nowMs - entry.arrivedAtMs,
         })),
     }));
+  }
+
+  #unacknowledged(session: SessionId): { unacknowledged?: number } {
+    const unacknowledged = this.#durable.unacknowledged(session);
+    return unacknowledged === undefined ? {} : { unacknowledged };
+  }
+
+  #enqueueDurable(session: SessionId, log: { node: NodeId; incarnation: Incarnation }, events: readonly LoggedEvent[]): void {
+    const hosted = this.#sessions.get(session);
+    if (hosted === undefined) return;
+    for (const { sequence, fs, event, process, raisedOn } of events) {
+      this.#durableKeys += 1;
+      hosted.durableCount += 1;
+      this.#enqueue(hosted, {
+        token: (DURABLE_KEYS_BELOW - this.#durableKeys) as Token, session, addressedTo: session, source: log.node, sourceIncarnation: log.incarnation,
+        isSynchronous: false, sequence, fs, event, process, notice: undefined, arrivedAtMs: this.#here.nowMs, raisedOn, passedBy: [], state: "undelivered",
+        durable: { id: eventIdOf(log, sequence), hostGeneration: hosted.hostGeneration },
+      });
+    }
+    this.#deliver(hosted);
+  }
+  #dropDurable(session: SessionId): void {
+    const hosted = this.#sessions.get(session);
+    if (hosted === undefined) return;
+    for (const entry of [...hosted.undelivered.values()]) {
+      if (entry.durable === undefined) continue;
+      hosted.undelivered.delete(entry.token);
+      this.#entries.delete(entry.token);
+    }
+    hosted.durableCount = 0;
   }
 
   #hosted(call: number, session: SessionId): HostedSession | undefined {
@@ -375,6 +424,7 @@ export class SessionNode {
       hosted.presence?.stoppedWaiting(reader.client, this.#here.nowMs);
       this.#answers.set(reader.call, batch);
       this.#desk.answer(reader.call, messages);
+      this.#durable.roomMade(hosted.id);
     }
   }
 
@@ -388,6 +438,7 @@ export class SessionNode {
 
   #takeOut(hosted: HostedSession, entry: Entry): void {
     hosted.undelivered.delete(entry.token);
+    if (entry.durable !== undefined) hosted.durableCount -= 1;
     if (entry.isSynchronous) entry.state = "outstanding";
     else this.#entries.delete(entry.token);
     if (entry.owesRoom !== true) return;
@@ -396,7 +447,9 @@ export class SessionNode {
   }
 
   #mayRequeue(entry: Entry): boolean {
-    if (!this.#sessions.has(entry.session)) return false;
+    const hosted = this.#sessions.get(entry.session);
+    if (hosted === undefined) return false;
+    if (entry.durable !== undefined) return entry.durable.hostGeneration === hosted.hostGeneration; // else it is offered from the log
     return !entry.isSynchronous || (entry.state === "outstanding" && this.#entries.get(entry.token) === entry);
   }
 
@@ -505,6 +558,7 @@ export class SessionNode {
   }
 
   #fateOf(hosted: HostedSession, entry: Entry): LostFate {
+    if (entry.durable !== undefined) return { kind: "wait" }; // in the log, for as long as it takes
     const name = entry.notice === undefined ? classOf(entry.event.type, entry.isSynchronous) : undefined;
     return (name === undefined ? undefined : hosted.lease?.onLost[name]) ?? { kind: "wait" };
   }
@@ -559,10 +613,11 @@ export class SessionNode {
 
   #endHosting(hosted: HostedSession, code: DmCode, message: string): void {
     this.#sessions.delete(hosted.id);
+    this.#durable.unhosted(hosted.id);
     for (const reader of hosted.readers) this.#desk.refuse(reader.call, code, message);
     for (const entry of [...this.#entries.values()]) {
       if (entry.session !== hosted.id) continue;
-      if (entry.state === "undelivered" && entry.event.type !== "cancel" && entry.notice === undefined) this.#misrouted(entry.source, { token: entry.token, session: entry.addressedTo });
+      if (entry.state === "undelivered" && entry.event.type !== "cancel" && entry.notice === undefined && entry.durable === undefined) this.#misrouted(entry.source, { token: entry.token, session: entry.addressedTo });
       this.#drop(entry);
     }
   }

@@ -7,11 +7,13 @@
  *   waits-owner    nobody has the disposition       -> registry names an owner | deadline: EIO
  *   waits-session  session failed or closing        -> assumed, active again, destroyed | deadline: EIO
  *   waits-registry the host knows a newer registry  -> this node's copy has reached it
+ *   logging        asynchronous, session durable    -> in the log | released: session not durable any more, new incarnation
  *   at-session     sent to the host                 -> answered | enqueued | host failed | misrouted
  */
 import type { DmCode } from "../../dmapi/errors.js";
 import type { DmEvent, DmResponse, ProcessInfo } from "../../dmapi/events.js";
 import type { FsName, GroupName, NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
+import type { ToLog } from "../durable-events/log-writer.js";
 import type { Target } from "./routing.js";
 
 /** How an event of this node ended. "enqueued": asynchronous, the session has it. */
@@ -44,6 +46,8 @@ export type Place =
   | { readonly kind: "waits-owner"; readonly untilMs: number }
   | { readonly kind: "waits-session"; readonly session: SessionId; readonly why: "failed" | "closing"; readonly untilMs: number }
   | { readonly kind: "waits-registry"; readonly version: number }
+  /** Of a durable session: it is settled when it is in the log; `toLog.isWriting` says that nothing can change that any more. */
+  | { readonly kind: "logging"; readonly session: SessionId; readonly toLog: ToLog }
   | { readonly kind: "at-session"; readonly session: SessionId; readonly node: NodeId; readonly hostGeneration: number };
 
 /** One event that waits, as `waiters` shows it. */
@@ -61,7 +65,8 @@ export interface Waiting {
 }
 
 export interface Held extends RaisedEvent {
-  readonly origin: Origin;
+  /** Replaced when the user is gone and the event must be logged all the same. */
+  origin: Origin;
   readonly heldAtMs: number;
   /** Of `limit`; Infinity without one. */
   readonly limitAtMs: number;

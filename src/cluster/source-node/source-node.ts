@@ -13,6 +13,8 @@
 import { isDataEvent } from "../../dmapi/events.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import type { NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
+import type { CallDesk } from "../dm-calls/call-desk.js";
+import { BACKLOG_MAX, LogWriter, type ToLog } from "../durable-events/log-writer.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { Decision, HeldEvent } from "../node-contract.js";
 import type { RegistryIndex } from "../registry-index.js";
@@ -29,7 +31,7 @@ const UNROUTED: Place = { kind: "unrouted" };
 const TO_OWNER: Target = { kind: "owner" };
 const CONTINUE: Decision = { kind: "continue" };
 
-type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" }>;
+type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" | "events-acknowledged" }>;
 
 export class SourceNode {
   readonly #here: Surroundings;
@@ -41,11 +43,13 @@ export class SourceNode {
   readonly #tokens = new TokenMaker();
   readonly #sequences = new Map<SessionId, number>();
   readonly #failedAtMs = new Map<SessionId, number>();
+  readonly #log: LogWriter;
   #excludedAtMs: number | undefined;
   #nextDueMs = Number.POSITIVE_INFINITY;
 
-  constructor(here: Surroundings, isServedBy: (session: SessionId, pid: number) => boolean) {
+  constructor(here: Surroundings, desk: CallDesk, isServedBy: (session: SessionId, pid: number) => boolean, backlogMax: number = BACKLOG_MAX) {
     this.#here = here;
+    this.#log = new LogWriter(here, desk, backlogMax, (session) => this.#nextSequence(session));
     this.#isServedBy = isServedBy;
   }
 
@@ -73,11 +77,15 @@ export class SourceNode {
 
   operationGone(operation: OperationId): void {
     const held = this.#byOperation.get(operation);
-    if (held !== undefined) this.#withdraw(held);
+    if (held === undefined) return;
+    if (held.place.kind !== "logging") return void this.#withdraw(held);
+    // What it tells of has happened, whoever did it: it waits on, for nobody.
+    this.#byOperation.delete(operation);
+    held.origin = { kind: "own", settled: () => undefined };
   }
 
   received(from: NodeId, message: ToSource): void {
-    const held = this.#held.get(message.token);
+    const held = message.kind === "events-acknowledged" ? undefined : this.#held.get(message.token);
     switch (message.kind) {
       case "event-answered": {
         this.#here.send(from, { kind: "answer-taken", token: message.token, session: message.session });
@@ -93,6 +101,8 @@ export class SourceNode {
       case "event-handed-over":
         if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("handOversDropped");
         return this.#giveToStandby(held, message);
+      case "events-acknowledged":
+        return this.#log.acknowledged(message.session, message.incarnation, message.through);
       case "event-misrouted":
         if (held !== undefined && isAt(held, from, message.session)) this.#sendElsewhere(held, message.registryVersion);
         return;
@@ -102,6 +112,7 @@ export class SourceNode {
   /** The view or the registry changed: what is where it should be stays, all else is routed anew, in order of raising. */
   surroundingsChanged(): void {
     this.#noteFailures();
+    this.#log.surroundingsChanged();
     for (const held of [...this.#held.values()]) {
       if (!this.#isWellPlaced(held)) this.#route(held);
     }
@@ -114,7 +125,8 @@ export class SourceNode {
     this.#sequences.clear();
     const untilMs = this.#here.nowMs + this.#here.timeouts.fencedHoldMs;
     this.#nextDueMs = Math.min(this.#nextDueMs, untilMs);
-    for (const held of this.#held.values()) this.#put(held, UNROUTED);
+    this.#log.excluded();
+    for (const held of this.#held.values()) if (held.place.kind !== "logging") this.#put(held, UNROUTED);
   }
 
   /** A new incarnation (the first one too): tokens come from its slot, also those of events already held. */
@@ -122,6 +134,7 @@ export class SourceNode {
     const { me, incarnation } = this.#here;
     this.#excludedAtMs = undefined;
     this.#tokens.begin({ node: me, incarnation, slot });
+    this.#log.incarnationBegun(incarnation);
     const all = [...this.#held.values()];
     this.#held.clear();
     for (const held of all) {
@@ -137,9 +150,10 @@ export class SourceNode {
   }
 
   get deadlineMs(): number {
-    return this.#nextDueMs;
+    return Math.min(this.#nextDueMs, this.#log.deadlineMs);
   }
   timePassed(): void {
+    this.#log.timePassed();
     if (this.#here.nowMs < this.#nextDueMs) return;
     this.#nextDueMs = Number.POSITIVE_INFINITY;
     for (const held of [...this.#held.values()]) {
@@ -156,7 +170,7 @@ export class SourceNode {
       return {
         token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held),
         ...(origin.kind === "operation" && { operation: origin.operation }),
-        ...((place.kind === "at-session" || place.kind === "waits-session") && { session: place.session }),
+        ...((place.kind === "at-session" || place.kind === "waits-session" || place.kind === "logging") && { session: place.session }),
         ...(Number.isFinite(leftMs) && { leftMs }),
       };
     });
@@ -192,8 +206,11 @@ export class SourceNode {
     switch (route.kind) {
       case "host":
         if (route.group !== undefined) held.given = { group: route.group, session: route.session.id, node: route.session.node };
+        if (isLogged(held, route.session)) return this.#writeDown(held, route.session);
         return this.#offer(held, route.session, registry.version);
       case "wait":
+        // The log is there for whoever assumes it.
+        if (route.why === "failed" && isLogged(held, route.session)) return this.#writeDown(held, route.session);
         return this.#waitForSession(held, route.session.id, route.why);
       case "no-owner":
         return this.#withoutOwner(held);
@@ -217,6 +234,27 @@ export class SourceNode {
     this.#route(held);
     const session = this.#here.registry?.session(to);
     if (held.given !== undefined && session?.group === held.given.group && held.standby !== undefined) held.given = { group: held.given.group, session: to, node: session.node };
+  }
+
+  #writeDown(held: Held, { id: session }: SessionRecord): void {
+    const { fs, event, process, raisedOn } = held;
+    const toLog: ToLog = {
+      fs, event, process, raisedOn,
+      logged: () => this.#settle(held, { kind: "enqueued" }),
+      // Only who made a call can be told; an operation has happened already, and waits.
+      failed: ({ code, message }) => {
+        if (held.origin.kind !== "own" || held.event.type !== "user") return !this.#isHeld(held.token);
+        this.#settle(held, { kind: "failed", code, message: `the event log cannot be written: ${message}` });
+        return true;
+      },
+      released: () => {
+        if (!this.#isHeld(held.token)) return;
+        this.#put(held, UNROUTED);
+        this.#route(held);
+      },
+    };
+    this.#put(held, { kind: "logging", session, toLog });
+    this.#log.log(session, toLog);
   }
 
   #offer(held: Held, session: SessionRecord, registryVersion: number): void {
@@ -284,6 +322,7 @@ export class SourceNode {
     const registry = this.#here.registry;
     if (registry === undefined) return held.place.kind === "unrouted";
     if (held.place.kind === "waits-registry") return registry.version < held.place.version;
+    if (held.place.kind === "logging") return true; // until it is released
     if (held.place.kind !== "at-session") return false;
     const session = registry.session(held.place.session);
     return session !== undefined && this.#here.isLiving(session) && session.node === held.place.node && session.hostGeneration >= held.place.hostGeneration;
@@ -317,6 +356,8 @@ export class SourceNode {
           : { cause: "event", detail: `session ${place.session} is closing` };
       case "waits-registry":
         return { cause: "event", detail: `waits for version ${place.version} of the registry` };
+      case "logging":
+        return { cause: "event-log", detail: this.#log.explain(place.session) };
       case "at-session":
         return { cause: "event", detail: `session ${place.session} on ${place.node}` };
     }
@@ -382,6 +423,11 @@ export class SourceNode {
       });
     }
   }
+}
+
+/** Of a durable session what nobody answers is logged; it is deliverable whether or not the session has a host. */
+function isLogged(held: Held, session: SessionRecord): boolean {
+  return !held.isSynchronous && session.durability === "on";
 }
 
 function isAt(held: Held, node: NodeId, session: SessionId): boolean {

@@ -1,0 +1,383 @@
+/**
+ * The files of the event logs, by plain synchronous calls in threads of their own.
+ *
+ *     <session>/A@3.1              first segment of the log of node A's third life; locked (OFD) by it while it may write there
+ *     <session>/acknowledged+2.1   cursors of the session's host generation 2
+ *
+ * A segment is only ever appended to, by its one writer, and ends with the first frame that is not whole. Cursor files of all
+ * generations are read together: what was acknowledged once stays so. A segment is removed when all of it is acknowledged and
+ * nobody can write to it: a later one follows, or its writer is gone, as its lock proves.
+ *
+ * Not here  threads (worker.ts), bytes (codec.ts).
+ * Source    safety C1 (locks live as long as the power to write), M11.
+ */
+import * as fs from "node:fs";
+import type { EventLogResults, EventLogWork, LogCursor, LoggedEvent, LogName, LogPlace } from "../../cluster/durable-events/event-log.js";
+import { codeOf, type DmFailure } from "../../dmapi/errors.js";
+import { type Incarnation, NAME_PATTERN, type NodeId, type SessionId } from "../../dmapi/ids.js";
+import { LockRequest, setLock } from "../../os/locks.js";
+import { CURSOR_BODY_BYTES_MAX, decodeCursors, decodeEvent, encodeCursors, encodeEvent, EVENT_BODY_BYTES_MAX, FRAME_HEAD_BYTES } from "./codec.js";
+
+export const SEGMENT_BYTES_MAX = 4 * 1024 * 1024;
+const CURSOR_FILE_BYTES_MAX = 1024 * 1024;
+const CHUNK_BYTES = 16 * (EVENT_BODY_BYTES_MAX + FRAME_HEAD_BYTES);
+
+interface Segment {
+  readonly fd: number;
+  readonly number: number;
+  size: number;
+  /** A sync failed: what is in it is not known, and nothing is put behind it. */
+  isSpoilt: boolean;
+}
+interface CursorFile {
+  readonly fd: number;
+  readonly number: number;
+  size: number;
+}
+type Work<K extends EventLogWork["kind"]> = Extract<EventLogWork, { kind: K }>;
+
+export class EventLogStore {
+  readonly #directory: string;
+  readonly #segmentBytesMax: number;
+  readonly #lock = new LockRequest();
+  /** By session, node and incarnation. */
+  readonly #segments = new Map<string, { readonly log: LogName; segment: Segment }>();
+  readonly #cursors = new Map<string, CursorFile>();
+
+  constructor(directory: string, segmentBytesMax = SEGMENT_BYTES_MAX) {
+    this.#directory = directory;
+    this.#segmentBytesMax = segmentBytesMax;
+  }
+
+  /** @throws of node:fs, save for what a batch met. */
+  run(work: EventLogWork): EventLogResults[EventLogWork["kind"]] {
+    switch (work.kind) {
+      case "append":
+        return this.#append(work);
+      case "list":
+        return this.#list(work);
+      case "read":
+        return this.#read(work);
+      case "acknowledge":
+        return this.#acknowledge(work);
+      case "trim":
+        return this.#trim(work);
+      case "remove":
+        this.forget(work.session);
+        fs.rmSync(this.#folder(work.session), { recursive: true, force: true });
+        return {};
+      case "sessions":
+        return { sessions: namesIn(this.#directory).filter((name) => /^[1-9]\d{0,9}$/.test(name)).map((name) => Number(name) as SessionId) };
+    }
+  }
+  /** Closes what this thread has open of a session. */
+  forget(session: SessionId): void {
+    for (const [key, { log, segment }] of this.#segments) if (log.session === session) this.#close(key, segment);
+    for (const [key, file] of this.#cursors) {
+      if (!key.startsWith(`${session} `)) continue;
+      fs.closeSync(file.fd);
+      this.#cursors.delete(key);
+    }
+  }
+  close(): void {
+    for (const [key, { segment }] of this.#segments) this.#close(key, segment);
+    for (const { fd } of this.#cursors.values()) fs.closeSync(fd);
+    this.#cursors.clear();
+  }
+
+  // Writing.
+
+  /** First all are written, then each file is synced once. */
+  #append({ batches }: Work<"append">): EventLogResults["append"] {
+    const written = batches.map(({ log, events }) => attempt(() => this.#write(log, events)));
+    return {
+      batches: written.map((segment) => {
+        if ("code" in segment) return segment;
+        const synced = attempt(() => fs.fdatasyncSync(segment.fd) ?? {});
+        if (!("code" in synced)) return { segment: segment.number, offset: segment.size };
+        segment.isSpoilt = true;
+        return synced;
+      }),
+    };
+  }
+  #write(log: LogName, events: readonly LoggedEvent[]): Segment {
+    const segment = this.#segmentOf(log);
+    const bytes = Buffer.concat(events.map(encodeEvent));
+    try {
+      writeAll(segment.fd, bytes, segment.size);
+    } catch (error) {
+      attempt(() => fs.ftruncateSync(segment.fd, segment.size) ?? {});
+      throw error;
+    }
+    segment.size += bytes.length;
+    return segment;
+  }
+  #segmentOf(log: LogName): Segment {
+    const key = `${log.session} ${log.node} ${log.incarnation}`;
+    const open = this.#segments.get(key)?.segment;
+    if (open !== undefined && !open.isSpoilt && open.size < this.#segmentBytesMax) return open;
+    for (const [other, { log: of, segment }] of this.#segments) {
+      // A life that has ended writes no more: whoever reads may now remove what it left.
+      if (of.session === log.session && of.incarnation !== log.incarnation) this.#close(other, segment);
+    }
+    const segment = this.#newSegment(log, (open?.number ?? 0) + 1);
+    if (open !== undefined) this.#close(key, open);
+    this.#segments.set(key, { log, segment });
+    return segment;
+  }
+  #newSegment(log: LogName, number: number): Segment {
+    const folder = this.#folder(log.session);
+    if (fs.mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) syncDirectory(this.#directory);
+    for (;;) {
+      const path = `${folder}/${segmentName(log, number)}`;
+      const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+      const isLocked = setLock(fd, this.#lock.fill("write", 0n, 0n)) >= 0;
+      // One that was removed between the two calls by somebody who took this life for dead is no place to write to.
+      if (isLocked && fs.fstatSync(fd).nlink === 1) {
+        // What a former thread of this life left may end in half a frame.
+        if (fs.fstatSync(fd).size === 0) {
+          syncDirectory(folder);
+          return { fd, number, size: 0, isSpoilt: false };
+        }
+        number++;
+      }
+      fs.closeSync(fd);
+      if (!isLocked) throw Object.assign(new Error(`${path} is locked by another process`), { errno: -16 });
+    }
+  }
+  #close(key: string, segment: Segment): void {
+    this.#segments.delete(key);
+    fs.closeSync(segment.fd);
+  }
+
+  // Reading.
+
+  #list({ session }: Work<"list">): EventLogResults["list"] {
+    const names = namesIn(this.#folder(session));
+    const logs = new Map<string, { node: NodeId; incarnation: Incarnation }>();
+    const cursors = new Map<string, LogCursor>();
+    for (const name of names) {
+      const segment = parseSegmentName(name);
+      if (segment !== undefined) logs.set(`${segment.node}@${segment.incarnation}`, { node: segment.node, incarnation: segment.incarnation });
+      else if (name.startsWith(CURSOR_PREFIX)) this.#readCursors(`${this.#folder(session)}/${name}`, cursors);
+    }
+    return { logs: [...logs.values()], cursors: [...cursors.values()] };
+  }
+  #readCursors(path: string, into: Map<string, LogCursor>): void {
+    const bytes = fs.readFileSync(path);
+    for (let at = 0, found = decodeCursors(bytes, at); found !== undefined; at = found.next, found = decodeCursors(bytes, at)) {
+      for (const cursor of found.cursors) {
+        const key = `${cursor.node}@${cursor.incarnation}`;
+        into.set(key, joined(into.get(key), cursor));
+      }
+    }
+  }
+
+  #read({ log, from, after, max, mayHaveGaps }: Work<"read">): EventLogResults["read"] {
+    const numbers = this.#segmentNumbers(log);
+    const events: LoggedEvent[] = [];
+    let { segment, offset } = from ?? { segment: numbers[0] ?? 1, offset: 0 };
+    // What was acknowledged was removed under us: reading goes on with what is left.
+    if (numbers[0] !== undefined && numbers[0] > segment) [segment, offset] = [numbers[0], 0];
+    let last = after;
+    let isGap = false;
+    for (;;) {
+      const path = `${this.#folder(log.session)}/${segmentName(log, segment)}`;
+      const end = eachEvent(path, offset, (event) => {
+        if (event.sequence <= last) return true;
+        if (event.previous > last) isGap = true;
+        if (isGap && !mayHaveGaps) return false;
+        last = event.sequence;
+        return events.push(event) < max;
+      });
+      if (isGap && !mayHaveGaps) return { events, place: { segment, offset }, isAtEnd: true, isGap };
+      offset = end.offset;
+      const next = numbers.find((number) => number > segment);
+      if (events.length >= max) return { events, place: { segment, offset }, isAtEnd: false, isGap };
+      if (next === undefined) return { events, place: { segment, offset }, isAtEnd: true, isGap };
+      [segment, offset] = [next, 0];
+    }
+  }
+  #segmentNumbers(log: LogName): number[] {
+    const own = namesIn(this.#folder(log.session)).map(parseSegmentName).filter((each) => each?.node === log.node && each.incarnation === log.incarnation);
+    return own.map((each) => each!.number).sort((a, b) => a - b);
+  }
+
+  // Acknowledging.
+
+  #acknowledge({ session, hostGeneration, cursors }: Work<"acknowledge">): EventLogResults["acknowledge"] {
+    const key = `${session} ${hostGeneration}`;
+    const bytes = encodeCursors(cursors);
+    if (bytes.length > CURSOR_BODY_BYTES_MAX) throw Object.assign(new Error("too much is acknowledged out of turn"), { errno: -7 });
+    const before = this.#cursors.get(key);
+    const file = before !== undefined && before.size < CURSOR_FILE_BYTES_MAX ? before : this.#newCursorFile(session, hostGeneration);
+    try {
+      writeAll(file.fd, bytes, file.size);
+    } catch (error) {
+      attempt(() => fs.ftruncateSync(file.fd, file.size) ?? {});
+      throw error;
+    }
+    fs.fdatasyncSync(file.fd);
+    file.size += bytes.length;
+    if (file === before) return {};
+    this.#cursors.set(key, file);
+    if (before !== undefined) fs.closeSync(before.fd);
+    this.#removeOlderCursors(session, cursorName(hostGeneration, file.number), cursors);
+    return {};
+  }
+  #newCursorFile(session: SessionId, hostGeneration: number): CursorFile {
+    const folder = this.#folder(session);
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const used = namesIn(folder).map((name) => parseCursorName(name)).filter((each) => each?.generation === hostGeneration);
+    const number = Math.max(0, ...used.map((each) => each!.number)) + 1;
+    const fd = fs.openSync(`${folder}/${cursorName(hostGeneration, number)}`, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
+    syncDirectory(folder);
+    return { fd, number, size: 0 };
+  }
+  /** The new file says all that they said; of logs it does not name, which are gone, nothing is to be kept. */
+  #removeOlderCursors(session: SessionId, keep: string, cursors: readonly LogCursor[]): void {
+    const folder = this.#folder(session);
+    const known = new Map(cursors.map((cursor) => [`${cursor.node}@${cursor.incarnation}`, cursor]));
+    for (const name of namesIn(folder)) {
+      if (!name.startsWith(CURSOR_PREFIX) || name === keep) continue;
+      const said = new Map<string, LogCursor>();
+      this.#readCursors(`${folder}/${name}`, said);
+      const isKnown = [...said].every(([key, cursor]) => isWithin(cursor, known.get(key)) || !this.#hasLog(session, cursor));
+      if (isKnown) fs.rmSync(`${folder}/${name}`, { force: true });
+    }
+  }
+  #hasLog(session: SessionId, { node, incarnation }: LogCursor): boolean {
+    return this.#segmentNumbers({ session, node, incarnation }).length > 0;
+  }
+
+  #trim({ log, through, isOver }: Work<"trim">): EventLogResults["trim"] {
+    const folder = this.#folder(log.session);
+    const numbers = this.#segmentNumbers(log);
+    const path = (number: number) => `${folder}/${segmentName(log, number)}`;
+    while (numbers.length > 1) {
+      const first = firstEventIn(path(numbers[1]!));
+      if (first === undefined || first.previous > through) break;
+      fs.rmSync(path(numbers.shift()!), { force: true });
+    }
+    if (!isOver || numbers.length !== 1) return { isGone: isOver && numbers.length === 0 };
+    return { isGone: this.#removeLast(path(numbers[0]!), through) };
+  }
+  /** The lock says that no process can write there any more; what it wrote last is looked at under it. */
+  #removeLast(path: string, through: number): boolean {
+    const fd = fs.openSync(path, fs.constants.O_RDWR);
+    try {
+      if (setLock(fd, this.#lock.fill("write", 0n, 0n)) < 0) return false;
+      let last = 0;
+      eachEvent(path, 0, ({ sequence }) => {
+        last = Math.max(last, sequence);
+        return true;
+      });
+      if (last > through) return false;
+      fs.unlinkSync(path);
+      return true;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  #folder(session: SessionId): string {
+    return `${this.#directory}/${session}`;
+  }
+}
+
+const CURSOR_PREFIX = "acknowledged+"; // no node's name has a plus sign
+function cursorName(generation: number, number: number): string {
+  return `${CURSOR_PREFIX}${generation}.${number}`;
+}
+function parseCursorName(name: string): { generation: number; number: number } | undefined {
+  const match = /^acknowledged\+(\d{1,15})\.(\d{1,15})$/.exec(name);
+  return match === null ? undefined : { generation: Number(match[1]), number: Number(match[2]) };
+}
+function segmentName({ node, incarnation }: LogName, number: number): string {
+  return `${node}@${incarnation}.${number}`;
+}
+export function parseSegmentName(name: string): { node: NodeId; incarnation: Incarnation; number: number } | undefined {
+  const match = /^([^@]+)@(\d{1,15})\.(\d{1,15})$/.exec(name);
+  if (match === null || !NAME_PATTERN.test(match[1]!)) return undefined;
+  return { node: match[1] as NodeId, incarnation: Number(match[2]) as Incarnation, number: Number(match[3]) };
+}
+
+/** Both were acknowledged by the application, whichever host wrote it down. */
+function joined(a: LogCursor | undefined, b: LogCursor): LogCursor {
+  if (a === undefined) return b;
+  const through = Math.max(a.through, b.through);
+  const beyond = [...new Set([...a.beyond, ...b.beyond])].filter((sequence) => sequence > through).sort((x, y) => x - y);
+  return { ...b, through, beyond };
+}
+function isWithin(said: LogCursor, by: LogCursor | undefined): boolean {
+  if (by === undefined || said.through > by.through) return false;
+  const beyond = new Set(by.beyond);
+  return said.beyond.every((sequence) => sequence <= by.through || beyond.has(sequence));
+}
+
+/** Calls `take` with each whole event from `offset` on until it says false; where it ended. */
+function eachEvent(path: string, offset: number, take: (event: LoggedEvent) => boolean): { offset: number } {
+  let fd: number;
+  try {
+    fd = fs.openSync(path, fs.constants.O_RDONLY);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { offset };
+    throw error;
+  }
+  try {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    for (;;) {
+      const bytes = chunk.subarray(0, fs.readSync(fd, chunk, 0, chunk.length, offset));
+      let at = 0;
+      for (let found = decodeEvent(bytes, at); found !== undefined; found = decodeEvent(bytes, at)) {
+        at = found.next;
+        if (!take(found.event)) return { offset: offset + at };
+      }
+      if (at === 0) return { offset };
+      offset += at;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+function firstEventIn(path: string): LoggedEvent | undefined {
+  let first: LoggedEvent | undefined;
+  eachEvent(path, 0, (event) => {
+    first = event;
+    return false;
+  });
+  return first;
+}
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+function writeAll(fd: number, bytes: Buffer, offset: number): void {
+  for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at, bytes.length - at, offset + at);
+}
+function syncDirectory(path: string): void {
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** What the system refused, as a value. */
+export function attempt<T extends object>(act: () => T): T | DmFailure {
+  try {
+    return act();
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+export function failureOf(error: unknown): DmFailure {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  if (errno === undefined) throw error;
+  return { code: codeOf(-errno), message };
+}
