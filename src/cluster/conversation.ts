@@ -12,6 +12,8 @@ import type { FsName, GroupName, Handle, Incarnation, NodeId, OperationId, Reque
 import type { FileRecord } from "../dmapi/record.js";
 import { DataManagement } from "./data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
+import type { EventLogWork } from "./durable-events/event-log.js";
+import { EventLogModel } from "./durable-events/event-log.model.js";
 import { defaultTimeouts, type VolumeJob, type VolumeResult } from "./node-contract.js";
 import type { Disposition, ManagerCall, ManagerResult, SessionRecord } from "./registry-document.js";
 import type { View } from "./view-document.js";
@@ -54,6 +56,9 @@ export class Conversation {
   #view: View | undefined;
   #nowMs = 0;
   #lines: string[] = [];
+  /** Of nodes whose log answers only when told. */
+  readonly #slowLogs = new Map<NodeId, (() => void)[]>();
+  readonly #eventLogs = new EventLogModel();
   readonly #watch: (message: Send["message"]) => void;
 
   /** `watch` sees every message that one node sends another. */
@@ -102,6 +107,14 @@ export class Conversation {
       case "drained": {
         const handle = this.#handle(words[1] ?? "F1");
         return this.#tell(node, { kind: "fence-drained", handle, fenceNumber: this.#station(node).fences.get(handle) ?? 0 });
+      }
+      case "slow-log":
+        this.#slowLogs.set(node, this.#slowLogs.get(node) ?? []);
+        return;
+      case "log-done": {
+        const next = this.#slowLogs.get(node)?.shift();
+        if (next !== undefined) next();
+        return;
       }
       case "freeze":
         this.#station(node).isFrozen = true;
@@ -152,7 +165,7 @@ export class Conversation {
     this.#lines = [];
   }
   #machine(id: NodeId, incarnation: Incarnation): DataManagement {
-    return new DataManagement({ cluster: "test", id, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0, incarnation, timeouts: defaultTimeouts });
+    return new DataManagement({ cluster: "test", id, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0, incarnation, timeouts: defaultTimeouts, durableBacklogMax: 4 });
   }
 
   #hold(node: NodeId, operation: number, type: EventType, object: string): void {
@@ -275,7 +288,22 @@ export class Conversation {
     if (receiver?.isMember === true && from.isMember) receiver.inbox.push({ kind: "message-received", from: from.id, message });
   }
 
+  #logWork(station: Station, job: number, work: EventLogWork): void {
+    this.#note(station, "log", this.#text(work));
+    const planned = this.#failures.find((failure) => failure.name === work.kind && failure.times > 0);
+    const done = (): void => {
+      if (planned !== undefined) planned.times -= 1;
+      const failure = { code: (planned?.code ?? "EIO") as "EIO", message: "planned" };
+      const result: VolumeResult = planned === undefined ? { kind: "ok", result: this.#eventLogs.run(work) } : { kind: "failed", failure };
+      this.#tell(station.id, { kind: "volume-done", job, result });
+    };
+    const slow = work.kind === "append" ? this.#slowLogs.get(station.id) : undefined;
+    if (slow === undefined) done();
+    else slow.push(done);
+  }
+
   #work(station: Station, job: number, work: VolumeJob): void {
+    if (work.kind === "event-log") return this.#logWork(station, job, work.work);
     const name = work.kind === "perform" ? work.name : work.kind;
     const planned = this.#failures.find((failure) => failure.name === name && failure.times > 0);
     this.#note(station, "job", name);
@@ -303,7 +331,7 @@ export class Conversation {
       case "create-session": {
         this.#ids += 1;
         const id = this.#ids as SessionId;
-        this.#sessions.set(id, { id, node: station.id, incarnation: station.incarnation, hostGeneration: 1, info: call.info, state: "active", ...(call.group === undefined ? {} : { group: call.group as GroupName }), ...(call.lease !== undefined && { lease: call.lease }) });
+        this.#sessions.set(id, { id, node: station.id, incarnation: station.incarnation, hostGeneration: 1, info: call.info, state: "active", ...(call.group === undefined ? {} : { group: call.group as GroupName }), ...(call.lease !== undefined && { lease: call.lease }), ...(call.isDurable === true && { durability: "on" }) });
         return done(id);
       }
       case "assume-session": {
@@ -314,7 +342,7 @@ export class Conversation {
       case "modify-session": {
         const { lease: former, ...session } = this.#sessions.get(call.session)!;
         const { info = session.info, lease = former } = call;
-        this.#sessions.set(call.session, { ...session, info, ...(lease !== undefined && lease !== null && { lease }) });
+        this.#sessions.set(call.session, { ...session, info, ...(lease !== undefined && lease !== null && { lease }), ...(call.isDurable !== undefined && { durability: call.isDurable ? "on" : "off" }) });
         return done();
       }
       case "destroy-session":

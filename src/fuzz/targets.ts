@@ -15,6 +15,7 @@ import {
 } from "../coordination/shared-volume/layout.js";
 import { faultOf } from "../daemon/call-arguments.js";
 import { ConfigError, parseConfig } from "../daemon/config.js";
+import { decodeCursors, decodeEvent, encodeCursors, encodeEvent, type Framed, framedBody } from "../daemon/event-log/codec.js";
 import type { CallName } from "../dmapi/calls.js";
 import { GLOBAL_HANDLE, parseHandle, unsealedHandle } from "../dmapi/handle.js";
 import type { Handle } from "../dmapi/ids.js";
@@ -201,6 +202,24 @@ function migrationRequest(input: Buffer, random: Random): boolean {
   return keepsRequest(input, random);
 }
 
+/** Frames of the event log, with a checksum that is right more often than not. */
+function logFrame<T>(decode: (bytes: Buffer, at: number) => Framed<T> | undefined, encode: (value: T) => Buffer): Target["check"] {
+  return (input, random) => {
+    const bytes = random.chance(0.8) ? framedBody(input) : Buffer.from(input);
+    const found = decode(bytes, 0);
+    if (found === undefined) return false;
+    assert.ok(found.next <= bytes.length);
+    const encoded = encode(found.value);
+    const again = decode(encoded, 0);
+    assert.ok(again !== undefined && again.next === encoded.length, "what was decoded and encoded is taken");
+    assert.ok(encoded.equals(encode(again.value)));
+    for (const length of [0, 5, encoded.length - 1]) assert.equal(decode(encoded.subarray(0, length), 0), undefined, "a torn one is not");
+    return true;
+  };
+}
+const eventFrame = logFrame(decodeEvent, encodeEvent);
+const cursorFrame = logFrame(decodeCursors, encodeCursors);
+
 const bodies = samples.records.map((record) => Uint8Array.from(encodeBody(record, samples.own)));
 const unpacked = [...bodies.map((body) => packr.unpack(body) as unknown), [1, samples.own, `${samples.own}.7`, 3_000, 77]];
 const asValue = (value: unknown): Uint8Array => Uint8Array.from(encodeValue(3, Buffer.from(pack(value)), true));
@@ -221,6 +240,8 @@ export const targets: readonly Target[] = [
   target("kernel-requests", samples.kernelRequests, asBytes, kernel),
   target("record", unpacked, asValue, recordValue),
   target("record-body", unpacked, pack, recordBody),
+  target("logged-event", samples.loggedEvents, pack, eventFrame),
+  target("log-cursors", [[{ node: "A", incarnation: 3, through: 7, beyond: [9, 12] }], []], pack, cursorFrame),
   target("mark", ["0123456789abcdef".repeat(2)], text, mark),
   target("view", [samples.viewFile], json, document(decodeViewFile, VIEW_FILE_BYTES)),
   target("lease", [samples.lease], json, document(decodeLease, SMALL_FILE_BYTES)),

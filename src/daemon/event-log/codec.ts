@@ -25,13 +25,14 @@ const packing = { useRecords: false, skipValues: [undefined], copyBuffers: true 
 const packr = new Packr(packing);
 
 export function encodeEvent({ sequence, previous, fs, event, process, raisedOn }: LoggedEvent): Buffer {
-  return frame(packr.pack([sequence, previous, fs, event, process ?? null, raisedOn ?? null]));
+  return framedBody(packr.pack([sequence, previous, fs, event, process ?? null, raisedOn ?? null]));
 }
 export function encodeCursors(cursors: readonly LogCursor[]): Buffer {
-  return frame(packr.pack(cursors.map(({ node, incarnation, through, beyond }) => ({ node, incarnation, through, beyond }))));
+  return framedBody(packr.pack(cursors.map(({ node, incarnation, through, beyond }) => ({ node, incarnation, through, beyond }))));
 }
 
-function frame(body: Uint8Array): Buffer {
+/** A body of whatever content, whole to the eye of a reader. */
+export function framedBody(body: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_HEAD_BYTES + body.length);
   bytes.writeUInt32LE(body.length, 0);
   bytes.set(body, FRAME_HEAD_BYTES);
@@ -52,21 +53,26 @@ function bodyAt(bytes: Buffer, at: number, lengthMax: number): Buffer | undefine
   return bytes.subarray(begin, begin + length);
 }
 
+export interface Framed<T> {
+  readonly value: T;
+  /** Where the next frame begins. */
+  readonly next: number;
+}
 /** The event at `at` and where the next one begins; undefined when no whole event is there. */
-export function decodeEvent(bytes: Buffer, at: number): { readonly event: LoggedEvent; readonly next: number } | undefined {
+export function decodeEvent(bytes: Buffer, at: number): Framed<LoggedEvent> | undefined {
   const body = bodyAt(bytes, at, EVENT_BODY_BYTES_MAX);
   const value = body === undefined ? undefined : unpacked(body);
   if (body === undefined || !Array.isArray(value) || value.length !== 6) return undefined;
   const [sequence, previous, fs, event, process, raisedOn] = value as unknown[];
   if (!isCount(sequence) || !isCount(previous) || (previous as number) >= (sequence as number) || !isText(fs) || !isEvent(event) || !(process === null || isProcess(process)) || !(raisedOn === null || isText(raisedOn))) return undefined;
   const logged = { sequence, previous, fs, event, ...(process === null ? {} : { process }), ...(raisedOn === null ? {} : { raisedOn }) } as LoggedEvent;
-  return { event: logged, next: at + FRAME_HEAD_BYTES + body.length };
+  return { value: logged, next: at + FRAME_HEAD_BYTES + body.length };
 }
-export function decodeCursors(bytes: Buffer, at: number): { readonly cursors: readonly LogCursor[]; readonly next: number } | undefined {
+export function decodeCursors(bytes: Buffer, at: number): Framed<readonly LogCursor[]> | undefined {
   const body = bodyAt(bytes, at, CURSOR_BODY_BYTES_MAX);
   const value = body === undefined ? undefined : unpacked(body);
   if (body === undefined || !isCursors(value)) return undefined;
-  return { cursors: value as LogCursor[], next: at + FRAME_HEAD_BYTES + body.length };
+  return { value: value as LogCursor[], next: at + FRAME_HEAD_BYTES + body.length };
 }
 
 function unpacked(body: Buffer): unknown {

@@ -24,10 +24,14 @@ export class EventLog {
 
   async run(work: EventLogWork): Promise<VolumeResult> {
     if (this.#isClosed) return { kind: "failed", failure: { code: "ENOTREADY", message: "this node stops" } };
-    if (work.kind === "append") return (this.#writer ??= this.#begin()).ask(work);
+    if (work.kind === "append") {
+      this.#writer ??= this.#begin();
+      return this.#writer.ask(work);
+    }
     // The writer lets go of files that are to be removed.
     if (work.kind === "remove") await this.#writer?.ask({ kind: "forget", session: work.session });
-    return (this.#keeper ??= this.#begin()).ask(work);
+    this.#keeper ??= this.#begin();
+    return this.#keeper.ask(work);
   }
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -12,7 +12,7 @@
  * Source    safety C1 (locks live as long as the power to write), M11.
  */
 import * as fs from "node:fs";
-import type { EventLogResults, EventLogWork, LogCursor, LoggedEvent, LogName, LogPlace } from "../../cluster/durable-events/event-log.js";
+import type { EventLogResults, EventLogWork, LogCursor, LoggedEvent, LogName } from "../../cluster/durable-events/event-log.js";
 import { codeOf, type DmFailure } from "../../dmapi/errors.js";
 import { type Incarnation, NAME_PATTERN, type NodeId, type SessionId } from "../../dmapi/ids.js";
 import { LockRequest, setLock } from "../../os/locks.js";
@@ -166,7 +166,7 @@ export class EventLogStore {
   #readCursors(path: string, into: Map<string, LogCursor>): void {
     const bytes = fs.readFileSync(path);
     for (let at = 0, found = decodeCursors(bytes, at); found !== undefined; at = found.next, found = decodeCursors(bytes, at)) {
-      for (const cursor of found.cursors) {
+      for (const cursor of found.value) {
         const key = `${cursor.node}@${cursor.incarnation}`;
         into.set(key, joined(into.get(key), cursor));
       }
@@ -208,8 +208,11 @@ export class EventLogStore {
   #acknowledge({ session, hostGeneration, cursors }: Work<"acknowledge">): EventLogResults["acknowledge"] {
     const key = `${session} ${hostGeneration}`;
     const bytes = encodeCursors(cursors);
+    const known = this.#cursors.get(key);
+    // A later host has said all that stood there, and goes by its own.
+    if (known !== undefined && fs.fstatSync(known.fd).nlink === 0) throw Object.assign(new Error(`session ${session} has a later host`), { errno: -116 });
     if (bytes.length > CURSOR_BODY_BYTES_MAX) throw Object.assign(new Error("too much is acknowledged out of turn"), { errno: -7 });
-    const before = this.#cursors.get(key);
+    const before = known;
     const file = before !== undefined && before.size < CURSOR_FILE_BYTES_MAX ? before : this.#newCursorFile(session, hostGeneration);
     try {
       writeAll(file.fd, bytes, file.size);
@@ -236,6 +239,11 @@ export class EventLogStore {
   }
   /** The new file says all that they said; of logs it does not name, which are gone, nothing is to be kept. */
   #removeOlderCursors(session: SessionId, keep: string, cursors: readonly LogCursor[]): void {
+    for (const [key, { fd }] of this.#cursors) {
+      if (!key.startsWith(`${session} `) || key === `${session} ${parseCursorName(keep)!.generation}`) continue;
+      fs.closeSync(fd);
+      this.#cursors.delete(key);
+    }
     const folder = this.#folder(session);
     const known = new Map(cursors.map((cursor) => [`${cursor.node}@${cursor.incarnation}`, cursor]));
     for (const name of namesIn(folder)) {
@@ -331,7 +339,7 @@ function eachEvent(path: string, offset: number, take: (event: LoggedEvent) => b
       let at = 0;
       for (let found = decodeEvent(bytes, at); found !== undefined; found = decodeEvent(bytes, at)) {
         at = found.next;
-        if (!take(found.event)) return { offset: offset + at };
+        if (!take(found.value)) return { offset: offset + at };
       }
       if (at === 0) return { offset };
       offset += at;
