@@ -218,7 +218,7 @@ const fences: readonly Mutant[] = [
   },
   {
     name: "right outlives its token", rule: "rights end with their token (XDSM dm_respond_event)", scene: "joined",
-    edits: [at("cluster/data-management.js")("rights.releaseAll(gate.holderOf(token));", "")],
+    edits: [at("cluster/data-management.js")("rights.releaseAll(gate.holderOf(token));", ";")],
   },
   {
     name: "rights of a predecessor", rule: "what a dead migrator held goes before its successor moves anything", scene: "joined",
