@@ -188,12 +188,14 @@ export class Membership {
 
   /** What comes with every frame or renewal and says nothing new: nothing follows from it but what the deadline brings. */
   #isRoutine(input: MembershipInput): boolean {
+    // A frame may come in the place of the deadline, and the deadline is passed then.
+    if (!this.#isNothingDue) return false;
     switch (input.kind) {
       case "time-passed":
-        return this.#isNothingDue;
+        return true;
       case "coordination":
         // The lease was good and stays so.
-        return input.fact.kind === "lease-renewed" && this.#nowMs < this.#validUntilMs && this.#isNothingDue;
+        return input.fact.kind === "lease-renewed" && this.#nowMs < this.#validUntilMs;
       case "heard":
         return this.#reach.isReached(input.peer, input.incarnation, this.#nowMs);
       case "view-message": {

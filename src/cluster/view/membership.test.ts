@@ -1,0 +1,62 @@
+/** What time alone brings about comes about although frames move the clock past it first (safety C7). */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Incarnation, NodeId } from "../../dmapi/ids.js";
+import { defaultTimeouts } from "../node-contract.js";
+import type { MemberFacts } from "../view-document.js";
+import { Membership, type MembershipEffect, type MembershipInput } from "./membership.js";
+
+type Input = MembershipInput extends infer I ? (I extends unknown ? Omit<I, "atMs"> : never) : never;
+const one = 1 as Incarnation;
+const [B, C] = ["B", "C"] as NodeId[] as [NodeId, NodeId];
+
+function factsOf(id: string): MemberFacts {
+  return { id: id as NodeId, incarnation: one, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0 };
+}
+
+/** Node A, which has found that there is no view yet. */
+class Desk {
+  readonly machine = new Membership({ cluster: "c", ...factsOf("A"), timeouts: defaultTimeouts });
+  constructor() {
+    this.at(0, { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 1e9 } });
+    this.at(0, { kind: "coordination", fact: { kind: "view-seen", view: undefined } });
+    for (const peer of [B, C]) {
+      this.at(0, { kind: "coordination", fact: { kind: "member-seen", member: factsOf(peer), reaches: ["A" as NodeId, B, C] } });
+      this.at(0, { kind: "link-up", peer, incarnation: one });
+      this.at(0, { kind: "heard", peer, incarnation: one });
+    }
+  }
+  at(atMs: number, input: Input): MembershipEffect[] {
+    return this.machine.step({ ...input, atMs });
+  }
+  /** Gives the node all the time that it asks for, up to `atMs` and no further. */
+  pass(atMs: number, andAt = false): void {
+    while (this.machine.deadlineMs < atMs || (andAt && this.machine.deadlineMs <= atMs)) this.at(Math.max(0, this.machine.deadlineMs), { kind: "time-passed" });
+  }
+}
+const publishedReach = (effects: readonly MembershipEffect[]) =>
+  effects.flatMap((effect) => (effect.kind === "coordinate" && effect.request.kind === "publish-reach" ? [effect.request.reaches.join(" ")] : []));
+
+test("a peer whose silence is over the limit is not reached, also where another's frame comes in the place of the deadline", () => {
+  const desk = new Desk();
+  const lostAtMs = 3 * defaultTimeouts.linkGraceMs;
+  desk.pass(lostAtMs - 100);
+  desk.at(lostAtMs - 100, { kind: "heard", peer: C, incarnation: one });
+  desk.pass(lostAtMs);
+  const effects = desk.at(lostAtMs + 0.5, { kind: "heard", peer: C, incarnation: one });
+  assert.deepEqual(publishedReach(effects), ["C"], "said with the very frame");
+});
+
+test("the same where it is a greeting or a renewed lease that comes first", () => {
+  const lostAtMs = 3 * defaultTimeouts.linkGraceMs;
+  for (const first of [
+    { kind: "view-message", from: C, incarnation: one, message: { kind: "greeting", incarnation: one } },
+    { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 2e9 } },
+  ] satisfies Input[]) {
+    const desk = new Desk();
+    desk.pass(lostAtMs - 100);
+    desk.at(lostAtMs - 100, { kind: "heard", peer: C, incarnation: one });
+    desk.pass(lostAtMs);
+    assert.deepEqual(publishedReach(desk.at(lostAtMs + 0.5, first)), ["C"], first.kind);
+  }
+});
