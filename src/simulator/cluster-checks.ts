@@ -15,34 +15,20 @@ import type { View } from "../cluster/view-document.js";
 import { decodeViewFile, lifeName } from "../coordination/shared-volume/layout.js";
 import type { DmResponse, EventMessage } from "../dmapi/events.js";
 import type { FsName, OperationId, SessionId } from "../dmapi/ids.js";
+import { OperationPromises, type Reception } from "../promises/operations.js";
+import { checkRegistries } from "../promises/registry.js";
+import { SessionPromises } from "../promises/sessions.js";
 import { simulatedTimes } from "./lease-driver-model.js";
 import type { CallOutcome, NodeModel } from "./node-model.js";
 import type { World } from "./world.js";
 
-interface SessionThought {
-  readonly id: SessionId;
-  /** What the information may be: the last answered one, and those whose change was not answered, or answered since. */
-  infos: Set<string>;
-  fate: "exists" | "perhaps destroyed" | "destroyed";
-  /** All nodes that had it were lost at once: nothing is promised. */
-  isFree: boolean;
-}
-interface OperationThought {
-  readonly node: NodeModel;
-  /** When it was raised. */
-  readonly life: string;
-  decision: Decision | "gone" | undefined;
-  isInterrupted: boolean;
-  readonly responses: Set<string>;
-  /** Which application has its event. */
-  with: { readonly node: NodeModel; readonly life: string; readonly session: SessionId } | undefined;
-}
-
 export class ClusterChecks {
   readonly #world: World;
   readonly #nodes: () => NodeModel[];
-  readonly #sessions = new Map<SessionId, SessionThought>();
-  readonly #operations = new Map<number, OperationThought>();
+  readonly #sessions: SessionPromises;
+  readonly #operations: OperationPromises<NodeModel>;
+  /** Where each operation was raised, and in which life of that node. */
+  readonly #raised = new Map<OperationId, { readonly node: NodeModel; readonly life: string }>();
   readonly #views = new Map<number, View>();
   /** Lives that have, as members, a whole copy of the registry. */
   readonly #copies = new Set<string>();
@@ -52,17 +38,19 @@ export class ClusterChecks {
   constructor(world: World, nodes: () => NodeModel[]) {
     this.#world = world;
     this.#nodes = nodes;
+    const check = world.check.bind(world);
+    this.#sessions = new SessionPromises(check);
+    this.#operations = new OperationPromises(check, (there) => this.#isHost(there));
   }
 
   get sessionsThought(): SessionId[] {
-    return [...this.#sessions.values()].filter((each) => each.fate !== "destroyed").map((each) => each.id);
+    return this.#sessions.known;
   }
 
   // Sessions.
 
   created(by: NodeModel, id: SessionId, info: string): void {
-    this.#world.check(!this.#sessions.has(id), () => `session id ${id} was given out twice`);
-    this.#sessions.set(id, { id, infos: new Set([info]), fate: "exists", isFree: this.#isUnknowinglyOut(by) });
+    this.#sessions.created(id, info, this.#isUnknowinglyOut(by));
   }
   /** A clock that stood still with its machine cannot tell its node that it is out: its word to a local caller counts for nothing (C8). */
   #isUnknowinglyOut(node: NodeModel): boolean {
@@ -70,21 +58,16 @@ export class ClusterChecks {
     return isOut && node.process.lastStopMs > this.#world.nowMs - simulatedTimes.holdMs;
   }
   modifying(id: SessionId, info: string): void {
-    this.#sessions.get(id)?.infos.add(info);
+    this.#sessions.modifying(id, info);
   }
-  modified(id: SessionId, info: string, isAnswered: boolean): void {
-    // With several changes under way the order is the manager's; any of them may be the last.
-    const thought = this.#sessions.get(id);
-    if (thought !== undefined && isAnswered) thought.infos.add(info);
+  modified(by: NodeModel, id: SessionId, info: string, isAnswered: boolean): void {
+    if (isAnswered && !this.#isUnknowinglyOut(by)) this.#sessions.modified(id, info);
   }
   destroying(id: SessionId): void {
-    const thought = this.#sessions.get(id);
-    if (thought?.fate === "exists") thought.fate = "perhaps destroyed";
+    this.#sessions.destroying(id);
   }
   destroyed(id: SessionId, outcome: CallOutcome<"session.destroy">): void {
-    const thought = this.#sessions.get(id);
-    if (thought === undefined || thought.fate === "destroyed") return;
-    if (outcome.kind === "ok") thought.fate = "destroyed";
+    if (outcome.kind === "ok") this.#sessions.destroyed(id);
   }
 
   mounted(node: NodeModel, fs: FsName): void {
@@ -94,43 +77,28 @@ export class ClusterChecks {
   // Operations.
 
   held(node: NodeModel, operation: OperationId): void {
-    this.#operations.set(operation, { node, life: lifeName(node), decision: undefined, isInterrupted: false, responses: new Set(), with: undefined });
+    this.#operations.held(node, operation);
+    this.#raised.set(operation, { node, life: lifeName(node) });
   }
   interrupted(operation: OperationId): void {
-    this.#operations.get(operation)!.isInterrupted = true;
+    this.#operations.interrupted(operation);
   }
   resumed(operation: OperationId, decision: Decision | "gone"): void {
-    const thought = this.#operations.get(operation)!;
-    this.#world.check(thought.decision === undefined, () => `operation ${operation} ended twice`);
-    thought.decision = decision;
-    if (decision === "gone") return;
-    const said = decision.kind === "continue" ? "continue" : `abort ${decision.code}`;
-    const byRule = decision.kind === "abort" && ["EIO", "ESTALE", "ENOTREADY"].includes(decision.code);
-    this.#world.check(byRule || thought.responses.has(said), () => `operation ${operation} ended with ${said}, which no application answered`);
+    this.#operations.resumed(operation, decision === "gone" ? "gone" : decision.kind === "continue" ? "continue" : `abort ${decision.code}`);
   }
   received(node: NodeModel, session: SessionId, message: EventMessage, operation: number): void {
-    const thought = this.#operations.get(operation);
-    if (thought === undefined || this.#isUnknowinglyOut(node)) return;
-    const before = thought.with;
-    const here = { node, life: lifeName(node), session };
-    const isElsewhere = before !== undefined && (before.life !== here.life || before.session !== session);
-    // The former host may not know yet that it is out; what counts is whether the present view still has it, running, as host.
-    if (isElsewhere && thought.decision === undefined && this.#isHost(before.node, before.life, before.session)) {
-      this.#world.check(false, () => `operation ${operation} (token ${message.token}) came to session ${session} on ${here.life} while session ${before.session} on ${before.life} has it`);
-    }
-    thought.with = here;
+    if (!this.#isUnknowinglyOut(node)) this.#operations.received({ life: lifeName(node), session }, message.token, operation);
   }
   responding(operation: number, response: DmResponse): void {
-    const thought = this.#operations.get(operation);
-    thought?.responses.add(response.kind === "abort" ? `abort ${response.code}` : response.kind);
+    this.#operations.responding(operation, response);
   }
   responded(node: NodeModel, operation: number): void {
-    const thought = this.#operations.get(operation);
-    if (thought?.with?.node === node) thought.with = undefined;
+    this.#operations.responded(lifeName(node), operation);
   }
 
-  #isHost(node: NodeModel, life: string, session: SessionId): boolean {
-    if (!node.process.isRunning || lifeName(node) !== life) return false;
+  #isHost({ life, session }: Reception): boolean {
+    const node = this.#nodes().find((each) => lifeName(each) === life);
+    if (node === undefined || !node.process.isRunning) return false;
     const latest = this.#latestView;
     if (latest === undefined || !latest.members.some((member) => lifeName(member) === life)) return false;
     const report = node.node.describe();
@@ -140,9 +108,9 @@ export class ClusterChecks {
 
   /** Whether it still waits, on a node that is the same member as when it was raised. */
   isWaitingInView(operation: OperationId): boolean {
-    const thought = this.#operations.get(operation);
-    if (thought === undefined || thought.decision !== undefined || thought.isInterrupted || !thought.node.isSettled) return false;
-    return thought.life === lifeName(thought.node) && this.isInView(thought.life);
+    const raised = this.#raised.get(operation);
+    if (raised === undefined || !this.#operations.isWaiting(operation) || !raised.node.isSettled) return false;
+    return raised.life === lifeName(raised.node) && this.isInView(raised.life);
   }
 
   // Views and lives.
@@ -165,7 +133,7 @@ export class ClusterChecks {
     this.#views.set(view.number, view);
     this.#forgetLost();
     if (latest !== undefined && !view.members.some((member) => this.#copies.has(lifeName(member)))) {
-      for (const session of this.#sessions.values()) session.isFree = true;
+      this.#sessions.allLost();
     }
   }
   /** A copy is lost with its process, or when its holder begins another life. */
@@ -193,21 +161,13 @@ export class ClusterChecks {
   /** Living members of the latest view. */
   sample(): void {
     const latest = this.#latestView;
-    const byVersion = new Map<number, { readonly id: string; readonly text: string }>();
+    const told: Parameters<typeof checkRegistries>[1][number][] = [];
     for (const node of this.#nodes()) {
       if (!node.process.isRunning) continue;
       const { state, view, registry } = node.node.describe();
-      if (state !== "member" || view?.number !== latest?.number) continue;
-      const owners = new Set<string>();
-      for (const { fs, event } of registry.dispositions) {
-        this.#world.check(event === "mount" || !owners.has(`${fs} ${event}`), () => `on ${node.id} ${event} of ${fs} has two owners`);
-        owners.add(`${fs} ${event}`);
-      }
-      const text = JSON.stringify([[...registry.sessions].sort((a, b) => a.id - b.id), [...registry.dispositions].map((each) => JSON.stringify(each)).sort()]);
-      const other = byVersion.get(registry.version);
-      this.#world.check(other === undefined || other.text === text, () => `registry version ${registry.version} is ${other!.text} on ${other!.id} and ${text} on ${node.id}`);
-      byVersion.set(registry.version, { id: node.id, text });
+      if (state === "member" && view?.number === latest?.number) told.push({ node: node.id, registry });
     }
+    checkRegistries((holds, say) => this.#world.check(holds, say), told);
   }
 
   unrest(): string | undefined {
@@ -215,30 +175,19 @@ export class ClusterChecks {
       const isAnnounced = this.#latestView?.members.some((member) => member.id === node.id && member.mounted.includes(fs));
       if (!node.isDead && isAnnounced !== true) return `${fs} is mounted on ${node.id}, and the view does not say so`;
     }
-    for (const [number, thought] of this.#operations) {
-      if (thought.decision === undefined && !thought.isInterrupted) return `operation ${number} on ${lifeName(thought.node)} still waits`;
-    }
+    const [waiting] = this.#operations.waiting;
+    if (waiting !== undefined) return `operation ${waiting.operation} on ${lifeName(waiting.node)} still waits`;
     return undefined;
   }
 
   atRest(): void {
     this.sample();
+    const isAlive = (host: string) => this.#nodes().some((each) => each.id === host && !each.isDead);
     for (const node of this.#nodes()) {
-      const { registry } = node.node.describe();
-      const made = registry.sessions.map((session) => session.info).filter((info) => info.startsWith("made by"));
+      const { sessions } = node.node.describe().registry;
+      const made = sessions.map((session) => session.info).filter((info) => info.startsWith("made by"));
       this.#world.check(new Set(made).size === made.length, () => `one call made two sessions on ${node.id}: ${made.join(", ")}`);
-      for (const thought of this.#sessions.values()) {
-        const entry = registry.sessions.find((each) => each.id === thought.id);
-        if (thought.fate === "destroyed") {
-          this.#world.check(entry === undefined || thought.isFree, () => `session ${thought.id} was destroyed and is back on ${node.id}`);
-        } else if (thought.fate === "exists" && !thought.isFree) {
-          this.#world.check(entry !== undefined, () => `session ${thought.id} was answered and is lost on ${node.id}`);
-        }
-        if (entry === undefined) continue;
-        this.#world.check(thought.isFree || thought.infos.has(entry.info), () => `session ${thought.id} says ${entry.info} on ${node.id}`);
-        const isHosted = this.#nodes().some((each) => each.id === entry.node && !each.isDead);
-        this.#world.check(entry.state !== "closing" && isHosted, () => `session ${thought.id} is ${entry.state} on ${entry.node}`);
-      }
+      this.#sessions.atRest(node.id, sessions, isAlive);
     }
   }
 }

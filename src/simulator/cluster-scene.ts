@@ -145,7 +145,7 @@ export class ClusterScene {
     const info = `changed by ${client}`;
     this.#checks.modifying(session, info);
     const outcome = yield* node.call("session.modify", { session, info }, client);
-    this.#checks.modified(session, info, outcome.kind === "ok");
+    this.#checks.modified(node, session, info, outcome.kind === "ok");
   }
   *#destroy(node: NodeModel, session: SessionId, client: number): Thread {
     this.#checks.destroying(session);
@@ -157,7 +157,9 @@ export class ClusterScene {
     const failed = node.node.describe().registry.sessions.filter((each) => each.state === "failed");
     if (failed.length === 0) return;
     const { id, info } = random.pick(failed);
+    this.#checks.modifying(id, info);
     const outcome = yield* node.call("session.assume", { session: id, info }, client);
+    this.#checks.modified(node, id, info, outcome.kind === "ok");
     this.world.log(() => `client ${client} on ${node.id}: assume ${id} gives ${JSON.stringify(outcome)}`);
     if (outcome.kind === "ok") this.#serve(node, id);
   }
