@@ -1,0 +1,189 @@
+/**
+ * What goes wrong in a chaos run: a schedule drawn from the seed alone, in which every kind has its turn before any comes
+ * again, and the doing of each. A fault is healed before the next one begins, but the cluster need not have recovered.
+ */
+import { connect, type Connection, type NodeId, type SessionId } from "../client/index.js";
+import { delay } from "../cli/cluster/local-cluster.js";
+import { Random } from "../base/random.js";
+import { FS1, now } from "../torture/run.js";
+import type { Chaos } from "./chaos.js";
+
+const kinds = [
+  "kill", "kill-manager", "kill-session-node", "kill-manager-and-session-node", "freeze", "freeze-past-eviction", "freeze-manager",
+  "cut", "cut-one-way", "isolate", "full", "move-manager", "kill-application", "kill-user",
+] as const;
+export type FaultKind = (typeof kinds)[number];
+export interface Planned {
+  readonly kind: FaultKind;
+  /** The node it falls on, by its place, where the kind leaves it open; and another. */
+  readonly node: number;
+  readonly other: number;
+  readonly waitMs: number;
+  readonly holdMs: number;
+}
+
+export function* schedule(seed: number, nodes: number): Generator<Planned, never, undefined> {
+  const random = new Random(seed);
+  for (;;) {
+    const deck = [...kinds];
+    while (deck.length > 0) {
+      const [kind] = deck.splice(random.below(deck.length), 1);
+      const node = random.below(nodes);
+      yield { kind: kind!, node, other: (node + 1 + random.below(nodes - 1)) % nodes, waitMs: random.between(500, 4_000), holdMs: random.between(0, 1_000) };
+    }
+  }
+}
+
+export class Faults {
+  readonly #chaos: Chaos;
+  /** From the kill of the session manager to the first answered session call elsewhere. */
+  readonly takeoverMs: number[] = [];
+
+  constructor(chaos: Chaos) {
+    this.#chaos = chaos;
+  }
+
+  async perform(plan: Planned): Promise<void> {
+    const { run } = this.#chaos;
+    const node = run.nodes[plan.node]!;
+    const other = run.nodes[plan.other]!;
+    const manager = await this.#manager();
+    const host = await this.#sessionNode(manager);
+    run.note(`fault ${plan.kind} (${node}, ${other}; manager ${manager}, sessions on ${host})`);
+    this.#chaos.count(`fault ${plan.kind}`);
+    switch (plan.kind) {
+      case "kill":
+        return this.#kill([node], plan, manager);
+      case "kill-manager":
+        return this.#kill([manager], plan, manager);
+      case "kill-session-node":
+        return this.#kill([host], plan, manager);
+      case "kill-manager-and-session-node":
+        return this.#kill([manager, host], plan, manager);
+      case "freeze":
+        return this.#freeze(node, 200 + 2 * plan.holdMs);
+      case "freeze-past-eviction":
+        return this.#freeze(node, 8_000 + 4 * plan.holdMs);
+      case "freeze-manager":
+        return this.#freeze(manager, 8_000 + 2 * plan.holdMs);
+      case "cut":
+        return this.#cut([[node, other]], plan.holdMs, false);
+      case "cut-one-way":
+        return this.#cut([[node, other]], plan.holdMs, true);
+      case "isolate":
+        return this.#cut(run.nodes.filter((id) => id !== node).map((id) => [node, id] as const), plan.holdMs, false);
+      case "full":
+        return this.#fill(node, plan.holdMs);
+      case "move-manager":
+        return this.#move(other === manager ? node : other);
+      case "kill-application":
+        return this.#chaos.killActor("application", node);
+      case "kill-user":
+        return this.#chaos.killActor("asker", node);
+    }
+  }
+
+  async #manager(): Promise<NodeId> {
+    for (;;) {
+      const { manager } = await this.#chaos.run.cluster.document();
+      if (manager !== null) return manager;
+      await delay(100);
+    }
+  }
+  /** The node, other than the manager, with the most sessions. */
+  async #sessionNode(manager: NodeId): Promise<NodeId> {
+    const { run } = this.#chaos;
+    const counts = new Map<NodeId, number>();
+    for (const { node, state } of (await run.cluster.status(manager).catch(() => undefined))?.registry.sessions ?? []) {
+      if (state === "active" && node !== manager) counts.set(node, (counts.get(node) ?? 0) + 1);
+    }
+    const [most] = [...counts].sort((a, b) => b[1] - a[1]);
+    return most?.[0] ?? run.nodes.find((id) => id !== manager)!;
+  }
+
+  async #kill(victims: readonly NodeId[], plan: Planned, manager: NodeId): Promise<void> {
+    const { run } = this.#chaos;
+    const probe = victims.includes(manager) ? await this.#probe(run.nodes.find((id) => !victims.includes(id))!) : undefined;
+    const faults = victims.map((node) => run.beginFault("killed", node));
+    for (const node of victims) this.#chaos.daemon(node, "killed");
+    const begun = now();
+    const killed = Promise.all(victims.map((node) => run.cluster.kill(node)));
+    if (probe !== undefined) await this.#awaitAnswer(probe, begun);
+    await killed;
+    await delay(3 * plan.holdMs);
+    for (const [at, node] of victims.entries()) {
+      await run.cluster.restart(node);
+      this.#chaos.daemon(node, "up");
+      faults[at]!.untilNs = now();
+    }
+  }
+  /** A session to call about, on a node that will live. */
+  async #probe(node: NodeId): Promise<{ at: Connection; session: SessionId } | undefined> {
+    try {
+      const at = await connect({ socket: this.#chaos.run.cluster.socket(node) });
+      const { session } = await at.call("session.create", { info: "probe" });
+      return { at, session };
+    } catch (error) {
+      this.#chaos.run.note(`no probe on ${node}: ${String(error)}`);
+      return undefined;
+    }
+  }
+  async #awaitAnswer({ at, session }: { at: Connection; session: SessionId }, begun: bigint): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    for (let tries = 0; performance.now() < deadline; tries++) {
+      try {
+        await at.call("session.modify", { session, info: `probe ${tries}` });
+        this.takeoverMs.push(Number(now() - begun) / 1e6);
+        break;
+      } catch (error) {
+        this.#chaos.run.note(`probe: ${String(error)}`);
+        await delay(20);
+      }
+    }
+    await at.call("session.destroy", { session }).catch((error: unknown) => this.#chaos.run.problems.push(`the probe's session ${session} stays: ${String(error)}`));
+    at.close();
+  }
+
+  async #freeze(node: NodeId, ms: number): Promise<void> {
+    const { run } = this.#chaos;
+    const fault = run.beginFault("frozen", node);
+    this.#chaos.daemon(node, "frozen");
+    run.cluster.pause(node);
+    await delay(ms);
+    run.cluster.resume(node);
+    this.#chaos.daemon(node, "thawed");
+    fault.untilNs = now();
+  }
+
+  async #cut(pairs: readonly (readonly [NodeId, NodeId])[], holdMs: number, isOneWay: boolean): Promise<void> {
+    const { run } = this.#chaos;
+    const faults = [...new Set(pairs.flat())].map((node) => run.beginFault("cut", node));
+    for (const [a, b] of pairs) await run.cluster.cut(a, b, isOneWay);
+    await delay(1_000 + 9 * holdMs);
+    await run.cluster.heal();
+    for (const fault of faults) fault.untilNs = now();
+  }
+
+  /** A user of that node fills the file system until nothing more fits. */
+  async #fill(node: NodeId, holdMs: number): Promise<void> {
+    const { run } = this.#chaos;
+    const ballast = `${run.cluster.mountpoint(node, FS1)}/ballast`;
+    const fault = run.beginFault("full");
+    const written = await run.execute("dd", ["if=/dev/zero", `of=${ballast}`, "bs=128k"], 60_000);
+    if (!written.stderr.includes("No space left")) run.note(`dd: ${written.code} ${written.stderr}`);
+    await delay(1_000 + 5 * holdMs);
+    const removed = await run.execute("rm", ["-f", ballast], 60_000);
+    if (removed.code !== 0) run.problems.push(`the ballast on ${node} could not be removed: ${removed.code} ${removed.stderr}`);
+    fault.untilNs = now();
+  }
+
+  async #move(to: NodeId): Promise<void> {
+    const { run } = this.#chaos;
+    try {
+      await run.cluster.call(to, "manager.move", { to }, 60_000);
+      this.#chaos.count("manager moved");
+    } catch (error) {
+      run.note(`manager move: ${String(error)}`); // refused while views change; it is asked again another time
+    }
+  }
+}
