@@ -261,7 +261,7 @@ const events: readonly Mutant[] = [
   },
   {
     name: "held events forgotten", rule: "users of an excluded node wait for it to rejoin (C7)", scene: "joined",
-    edits: [source(`for (const held of this.#held.values()) this.#put(held, UNROUTED);`, "this.#held.clear();")],
+    edits: [source(`this.#log.excluded(); for (const held of this.#held.values())`, "this.#log.excluded(); this.#held.clear(); for (const held of this.#held.values())")],
   },
 ];
 
