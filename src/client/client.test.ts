@@ -111,3 +111,12 @@ test("nodes are found among the kernel's listening sockets by their pair", () =>
   const line = (path: string, flags = "00010000") => `0000: 00000002 00000000 ${flags} 0001 01 15481 ${path}`;
   assert.deepEqual(nodesListening([head, line("/a.sock"), line("/a.sock.fd"), line("/b.sock"), line("@/c"), line("/d.sock", "00000000"), line("/d.sock.fd")].join("\n")), ["/a.sock"]);
 });
+
+test("a daemon that speaks other versions is told of with both ranges, and what to do", async () => {
+  const { socket, seen } = await scriptedDaemon(() => "silence", { lowest: 3, highest: 4 });
+  using connection = await connect({ socket });
+  const refusal = { code: "EPROTO", message: /the application speaks versions 1 .*the daemon speaks 3-4: none in common\. Upgrade the application .*3/ };
+  await assert.rejects(connection.sessions(), refusal);
+  await assert.rejects(connection.sessions(), refusal);
+  assert.equal(seen.length <= 1, true);
+});

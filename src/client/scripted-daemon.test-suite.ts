@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { decodeToDaemon, encodeToApplication, type FrameToDaemon, FrameSplitter } from "../wire/application-frames.js";
+import { decodeToDaemon, encodeToApplication, type FrameToDaemon, FrameSplitter, HELLO_CALL } from "../wire/application-frames.js";
 
 export const directory = mkdtempSync(join(tmpdir(), "sluice-test-client-"));
 export const servers: Server[] = [];
@@ -19,7 +19,7 @@ export type Answer = { result: unknown } | { failure: { code: string; message: s
 export type Script = (frame: FrameToDaemon, seen: FrameToDaemon[]) => Answer | Promise<Answer>;
 let count = 0;
 
-export async function scriptedDaemon(script: Script): Promise<{ socket: string; seen: FrameToDaemon[] }> {
+export async function scriptedDaemon(script: Script, versions: unknown = { lowest: 1, highest: 1 }): Promise<{ socket: string; seen: FrameToDaemon[] }> {
   const seen: FrameToDaemon[] = [];
   const path = join(directory, `node${count++}.sock`);
   const server = createServer((socket: Socket) => {
@@ -28,6 +28,10 @@ export async function scriptedDaemon(script: Script): Promise<{ socket: string; 
     socket.on("data", (chunk) => {
       for (const body of splitter.push(chunk)) {
         const frame = decodeToDaemon(body);
+        if (frame.kind === "call" && frame.name === HELLO_CALL) {
+          socket.write(encodeToApplication({ kind: "result", id: frame.id, result: { version: 1, versions } }));
+          continue;
+        }
         seen.push(frame);
         void answerTo(frame);
       }

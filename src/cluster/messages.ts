@@ -120,3 +120,10 @@ export type RoundWork =
 
 export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage;
 export type MessageKind = Message["kind"];
+
+/** Kinds that came after version 1 of the protocol, each with its version: none is sent while a member may not know it. */
+const laterKinds: Readonly<Partial<Record<MessageKind, number>>> = {};
+/** The version of the nodes' protocol that first had this kind. */
+export function versionOfKind(kind: MessageKind): number {
+  return laterKinds[kind] ?? 1;
+}

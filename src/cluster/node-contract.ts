@@ -5,6 +5,7 @@
  *
  * Units     `atMs`: milliseconds of a monotonic clock.
  */
+import type { VersionRange } from "../base/version-range.js";
 import type { CoordinationFact, CoordinationRequest } from "./coordination-contract.js";
 import type { DmCode, DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, EventSet, EventType, ProcessInfo } from "../dmapi/events.js";
@@ -105,6 +106,8 @@ export interface NodeOptions {
   readonly address: string;
   readonly isEligible: boolean;
   readonly preference: number;
+  /** Which versions of the nodes' protocol this build speaks; absent: the first alone. */
+  readonly versions?: VersionRange | undefined;
   readonly incarnation: Incarnation;
   readonly timeouts: NodeTimeouts;
   /** File systems whose mount fails (EIO) unless a session takes the mount event; all others mount without one. */

@@ -16,13 +16,13 @@ import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } f
 import { DataManagement } from "./data-management.js";
 import type { DataManagementInput } from "./data-management-contract.js";
 import { ManagerCalls } from "./manager-calls.js";
-import type { Message, RegistryMessage } from "./messages.js";
+import { type Message, type RegistryMessage, versionOfKind } from "./messages.js";
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
 import type { ManagerResult, RegistrySnapshot } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
-import type { View } from "./view-document.js";
+import { type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
 import { memberOf } from "./view/next-view.js";
 
@@ -59,6 +59,8 @@ export class ClusterNode {
   #inbox: { from: NodeId; message: Message }[] = [];
   #barriers: Barrier[] = [];
   #acknowledgedVersion = 0;
+  /** What every member of the view speaks. */
+  #wireVersion = 1;
   #heldAnswers: CallAnswer[] = [];
   readonly #alarms: string[] = [];
   #effects: NodeEffect[] = [];
@@ -231,6 +233,7 @@ export class ClusterNode {
   // Messages.
 
   #send(to: NodeId, message: Message): void {
+    assert(versionOfKind(message.kind) <= this.#wireVersion, `${message.kind} is newer than what every member speaks`);
     if (to === this.#id) this.#inbox.push({ from: to, message });
     else this.#streamsDid(this.#streams.send(to, message, this.#nowMs));
   }
@@ -307,6 +310,7 @@ export class ClusterNode {
 
   #adopt(view: View, before: View | undefined): void {
     this.#mayHandsDiffer = true;
+    this.#wireVersion = wireVersionOf(view);
     const unanswered = this.#managerCalls.unfinished();
     const early: StreamsEffect[] = [];
     for (const effect of this.#streams.adopt(view, this.#nowMs)) {
@@ -529,7 +533,8 @@ export class ClusterNode {
       incarnation: this.#membership.incarnation, state: this.#state,
       view: view === undefined ? null : {
         number: view.number, isInForce: this.#membership.isInForce, manager: view.manager, why: this.#membership.why,
-        members: view.members.map(({ id, incarnation, address, slot, mounted }) => ({ id, incarnation, address, slot, mounted })),
+        wireVersion: wireVersionOf(view),
+        members: view.members.map(({ id, incarnation, address, slot, mounted, versions }) => ({ id, incarnation, address, slot, mounted, ...(versions !== undefined && { versions }) })),
       } satisfies StatusDocument["view"],
       registry: { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) },
       links: this.#streams.describe(),

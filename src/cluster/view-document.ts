@@ -6,6 +6,7 @@
  * Source    requirement R1, R4; safety C7, C8.
  */
 import { isCount, isFlag, isText, isWhole, listOf, mapOf, matching, optional, type Shape } from "../base/shape.js";
+import { commonVersion, isVersionRange, type VersionRange } from "../base/version-range.js";
 import { type FsName, type Incarnation, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
 
 /** What a node says of itself when it seeks to join. */
@@ -17,6 +18,8 @@ export interface MemberFacts {
   readonly isEligible: boolean;
   /** Greater is preferred as session manager. */
   readonly preference: number;
+  /** Which versions of the nodes' protocol it speaks; absent: the first alone. */
+  readonly versions?: VersionRange | undefined;
 }
 
 export interface Member extends MemberFacts {
@@ -51,8 +54,17 @@ export interface RemovedLife {
   readonly isOver: boolean;
 }
 
+const FIRST_VERSION: VersionRange = { lowest: 1, highest: 1 };
+/**
+ * The version that everybody in this view uses: the highest that all members speak. It rises when the last of them has
+ * been upgraded, and falls when an older one joins, which only a node that still speaks it lets in.
+ */
+export function wireVersionOf(view: Pick<View, "members">): number {
+  return commonVersion(...view.members.map((member) => member.versions ?? FIRST_VERSION)) ?? FIRST_VERSION.highest;
+}
+
 const name = matching(NAME_PATTERN);
-const facts = { id: name, incarnation: isCount, bootId: isText, address: isText, isEligible: isFlag, preference: isWhole };
+const facts = { id: name, incarnation: isCount, bootId: isText, address: isText, isEligible: isFlag, preference: isWhole, versions: optional(isVersionRange) };
 export const isMemberFacts: Shape = mapOf(facts);
 /** Whether what was read or received is a view. */
 export const isView: Shape = mapOf({

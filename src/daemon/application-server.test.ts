@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { connectUnix, receiveDescriptors, send } from "../os/descriptors.js";
-import { decodeToApplication, encodeToDaemon, FrameSplitter, type FrameToApplication } from "../wire/application-frames.js";
+import { APPLICATION_PROTOCOL_VERSIONS, decodeToApplication, encodeToDaemon, FrameSplitter, type FrameToApplication, HELLO_CALL } from "../wire/application-frames.js";
 import { ApplicationServer, CALLS_PER_CLIENT_MAX, refusalOf } from "./application-server.js";
 import { faultOf } from "./call-arguments.js";
 import { DescriptorDoor } from "./descriptor-door.js";
@@ -191,4 +191,28 @@ test("arguments: wrong shapes are EINVAL with the field's name, forged handles E
     assert.equal(fault?.code, code, `${name} ${fault?.message}`);
     if (text !== undefined) assert.match(fault!.message, text);
   }
+});
+
+test("versions: the highest common one is told; one too far apart hears why, and what it sent behind its hello is not done", async () => {
+  const path = join(directory(), "node.sock");
+  const { noted } = await serve(path);
+  const good = new Guest(path);
+  good.say(encodeToDaemon({ kind: "call", id: 1, name: HELLO_CALL, args: { lowest: 1, highest: 7 } }));
+  good.say(encodeToDaemon({ kind: "call", id: 2, name: "echo", args: { at: 1 } }));
+  await until(() => good.answers.length === 2, "both answers");
+  assert.deepEqual(good.answers[0], { kind: "result", id: 1, result: { version: 1, versions: APPLICATION_PROTOCOL_VERSIONS } });
+  noted.length = 0;
+  const far = new Guest(path);
+  far.say(Buffer.concat([
+    encodeToDaemon({ kind: "call", id: 1, name: HELLO_CALL, args: { lowest: 5, highest: 7 } }),
+    encodeToDaemon({ kind: "call", id: 2, name: "echo", args: { at: 1 } }),
+  ]));
+  await far.closed;
+  assert.equal(far.answers.length, 1);
+  const [answer] = far.answers;
+  assert(answer?.kind === "failure" && answer.failure.code === "EPROTO");
+  assert.match(answer.failure.message, /the daemon speaks versions 1 .*the application speaks 5-7: none in common\. Upgrade the daemon to a release that speaks version 5, or bring the application back/);
+  await until(() => noted.includes("gone"), "it is gone");
+  assert.equal(noted.filter((line) => /turned away: .*none in common/.test(line)).length, 1);
+  assert.equal(noted.some((line) => line.startsWith("echo")), false);
 });

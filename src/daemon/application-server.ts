@@ -8,10 +8,11 @@
  */
 import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { commonVersion, formatVersions, isVersionRange, tooFarApart } from "../base/version-range.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import { errnoName } from "../os/errno.js";
 import { peerCredentials } from "../os/descriptors.js";
-import { decodeToDaemon, encodeToApplication, FrameError, FrameSplitter } from "../wire/application-frames.js";
+import { APPLICATION_PROTOCOL_VERSIONS, decodeToDaemon, encodeToApplication, FrameError, FrameSplitter, HELLO_CALL } from "../wire/application-frames.js";
 import { writeTogether } from "../wire/write-together.js";
 
 export interface Credentials {
@@ -108,7 +109,7 @@ export class ApplicationServer {
     const splitter = new FrameSplitter();
     socket.on("data", (chunk) => {
       try {
-        for (const body of splitter.push(chunk)) if (!socket.destroyed) this.#take(client, body);
+        for (const body of splitter.push(chunk)) if (socket.writable) this.#take(client, body);
       } catch (error) {
         if (!(error instanceof FrameError)) throw error;
         this.#cutOff(client, error.message);
@@ -133,10 +134,24 @@ export class ApplicationServer {
       writeTogether(client.socket, encodeToApplication({ kind: "failure", id: message.id, failure }));
       return;
     }
+    if (message.name === HELLO_CALL) {
+      const answer = answerToHello(message.id, message.args);
+      writeTogether(client.socket, encodeToApplication(answer));
+      if (answer.kind === "failure") this.#turnAway(client, answer.failure.message);
+      return;
+    }
     const call = this.#nextCall++;
     client.calls.set(message.id, call);
     this.#calls.set(call, { client, id: message.id });
     this.#handlers.call({ call, client: client.number, name: message.name, args: message.args, pid: client.who.pid, uid: client.who.uid });
+  }
+
+  /** Hears the reason and no more: what it sent after its hello may mean something else in its version. */
+  #turnAway(client: Client, why: string): void {
+    this.#handlers.log(`application process ${client.who.pid} (uid ${client.who.uid}) turned away: ${why}`);
+    client.socket.removeAllListeners("data");
+    client.socket.resume();
+    client.socket.end();
   }
 
   #finish(call: number, make: (id: number) => Parameters<typeof encodeToApplication>[0]): boolean {
@@ -170,6 +185,15 @@ export class ApplicationServer {
     client.calls.clear();
     this.#handlers.gone(client.number, calls);
   }
+}
+
+/** Before anything else: which version both will use, or why there is none. */
+function answerToHello(id: number, said: unknown): Parameters<typeof encodeToApplication>[0] {
+  const versions = APPLICATION_PROTOCOL_VERSIONS;
+  if (!isVersionRange(said)) return { kind: "failure", id, failure: { code: "EINVAL", message: `protocol.hello wants {lowest, highest}; this daemon speaks ${formatVersions(versions)}` } };
+  const version = commonVersion(said, versions);
+  if (version !== undefined) return { kind: "result", id, result: { version, versions } };
+  return { kind: "failure", id, failure: { code: "EPROTO", message: tooFarApart({ name: "the daemon", speaks: versions }, { name: "the application", speaks: said }) } };
 }
 
 /** The kernel's word on who is at the other end, or why it gives none. */

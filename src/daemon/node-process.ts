@@ -25,6 +25,7 @@ import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { MessageLog } from "./message-log.js";
 import { NodeDriver } from "./node-driver.js";
+import { spokenVersions } from "./spoken-versions.js";
 import { isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
 
@@ -53,6 +54,7 @@ export class NodeProcess {
   readonly #messages: MessageLog;
   readonly #inside = new Map<number, { readonly resolve: (result: unknown) => void; readonly reject: (failure: DmFailure) => void }>();
   readonly #giveUps = new Map<number, () => void>();
+  readonly #versions = spokenVersions();
   readonly #counters = { calls: 0, callsRefusedAtDoor: 0, framesSent: 0, framesReceived: 0 };
   #nextInside = INSIDE_CALLS_FROM;
   #seal!: HandleSeal;
@@ -98,11 +100,15 @@ export class NodeProcess {
 
   /** Joins the cluster and mounts what is to be mounted; @throws Error naming the first mount that failed. */
   async join(): Promise<MountedPlace[]> {
-    const waiting = setInterval(() => this.#log(`waits to become a member: ${this.#machine.describe().state}`), WAITING_LINE_MS);
+    const waiting = setInterval(() => this.#log(`waits to become a member: ${[this.#machine.describe().state, ...this.#linkTroubles()].join("; ")}`), WAITING_LINE_MS);
     await this.#driver.until(() => this.#hasStopped || this.#machine.describe().state === "member").finally(() => clearInterval(waiting));
     if (this.#stopping !== undefined) return [];
     for (const fs of this.#config.fileSystems) if (fs.autoMount && fs.mountpoint !== undefined) await this.#mountAtStart(fs.name);
     return this.#fileSystems.list().flatMap(({ attached, mountpoint }) => (mountpoint === undefined ? [] : [{ fs: attached.fs, mountpoint }]));
+  }
+
+  #linkTroubles(): string[] {
+    return this.#links.status().flatMap(({ peer, trouble }) => (trouble === undefined ? [] : [`${peer}: ${trouble}`]));
   }
 
   /** Unmounts, leaves the cluster, ends every part. Safe to repeat. */
@@ -124,7 +130,7 @@ export class NodeProcess {
     const times = { ...oneMachine, ...onlyGiven({ renewMs: coordination.renewMs, holdMs: coordination.holdMs, deadMs: coordination.deadMs }) };
     const ticks = new SharedArrayBuffer(4 * (1 + TICK_CELLS_MAX));
     this.#coordination = await startCoordination({
-      directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference },
+      directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions },
     });
     this.#coordination.onFailure((error) => this.#options.failed(new Error(`coordination: ${error.message}`, { cause: error })));
     this.#eventLog = new EventLog(join(coordination.directory, "events"), this.#options.failed);
@@ -132,7 +138,7 @@ export class NodeProcess {
     this.#seal = new HandleSeal(key.toString("hex"));
     const { incarnation } = this.#coordination;
     const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
-    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, incarnation, timeouts, mountEventsRequired, durableBacklogMax: this.#config.durableBacklogMax });
+    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
     this.#volumes = this.#options.makeVolumes({
       config: this.#config, clusterKey: key.toString("hex"), ticks, log: this.#log, failed: this.#options.failed,
@@ -179,7 +185,7 @@ export class NodeProcess {
   async #openLinks(key: Buffer): Promise<Links> {
     const { cluster, node, address, timeouts } = this.#config;
     try {
-      return await Links.open({ cluster, node, incarnation: this.#coordination.incarnation, key, address, silenceMs: timeouts.linkSilenceMs }, {
+      return await Links.open({ cluster, node, incarnation: this.#coordination.incarnation, key, address, silenceMs: timeouts.linkSilenceMs, versions: this.#versions }, {
         up: (peer, incarnation) => this.#driver.give({ kind: "link-up", peer, incarnation }),
         down: (peer) => this.#driver.give({ kind: "link-down", peer }),
         frame: (frame) => {

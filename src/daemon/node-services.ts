@@ -101,7 +101,7 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
     }),
     links: described.links.map(({ peer, unacknowledged }) => {
       const link = linksByPeer.get(peer);
-      return { peer, isUp: link?.isUp ?? false, isCut: link?.isCut ?? false, unacknowledged };
+      return { peer, isUp: link?.isUp ?? false, isCut: link?.isCut ?? false, unacknowledged, ...(link?.version !== undefined && { version: link.version }), ...(link?.trouble !== undefined && { trouble: link.trouble }) };
     }),
     counters: { ...parts.counters(), ...dataManagement.counters, ...reported.counters },
   };

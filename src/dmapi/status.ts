@@ -5,6 +5,7 @@
  * Source    requirements 1.2 (message log, state dump).
  */
 import type { ApplicationLease } from "./application-lease.js";
+import type { VersionRange } from "../base/version-range.js";
 import type { EventType } from "./events.js";
 import type { FsName, GroupName, Handle, Incarnation, NodeId, SessionId, Token } from "./ids.js";
 import type { Right } from "./rights.js";
@@ -53,14 +54,16 @@ export interface StatusDocument {
   readonly state: "starting" | "joining" | "member" | "excluded" | "stopping";
   readonly view: null | {
     readonly number: number; readonly isInForce: boolean; readonly manager: NodeId; readonly why: string;
-    readonly members: readonly { id: NodeId; incarnation: Incarnation; address: string; slot: number; mounted: readonly FsName[] }[];
+    /** Of the nodes' protocol: the highest that every member speaks. */
+    readonly wireVersion: number;
+    readonly members: readonly { id: NodeId; incarnation: Incarnation; address: string; slot: number; mounted: readonly FsName[]; versions?: VersionRange }[];
   };
   readonly registry: { readonly version: number; readonly sessions: readonly SessionEntry[]; readonly dispositions: readonly DispositionEntry[] };
   readonly queues: readonly QueueEntry[];
   readonly waiters: readonly WaiterEntry[];
   readonly rights: { readonly held: readonly { handle: Handle; holder: string; right: Right }[]; readonly fences: readonly { handle: Handle; fence: Right; holderNode: NodeId }[] };
   readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>> }[];
-  readonly links: readonly { peer: NodeId; isUp: boolean; isCut: boolean; unacknowledged: number }[];
+  readonly links: readonly { peer: NodeId; isUp: boolean; isCut: boolean; unacknowledged: number; version?: number; trouble?: string }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 export interface LogEntry {

@@ -119,8 +119,8 @@ const bodies: readonly Message[] = [
 ];
 const nonce = new Uint8Array(32);
 export const linkMessages: readonly LinkMessage[] = [
-  { kind: "challenge", magic: "sluice-node", version: 1, nonce },
-  { kind: "hello", magic: "sluice-node", version: 1, cluster: "demo", node: A, incarnation, peer: "B" as NodeId, nonce, proof: nonce },
+  { kind: "challenge", magic: "sluice-node", versions: { lowest: 1, highest: 3 }, nonce },
+  { kind: "hello", magic: "sluice-node", versions: { lowest: 1, highest: 3 }, cluster: "demo", node: A, incarnation, peer: "B" as NodeId, nonce, proof: nonce },
   { kind: "welcome", node: A, incarnation, proof: nonce }, { kind: "refused", reason: "no" }, { kind: "ping", count: 1 }, { kind: "pong", count: 1 },
   { kind: "frame", frame: { from: A, fromIncarnation: incarnation, toIncarnation: incarnation, view: 9, acknowledged: 7 } },
   ...bodies.map((body) => ({ kind: "frame", frame: { from: A, fromIncarnation: incarnation, toIncarnation: incarnation, view: 9, sequence: 8, acknowledged: 7, body } }) as const),

@@ -8,9 +8,11 @@
  * Not here  what the calls mean (dmapi/calls.ts), descriptors (client/invisible-file.ts).
  */
 import { createConnection, type Socket } from "node:net";
+import { commonVersion, formatVersions, isVersionRange, tooFarApart, type VersionRange } from "../base/version-range.js";
+import { isRecord } from "../base/shape.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import { DmError } from "../dmapi/errors.js";
-import { decodeToApplication, encodeToDaemon, FrameSplitter } from "./application-frames.js";
+import { APPLICATION_PROTOCOL_VERSIONS, decodeToApplication, encodeToDaemon, FrameSplitter, HELLO_CALL } from "./application-frames.js";
 import { writeTogether } from "./write-together.js";
 
 interface CallUnderWay {
@@ -18,6 +20,9 @@ interface CallUnderWay {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
 }
+/** What a daemon speaks that knows no hello. */
+const FIRST_VERSION: VersionRange = { lowest: 1, highest: 1 };
+
 export interface CallOptions {
   /** Gives the call up: the daemon is told, the call fails with EINTR. */
   readonly signal?: AbortSignal | undefined;
@@ -42,8 +47,18 @@ export class ApplicationClient {
     socket.on("close", () => this.#lose(`the daemon at ${path} closed the connection`));
   }
 
-  /** @throws DmError ENOTREADY nobody listens there; EACCES the socket is not for this user. */
-  static connect(path: string): Promise<ApplicationClient> {
+  /**
+   * Says which versions it speaks and does not wait for the answer: calls follow at once, and all fail with EPROTO when
+   * the daemon speaks none of them.
+   * @throws DmError ENOTREADY nobody listens there; EACCES the socket is not for this user.
+   */
+  static async connect(path: string, speaks: VersionRange = APPLICATION_PROTOCOL_VERSIONS): Promise<ApplicationClient> {
+    const client = await ApplicationClient.#open(path);
+    void client.#agree(speaks);
+    return client;
+  }
+
+  static #open(path: string): Promise<ApplicationClient> {
     return new Promise((resolve, reject) => {
       const socket = createConnection(path);
       const failed = (error: NodeJS.ErrnoException) => {
@@ -58,23 +73,41 @@ export class ApplicationClient {
     });
   }
 
+  async #agree(speaks: VersionRange): Promise<void> {
+    try {
+      const said = await this.#call(HELLO_CALL, speaks, {});
+      const daemon = isRecord(said) ? said["versions"] : undefined;
+      if (!isVersionRange(daemon)) throw new DmError("EPROTO", HELLO_CALL, `the daemon did not say which versions it speaks; this application speaks ${formatVersions(speaks)}`);
+      if (commonVersion(speaks, daemon) === undefined) throw new DmError("EPROTO", HELLO_CALL, tooFarApart({ name: "the application", speaks }, { name: "the daemon", speaks: daemon }));
+    } catch (error) {
+      const failure = error instanceof DmError ? error : new DmError("EPROTO", HELLO_CALL, String(error));
+      const isOfTheFirst = failure.code === "ENOSYS" && speaks.lowest <= FIRST_VERSION.highest;
+      if (isOfTheFirst || !this.isOpen) return;
+      this.#lose(`the daemon at ${this.path} turned this application away: ${failure.message}`, "EPROTO");
+      this.#socket.destroy();
+    }
+  }
+
   get isOpen(): boolean {
     return this.#lost === undefined;
   }
 
   /** @throws DmError with the daemon's code; ENOTREADY when the connection is or gets lost; EINTR when given up. */
   call<N extends CallName>(name: N, args: ArgsOf<N>, options: CallOptions = {}): Promise<ResultOf<N>> {
-    if (this.#lost !== undefined) return Promise.reject(new DmError("ENOTREADY", name, this.#lost.message));
+    return this.#call(name, args, options) as Promise<ResultOf<N>>;
+  }
+  #call(name: string, args: unknown, options: CallOptions): Promise<unknown> {
+    if (this.#lost !== undefined) return Promise.reject(new DmError(this.#lost.code, name, this.#lost.message));
     if (options.signal?.aborted === true) return Promise.reject(new DmError("EINTR", name, "given up before it was made"));
     const id = this.#nextId++;
-    return new Promise<ResultOf<N>>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       const giveUp = () => this.#abandon(id, options.whenLate);
       const settle = () => options.signal?.removeEventListener("abort", giveUp);
       this.#underWay.set(id, {
         name,
         resolve: (result) => {
           settle();
-          resolve(result as ResultOf<N>);
+          resolve(result);
         },
         reject: (error) => {
           settle();
@@ -131,12 +164,12 @@ export class ApplicationClient {
     else call.reject(new DmError(frame.failure.code, call.name, frame.failure.message));
   }
 
-  #lose(why: string): void {
+  #lose(why: string, code: "ENOTREADY" | "EPROTO" = "ENOTREADY"): void {
     if (this.#lost !== undefined) return;
-    this.#lost = new DmError("ENOTREADY", "connection", why);
+    this.#lost = new DmError(code, "connection", why);
     const calls = [...this.#underWay.values()];
     this.#underWay.clear();
-    for (const call of calls) call.reject(new DmError("ENOTREADY", call.name, why));
+    for (const call of calls) call.reject(new DmError(code, call.name, why));
     for (const tell of this.#whenLost.splice(0)) tell();
   }
 }

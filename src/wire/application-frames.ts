@@ -1,7 +1,9 @@
 /**
  * Frames between an application and its daemon: a length of 4 bytes (big endian, without itself), then one MessagePack
  * array. Up: `[id, name, args]` and `[id, 2]` (abandon); down: `[id, 0, result]` and `[id, 1, {code, message}]`.
- * The same module serves both ends, so that they cannot differ.
+ * The same module serves both ends, so that they cannot differ. An application's first call is `protocol.hello` with the
+ * range of versions it speaks; the answer is the highest common one, with the daemon's range, or EPROTO naming both. One
+ * that says no hello speaks version 1, and so does a daemon that does not know the call.
  *
  * On `<socket>.fd` there are no frames: the client sends a ticket and a newline, the daemon answers with one byte that
  * carries the descriptor (SCM_RIGHTS), or closes without a byte when it knows no such ticket.
@@ -12,11 +14,14 @@
  */
 import { Packr } from "msgpackr";
 import { faultOfPacked } from "../base/message-pack.js";
+import type { VersionRange } from "../base/version-range.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import type { CallFailure } from "../dmapi/calls.js";
 
 export const FRAME_LENGTH_MAX = 8 * 1024 * 1024;
 export const LENGTH_BYTES = 4;
+export const APPLICATION_PROTOCOL_VERSIONS: VersionRange = { lowest: 1, highest: 1 };
+export const HELLO_CALL = "protocol.hello";
 
 /** What the other end sent is no frame: the connection has to be closed. */
 export class FrameError extends Error {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { afterEach, test } from "node:test";
+import { parseVersions } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { Links, splitAddress } from "./links.js";
@@ -24,7 +25,7 @@ class Peer {
   private constructor(make: (peer: Peer) => Links) {
     this.links = make(this);
   }
-  static async start(node: string, options: { key?: Uint8Array; incarnation?: number; cluster?: string; address?: string } = {}): Promise<Peer> {
+  static async start(node: string, options: { key?: Uint8Array; incarnation?: number; cluster?: string; address?: string; versions?: string } = {}): Promise<Peer> {
     const holder: { peer?: Peer } = {};
     const note = (act: (peer: Peer) => void) => {
       if (holder.peer === undefined) return;
@@ -35,6 +36,7 @@ class Peer {
       {
         cluster: options.cluster ?? "c", node: node as NodeId, incarnation: (options.incarnation ?? 1) as Incarnation,
         key: options.key ?? key, address: options.address ?? "127.0.0.1:0", pingMs: 20, silenceMs: 200,
+        ...(options.versions !== undefined && { versions: parseVersions(options.versions)! }),
       },
       {
         up: (peer, incarnation) => note((me) => me.seen.push(`up ${peer} ${incarnation}`)),
@@ -107,7 +109,7 @@ for (const direction of ["both", "send", "receive"] as const) {
     a.links.want("b" as NodeId, b.links.address);
     await a.until(() => a.seen.includes("up b 1"), "up");
     a.links.cut("b" as NodeId, direction);
-    assert.deepEqual(a.links.status(), [{ peer: "b", isUp: true, isCut: true }]);
+    assert.deepEqual(a.links.status(), [{ peer: "b", isUp: true, isCut: true, version: 1 }]);
     await a.until(() => a.seen.includes("down b"), "down");
     a.links.transmit("b" as NodeId, frame("a", 1));
     a.links.heal();
@@ -133,6 +135,30 @@ for (const [what, other, expected] of [
     const good = await Peer.start("g", other);
     good.links.want("b" as NodeId, b.links.address);
     await good.until(() => good.seen.includes("up b 1"), "those who belong are served");
+  });
+}
+
+for (const [mine, theirs, common] of [["1", "1", 1], ["1-2", "1", 1], ["1", "1-2", 1], ["1-2", "1-2", 2], ["2-3", "1-2", 2]] as const) {
+  test(`nodes that speak ${mine} and ${theirs} use version ${common}`, async () => {
+    const a = await Peer.start("a", { versions: mine });
+    const b = await Peer.start("b", { versions: theirs });
+    a.links.want("b" as NodeId, b.links.address);
+    await a.until(() => a.seen.includes("up b 1"), "up");
+    assert.deepEqual(a.links.status(), [{ peer: "b", isUp: true, isCut: false, version: common }]);
+  });
+}
+for (const [mine, theirs] of [["1-2", "3-4"], ["3-4", "1-2"], ["1", "2"]] as const) {
+  test(`nodes that speak ${mine} and ${theirs} refuse each other; both say what each speaks and what to do`, async () => {
+    const a = await Peer.start("a", { versions: mine });
+    const b = await Peer.start("b", { versions: theirs });
+    a.links.want("b" as NodeId, b.links.address);
+    const isTold = (line: string) =>
+      line.includes("refused:") && new RegExp(`a speaks (versions )?${mine}\\b`).test(line.replaceAll(" of the protocol", "")) &&
+      new RegExp(`b speaks (versions )?${theirs}\\b`).test(line.replaceAll(" of the protocol", "")) && /Upgrade [ab] .* or bring [ab] back/.test(line);
+    await a.until(() => a.lines.some(isTold), "the dialer's line");
+    await b.until(() => b.lines.some(isTold), "the acceptor's line");
+    await a.until(() => a.links.status()[0]?.trouble !== undefined, "and its status says why");
+    assert.deepEqual([...a.seen, ...b.frames], []);
   });
 }
 

@@ -10,8 +10,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
+import type { VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
+import { NODE_PROTOCOL_VERSIONS } from "./node-frames.js";
 import { acceptPeer, dialPeer, type Identity, type PeerConnection } from "./peer-connection.js";
 
 export interface LinkEvents {
@@ -31,6 +33,8 @@ export interface LinksOptions {
   readonly pingMs?: number;
   /** A connection from which nothing came for so long is taken down; only time this process was awake counts. */
   readonly silenceMs?: number;
+  /** What this node speaks; default: what this build does. */
+  readonly versions?: VersionRange;
 }
 export type CutDirection = "both" | "send" | "receive";
 
@@ -39,6 +43,7 @@ interface Wanted {
   address: string;
   connection: PeerConnection | undefined;
   upAs: Incarnation | undefined;
+  version: number | undefined;
   retryMs: number;
   timer: NodeJS.Timeout | undefined;
   lastTrouble: string;
@@ -59,6 +64,7 @@ export class Links {
   readonly #pulse: NodeJS.Timeout;
   #incarnation: Incarnation;
   #lastPulseMs = performance.now();
+  #lastRefusal = "";
   #isClosed = false;
 
   /** Listens, then answers. @throws the error of listen(2): address in use, not ours. */
@@ -76,7 +82,7 @@ export class Links {
   }
 
   private constructor(options: LinksOptions, events: LinkEvents, server: Server) {
-    this.#options = { pingMs: 250, silenceMs: 3_000, ...options };
+    this.#options = { pingMs: 250, silenceMs: 3_000, versions: NODE_PROTOCOL_VERSIONS, ...options };
     this.#events = events;
     this.#incarnation = options.incarnation;
     this.#server = server;
@@ -96,7 +102,7 @@ export class Links {
     const known = this.#wanted.get(peer);
     if (known?.address === address) return;
     if (known !== undefined) this.unwant(peer);
-    const wanted: Wanted = { peer, address, connection: undefined, upAs: undefined, retryMs: RETRY_FIRST_MS, timer: undefined, lastTrouble: "" };
+    const wanted: Wanted = { peer, address, connection: undefined, upAs: undefined, version: undefined, retryMs: RETRY_FIRST_MS, timer: undefined, lastTrouble: "" };
     this.#wanted.set(peer, wanted);
     this.#dial(wanted);
   }
@@ -138,8 +144,10 @@ export class Links {
     for (const wanted of this.#wanted.values()) wanted.connection?.destroy("new incarnation");
   }
 
-  status(): { readonly peer: NodeId; readonly isUp: boolean; readonly isCut: boolean }[] {
-    return [...this.#wanted.values()].map(({ peer, upAs }) => ({ peer, isUp: upAs !== undefined, isCut: this.#cuts.has(peer) }));
+  status(): { readonly peer: NodeId; readonly isUp: boolean; readonly isCut: boolean; readonly version?: number; readonly trouble?: string }[] {
+    return [...this.#wanted.values()].map(({ peer, upAs, version, lastTrouble }) => ({
+      peer, isUp: upAs !== undefined, isCut: this.#cuts.has(peer), ...(version !== undefined && { version }), ...(upAs === undefined && lastTrouble !== "" && { trouble: lastTrouble }),
+    }));
   }
 
   async close(): Promise<void> {
@@ -151,7 +159,7 @@ export class Links {
   }
 
   #identity(): Identity {
-    return { cluster: this.#options.cluster, node: this.#options.node, incarnation: this.#incarnation, key: this.#options.key, nonce: randomBytes(32) };
+    return { cluster: this.#options.cluster, node: this.#options.node, incarnation: this.#incarnation, key: this.#options.key, nonce: randomBytes(32), versions: this.#options.versions };
   }
 
   #isCut(peer: NodeId, way: "send" | "receive"): boolean {
@@ -162,8 +170,9 @@ export class Links {
     const connection = dialPeer(splitAddress(wanted.address), wanted.peer, this.#identity(), {
       mayHear: (peer) => !this.#isCut(peer, "receive"),
       maySay: (peer) => !this.#isCut(peer, "send"),
-      opened: (peer, incarnation) => {
+      opened: (peer, incarnation, version) => {
         wanted.upAs = incarnation;
+        wanted.version = version;
         wanted.retryMs = RETRY_FIRST_MS;
         wanted.lastTrouble = "";
         this.#events.up(peer, incarnation);
@@ -179,6 +188,7 @@ export class Links {
     wanted.connection = undefined;
     const wasUp = wanted.upAs !== undefined;
     wanted.upAs = undefined;
+    wanted.version = undefined;
     if (wasUp || why !== wanted.lastTrouble) this.#events.log(`link to ${wanted.peer} at ${wanted.address}: ${why}`);
     wanted.lastTrouble = why;
     if (wasUp) this.#events.down(wanted.peer, why);
@@ -206,7 +216,10 @@ export class Links {
       closed: (why) => {
         const peer = this.#accepted.get(connection);
         this.#accepted.delete(connection);
-        if (why.startsWith("refused") || (peer === undefined && why.startsWith("no handshake"))) this.#events.log(`links: connection from ${peer ?? from} closed: ${why}`);
+        const isRefusal = why.startsWith("refused");
+        if (isRefusal && why === this.#lastRefusal) return; // one that is turned away comes again every second
+        if (isRefusal) this.#lastRefusal = why;
+        if (isRefusal || (peer === undefined && why.startsWith("no handshake"))) this.#events.log(`links: connection from ${peer ?? from} closed: ${why}`);
       },
     });
     this.#accepted.set(connection, undefined);

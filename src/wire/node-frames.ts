@@ -3,7 +3,9 @@
  *
  * Each node dials its peers for what it sends; what comes back on that connection is only the handshake and pongs.
  * Handshake: the acceptor challenges with a nonce, the dialer shows with the cluster's key who it is, the acceptor does
- * the same. Nothing but a handshake of at most `HANDSHAKE_LENGTH_MAX` bytes is read from a stranger.
+ * the same; each says which versions it speaks, and the highest common one is used. The proofs hold both ranges, so that
+ * nobody between can talk two nodes down. Nothing but a handshake of at most `HANDSHAKE_LENGTH_MAX` bytes is read from a
+ * stranger.
  *
  * Not here  sockets and time (links.ts), numbering and resending (cluster/stream.ts).
  * Source    safety C7, C9.
@@ -11,23 +13,25 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { Packr } from "msgpackr";
 import { faultOfPacked } from "../base/message-pack.js";
+import { isVersionRange, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { FrameError, LENGTH_BYTES } from "./application-frames.js";
 import { isMessage } from "./message-shapes.js";
 
 export const NODE_PROTOCOL_MAGIC = "sluice-node";
-export const NODE_PROTOCOL_VERSION = 1;
+/** What this build speaks. A message kind that came later than version 1 is named in cluster/messages.ts. */
+export const NODE_PROTOCOL_VERSIONS: VersionRange = { lowest: 1, highest: 1 };
 export const HANDSHAKE_LENGTH_MAX = 4096;
 /** A whole registry travels in one frame when a manager collects. */
 export const NODE_FRAME_LENGTH_MAX = 64 * 1024 * 1024;
 const NONCE_BYTES = 32;
 
 export interface Challenge {
-  readonly kind: "challenge"; readonly magic: string; readonly version: number; readonly nonce: Uint8Array;
+  readonly kind: "challenge"; readonly magic: string; readonly versions: VersionRange; readonly nonce: Uint8Array;
 }
 export interface Hello {
-  readonly kind: "hello"; readonly magic: string; readonly version: number; readonly cluster: string; readonly node: NodeId;
+  readonly kind: "hello"; readonly magic: string; readonly versions: VersionRange; readonly cluster: string; readonly node: NodeId;
   readonly incarnation: Incarnation; readonly peer: NodeId; readonly nonce: Uint8Array; readonly proof: Uint8Array;
 }
 export interface Welcome {
@@ -79,10 +83,14 @@ export function decodeLinkMessage(body: Uint8Array): LinkMessage {
 export function proofOf(
   key: Uint8Array,
   role: "dialer" | "acceptor",
-  says: { readonly cluster: string; readonly node: NodeId; readonly incarnation: Incarnation; readonly peer: NodeId; readonly dialerNonce: Uint8Array; readonly acceptorNonce: Uint8Array },
+  says: {
+    readonly cluster: string; readonly node: NodeId; readonly incarnation: Incarnation; readonly peer: NodeId;
+    readonly dialerNonce: Uint8Array; readonly acceptorNonce: Uint8Array; readonly dialerSpeaks: VersionRange; readonly acceptorSpeaks: VersionRange;
+  },
 ): Buffer {
   const hmac = createHmac("sha256", key);
-  const words = [NODE_PROTOCOL_MAGIC, NODE_PROTOCOL_VERSION, role, says.cluster, says.node, says.incarnation, says.peer];
+  const ranges = [says.dialerSpeaks, says.acceptorSpeaks].flatMap(({ lowest, highest }) => [lowest, highest]);
+  const words = [NODE_PROTOCOL_MAGIC, ...ranges, role, says.cluster, says.node, says.incarnation, says.peer];
   hmac.update(JSON.stringify(words));
   hmac.update(says.dialerNonce);
   hmac.update(says.acceptorNonce);
@@ -95,10 +103,10 @@ export function isSameProof(a: Uint8Array, b: Uint8Array): boolean {
 function hasShape(message: Record<string, unknown>): boolean {
   switch (message["kind"]) {
     case "challenge":
-      return isText(message["magic"]) && isCount(message["version"]) && isNonce(message["nonce"]);
+      return isText(message["magic"]) && isVersionRange(message["versions"]) && isNonce(message["nonce"]);
     case "hello":
       return (
-        isText(message["magic"]) && isCount(message["version"]) && isText(message["cluster"]) && isText(message["node"]) &&
+        isText(message["magic"]) && isVersionRange(message["versions"]) && isText(message["cluster"]) && isText(message["node"]) &&
         isCount(message["incarnation"]) && isText(message["peer"]) && isNonce(message["nonce"]) && isNonce(message["proof"])
       );
     case "welcome":

@@ -9,12 +9,13 @@
  * Source    safety C7, C9.
  */
 import { connect, type Socket } from "node:net";
+import { commonVersion, tooFarApart, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { FrameError, FrameSplitter } from "./application-frames.js";
 import {
   type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
-  NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, NODE_PROTOCOL_VERSION, proofOf, type Welcome,
+  NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, proofOf, type Welcome,
 } from "./node-frames.js";
 import { writeTogether } from "./write-together.js";
 
@@ -25,12 +26,14 @@ export interface Identity {
   readonly incarnation: Incarnation;
   readonly key: Uint8Array;
   readonly nonce: Uint8Array;
+  readonly versions: VersionRange;
 }
 export interface PeerHandlers {
   /** Fault injection: whether what comes from, or goes to, that peer passes. */
   mayHear(peer: NodeId): boolean;
   maySay(peer: NodeId): boolean;
-  opened(peer: NodeId, incarnation: Incarnation): void;
+  /** `version` is the highest that both ends speak. */
+  opened(peer: NodeId, incarnation: Incarnation, version: number): void;
   frame(frame: Frame): void;
   /** Once, also when it never opened. */
   closed(why: string): void;
@@ -46,7 +49,7 @@ export function dialPeer(at: { host: string; port: number }, peer: NodeId, ident
 }
 export function acceptPeer(socket: Socket, identity: Identity, handlers: PeerHandlers): PeerConnection {
   const connection = new Connection(socket, identity, handlers, undefined);
-  connection.send({ kind: "challenge", magic: NODE_PROTOCOL_MAGIC, version: NODE_PROTOCOL_VERSION, nonce: identity.nonce });
+  connection.send({ kind: "challenge", magic: NODE_PROTOCOL_MAGIC, versions: identity.versions, nonce: identity.nonce });
   return connection;
 }
 
@@ -143,19 +146,24 @@ class Connection implements PeerConnection {
   }
 
   #challenged(challenge: Challenge): void {
-    if (!this.#speaksSame(challenge)) return;
+    // With too far apart a range the acceptor refuses, by this node's name, once it knows that name from the hello.
+    if (!this.#isOurs(challenge)) return;
     this.#challenge = challenge;
     this.#state = "awaits-welcome";
-    const { cluster, node, incarnation, key, nonce } = this.#identity;
+    const { cluster, node, incarnation, key, nonce, versions } = this.#identity;
     const peer = this.#peer!;
-    const proof = proofOf(key, "dialer", { cluster, node, incarnation, peer, dialerNonce: nonce, acceptorNonce: challenge.nonce });
-    this.send({ kind: "hello", magic: NODE_PROTOCOL_MAGIC, version: NODE_PROTOCOL_VERSION, cluster, node, incarnation, peer, nonce, proof });
+    const proof = proofOf(key, "dialer", {
+      cluster, node, incarnation, peer, dialerNonce: nonce, acceptorNonce: challenge.nonce, dialerSpeaks: versions, acceptorSpeaks: challenge.versions,
+    });
+    this.send({ kind: "hello", magic: NODE_PROTOCOL_MAGIC, versions, cluster, node, incarnation, peer, nonce, proof });
+    if (commonVersion(versions, challenge.versions) === undefined) this.#refuse(tooFarApart({ name: node, speaks: versions }, { name: peer, speaks: challenge.versions }));
   }
 
   #greeted(hello: Hello): void {
-    if (!this.#speaksSame(hello)) return;
-    const { cluster, node, incarnation, key, nonce } = this.#identity;
-    const nonces = { dialerNonce: hello.nonce, acceptorNonce: nonce };
+    if (!this.#isOurs(hello)) return;
+    const { cluster, node, incarnation, key, nonce, versions } = this.#identity;
+    const nonces = { dialerNonce: hello.nonce, acceptorNonce: nonce, dialerSpeaks: hello.versions, acceptorSpeaks: versions };
+    const version = commonVersion(versions, hello.versions);
     const expected = proofOf(key, "dialer", { cluster, node: hello.node, incarnation: hello.incarnation, peer: node, ...nonces });
     if (hello.cluster !== cluster) {
       this.#refuse(`this is cluster ${cluster}, not ${hello.cluster}`);
@@ -163,32 +171,37 @@ class Connection implements PeerConnection {
       this.#refuse(`this is node ${node}, not ${hello.peer}`);
     } else if (!isSameProof(expected, hello.proof)) {
       this.#refuse(`whoever says to be ${hello.node} does not know the cluster's key`);
+    } else if (version === undefined) {
+      this.#refuse(tooFarApart({ name: node, speaks: versions }, { name: hello.node, speaks: hello.versions }));
     } else if (this.#handlers.mayHear(hello.node)) {
       this.#peer = hello.node;
       const proof = proofOf(key, "acceptor", { cluster, node, incarnation, peer: hello.node, ...nonces });
       this.send({ kind: "welcome", node, incarnation, proof });
-      this.#open(hello.incarnation);
+      this.#open(hello.incarnation, version);
     } // else a black hole, which answers nothing
   }
 
   #welcomed(welcome: Welcome): void {
-    const { cluster, node, key, nonce } = this.#identity;
-    const says = { cluster, node: welcome.node, incarnation: welcome.incarnation, peer: node };
-    const expected = proofOf(key, "acceptor", { ...says, dialerNonce: nonce, acceptorNonce: this.#challenge!.nonce });
+    const { cluster, node, key, nonce, versions } = this.#identity;
+    const challenge = this.#challenge!;
+    const says = { cluster, node: welcome.node, incarnation: welcome.incarnation, peer: node, dialerSpeaks: versions, acceptorSpeaks: challenge.versions };
+    const expected = proofOf(key, "acceptor", { ...says, dialerNonce: nonce, acceptorNonce: challenge.nonce });
+    const version = commonVersion(versions, challenge.versions);
     if (welcome.node !== this.#peer) this.destroy(`refused: ${welcome.node} answers at the address of ${this.#peer}`);
     else if (!isSameProof(expected, welcome.proof)) this.destroy("refused: the other side does not know the cluster's key");
-    else this.#open(welcome.incarnation);
+    else if (version === undefined) this.destroy("refused: a welcome from a node that speaks no version of ours");
+    else this.#open(welcome.incarnation, version);
   }
 
-  #open(incarnation: Incarnation): void {
+  #open(incarnation: Incarnation, version: number): void {
     this.#state = "open";
     this.#splitter.lengthMax = NODE_FRAME_LENGTH_MAX;
-    this.#handlers.opened(this.#peer!, incarnation);
+    this.#handlers.opened(this.#peer!, incarnation, version);
   }
 
-  #speaksSame(message: Challenge | Hello): boolean {
-    if (message.magic === NODE_PROTOCOL_MAGIC && message.version === NODE_PROTOCOL_VERSION) return true;
-    this.#refuse(`protocol ${message.magic.slice(0, 20)} ${message.version}; this is ${NODE_PROTOCOL_MAGIC} ${NODE_PROTOCOL_VERSION}`);
+  #isOurs(message: Challenge | Hello): boolean {
+    if (message.magic === NODE_PROTOCOL_MAGIC) return true;
+    this.#refuse(`protocol ${message.magic.slice(0, 20)}; this is ${NODE_PROTOCOL_MAGIC}`);
     return false;
   }
 

@@ -111,9 +111,9 @@ export class Membership {
   #effects: MembershipEffect[] = [];
 
   constructor(options: NodeOptions) {
-    const { cluster, id, incarnation, bootId, address, isEligible, preference, timeouts } = options;
+    const { cluster, id, incarnation, bootId, address, isEligible, preference, versions, timeouts } = options;
     this.#cluster = cluster;
-    this.#self = { id, incarnation, bootId, address, isEligible, preference };
+    this.#self = { id, incarnation, bootId, address, isEligible, preference, ...(versions !== undefined && { versions }) };
     this.#linkGraceMs = timeouts.linkGraceMs;
     this.#claimStepMs = timeouts.claimStepMs;
     this.#pingMs = timeouts.linkGraceMs / 2;
