@@ -20,7 +20,12 @@ import type { MemberFacts, View } from "./view-document.js";
 class Conversation {
   #lines: string[] = [];
   readonly #told = new Set<string | undefined>();
+  /** Of calls made by `burst`: only the sum is told. */
+  readonly #burst = new Map<number, string[]>();
+  #isQuiet = false;
   readonly #bench = new Bench({}, (node, effect, atMs) => {
+    if ("call" in effect && typeof effect.call === "number") this.#burst.get(effect.call)?.push(outcomeOf(effect));
+    if (this.#isQuiet && !(effect.kind === "coordinate" && effect.request.kind === "publish-view")) return;
     const text = textOf(node, effect);
     // Repeated with the greetings: once is enough to read.
     if (text?.includes(" view-in-force ") && this.#told.has(text)) return;
@@ -38,6 +43,9 @@ class Conversation {
     else if (verb === "call") this.#bench.call(a as NodeId, Number(b), words[2] as CallName, JSON.parse(line.slice(line.indexOf("{"))));
     else if (verb === "kill" || verb === "pause" || verb === "resume") this.#bench[verb](a as NodeId);
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
+    else if (verb === "burst") this.#beginBurst(words as NodeId[]);
+    else if (verb === "quiet" || verb === "loud") this.#isQuiet = verb === "quiet";
+    else if (verb === "sum") this.#sum();
     else if (verb === "clock") this.#bench.tellClock(a as NodeId, Number(b));
     else if (verb === "status") this.#status(a as NodeId);
     else if (verb === "attach") this.#bench.step(this.#bench.processes.get(a as NodeId)!, { kind: "fs-attached", fs: "fs1" as FsName, handle: fsHandle, rootHandle: objectHandle(0), eventList: 0, mountpoint: "/fs1" });
@@ -46,12 +54,34 @@ class Conversation {
     return this.#lines;
   }
 
+  /** Fifty calls to make a session, by turns on each of the nodes, in one moment. */
+  #beginBurst(nodes: readonly NodeId[]): void {
+    for (let at = 0; at < 50; at++) {
+      this.#burst.set(1_000 + at, []);
+      this.#bench.call(nodes[at % nodes.length]!, 1_000 + at, "session.create", { info: `burst ${at}` });
+    }
+  }
+  #sum(): void {
+    const answers = [...this.#burst.values()];
+    const once = answers.filter((each) => each.length === 1).map((each) => each[0]!);
+    const different = new Set(once).size;
+    this.#lines.push(`   of ${answers.length} calls ${once.length} are answered once, ${answers.filter((each) => each.length > 1).length} more often; ${different} different answers`);
+    const sessions = [...this.#bench.processes.values()].filter(({ isRunning, isPaused }) => isRunning && !isPaused)
+      .map(({ id, machine }) => `${id} ${new Set(machine.describe().registry.sessions.map(({ info }) => info)).size} of ${machine.describe().registry.sessions.length}`);
+    this.#lines.push(`   sessions with different names: ${sessions.join(", ")}`);
+  }
+
   #status(id: NodeId): void {
     const { state, view, registry, alarms } = this.#bench.processes.get(id)!.machine.describe();
     const sessions = registry.sessions.map((session) => `${session.id}@${session.node}/${session.hostGeneration} ${session.state} "${session.info}"`);
     this.#lines.push(`   ${id} is ${state}, view ${view?.number ?? "none"}${view?.isInForce ? " in force" : ""}: ${view?.why ?? ""}`);
-    this.#lines.push(`   ${id} has registry version ${registry.version}: ${sessions.join(", ")}`, ...alarms.map((alarm) => `   ${id} alarm: ${alarm}`));
+    this.#lines.push(`   ${id} has registry version ${registry.version}: ${sessions.length > 20 ? `${sessions.length} sessions` : sessions.join(", ")}`, ...alarms.map((alarm) => `   ${id} alarm: ${alarm}`));
   }
+}
+
+function outcomeOf(effect: NodeEffect): string {
+  if (effect.kind === "answer-call") return JSON.stringify(effect.result);
+  return effect.kind === "refuse-call" ? effect.failure.code : "";
 }
 
 goldenConversations("testdata/node", () => new Conversation());
