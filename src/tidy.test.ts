@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   dmapi: ["base"],
   cluster: ["base", "dmapi"],
   os: ["base"],
-  wire: ["base", "dmapi", "cluster/messages", "cluster/view-document", "cluster/registry-document"],
+  wire: ["base", "os", "dmapi", "cluster/messages", "cluster/view-document", "cluster/registry-document"],
   fuse: ["base", "os"],
   volume: ["base", "os", "dmapi"],
   coordination: ["base", "os", "dmapi", "cluster/coordination-contract", "cluster/view-document"],

@@ -30,6 +30,13 @@ export interface EventsOptions {
   readonly isAhead?: boolean;
 }
 
+interface Limits {
+  readonly max?: number | undefined;
+  readonly waitMs?: number | undefined;
+  readonly signal?: AbortSignal;
+  readonly begun?: (giveUp: () => void) => void;
+}
+
 export class Session {
   readonly connection: Connection;
   readonly id: SessionId;
@@ -72,15 +79,22 @@ export class Session {
   /** Events in order, until the signal ends the loop. @throws DmError ENOTREADY the daemon is gone; EINVAL the session is. */
   async *events(options: EventsOptions = {}): AsyncGenerator<Event, void, undefined> {
     const isStopped = () => options.signal?.aborted === true;
-    const end = new AbortController();
-    const stop = () => end.abort();
+    let giveUp: (() => void) | undefined;
+    let hasEnded = false;
+    const stop = () => {
+      hasEnded = true;
+      giveUp?.();
+    };
+    const begun = (how: () => void) => {
+      giveUp = how;
+    };
     if (isStopped()) return;
     options.signal?.addEventListener("abort", stop, { once: true });
-    const limits = { ...options, signal: end.signal };
+    const limits = { max: options.max, begun };
     let asked: Promise<readonly EventMessage[]> | undefined;
     if (options.isAhead === true) {
       this.#askAhead = (answer) => {
-        if (asked !== undefined || this.#received.length > 0 || end.signal.aborted) return false;
+        if (asked !== undefined || this.#received.length > 0 || hasEnded) return false;
         asked = this.#get(limits, [answer]);
         asked.catch(() => {}); // the loop hears of it when it is back
         return true;
@@ -104,7 +118,7 @@ export class Session {
       this.#askAhead = undefined;
       options.signal?.removeEventListener("abort", stop);
       asked?.then((messages) => this.#received.push(...messages), () => {});
-      end.abort();
+      stop();
     }
   }
   /** Gives an answer together with the question for the next events, where a loop with `isAhead` has none to hand out. */
@@ -122,9 +136,10 @@ export class Session {
     }
     return this.#received.splice(0, options.max ?? this.#received.length).map((message) => receivedEvent(this, message));
   }
-  #get({ max, waitMs, signal }: { max?: number; waitMs?: number; signal?: AbortSignal }, answers?: readonly EventAnswer[]): Promise<readonly EventMessage[]> {
+  #get({ max, waitMs, ...how }: Limits, answers?: readonly EventAnswer[]): Promise<readonly EventMessage[]> {
     this.#lifeSign.begin();
-    return this.connection.call("event.get", { session: this.id, max, waitMs, answers }, { whenLate: this.#whenLate, signal });
+    const options = { whenLate: this.#whenLate, isPrompt: answers !== undefined, ...how };
+    return this.connection.call("event.get", { session: this.id, max, waitMs, answers }, options);
   }
   readonly #whenLate = (result: unknown) => void this.#received.push(...(result as EventMessage[]));
 

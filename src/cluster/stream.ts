@@ -149,7 +149,7 @@ export class PeerStream {
   #takeAcknowledgement(acknowledged: number, atMs: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, acknowledged);
     const before = this.#unacknowledged.length;
-    this.#unacknowledged = before > 0 ? this.#unacknowledged.filter((entry) => entry.sequence > acknowledged) : this.#unacknowledged;
+    while (this.#unacknowledged.length > 0 && this.#unacknowledged[0]!.sequence <= acknowledged) this.#unacknowledged.shift();
     if (this.#unacknowledged.length === 0) this.#resendAtMs = Infinity;
     else if (this.#unacknowledged.length < before) this.#resendAtMs = atMs + RESEND_AFTER_MS;
   }

@@ -13,7 +13,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import { errnoName } from "../os/errno.js";
 import { peerCredentials } from "../os/descriptors.js";
 import { APPLICATION_PROTOCOL_VERSIONS, decodeToDaemon, encodeToApplication, FrameError, FrameSplitter, HELLO_CALL } from "../wire/application-frames.js";
-import { writeTogether } from "../wire/write-together.js";
+import { descriptorOf, flushTogether, writeTogether } from "../wire/write-together.js";
 
 export interface Credentials {
   readonly pid: number;
@@ -86,7 +86,10 @@ export class ApplicationServer {
   }
 
   async close(): Promise<void> {
-    for (const { socket } of this.#clients.values()) socket.end();
+    for (const { socket } of this.#clients.values()) {
+      flushTogether(socket);
+      socket.end();
+    }
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const impatience = setTimeout(() => {
       for (const { socket } of this.#clients.values()) socket.destroy();
@@ -202,10 +205,6 @@ export function credentialsOf(socket: Socket): Credentials | string {
   if (fd < 0) return "the connection is closed already";
   const who = peerCredentials(fd);
   return typeof who === "number" ? `SO_PEERCRED: ${errnoName(who)}` : who;
-}
-/** Node.js has no public word for a socket's descriptor; -1 when it is closed. */
-export function descriptorOf(socket: Socket): number {
-  return (socket as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
 }
 
 /**

@@ -8,7 +8,8 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { sendDescriptors } from "../os/descriptors.js";
 import { errnoName } from "../os/errno.js";
-import { credentialsOf, descriptorOf, listenPrivately, refusalOf } from "./application-server.js";
+import { descriptorOf } from "../wire/write-together.js";
+import { credentialsOf, listenPrivately, refusalOf } from "./application-server.js";
 
 /** How long a guest may take to say which ticket. */
 const SILENCE_MS = 30_000;

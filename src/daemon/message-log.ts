@@ -149,8 +149,8 @@ export class MessageLog {
 function entryOf(from: NodeId, to: NodeId, body: Message, epoch: number, remark: string | undefined): Noted {
   const session = "session" in body ? (body.session as SessionId) : sessionOf(body);
   const token = "token" in body ? (body.token as Token) : undefined;
-  const said = [summaryOf(body), remark].filter((text) => text !== undefined).join("; ");
-  return { from, to, kind: body.kind, epoch, ...(session !== undefined && { session }), ...(token !== undefined && { token }), ...(said !== "" && { summary: said }) };
+  const summary = summaryOf(body);
+  return { from, to, kind: body.kind, epoch, session, token, summary: remark === undefined ? summary : summary === undefined ? remark : `${summary}; ${remark}` };
 }
 
 /** Of what the manager tells: the session it is about. */

@@ -73,6 +73,6 @@ export interface LogEntry {
   readonly from: NodeId; readonly to: NodeId;
   /** The message's kind (cluster/messages.ts), or for the manager the DMAPI function it runs. */
   readonly kind: string;
-  readonly session?: SessionId; readonly token?: Token; readonly epoch: number;
-  readonly summary?: string;
+  readonly session?: SessionId | undefined; readonly token?: Token | undefined; readonly epoch: number;
+  readonly summary?: string | undefined;
 }

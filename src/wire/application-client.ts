@@ -13,12 +13,14 @@ import { isRecord } from "../base/shape.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import { DmError } from "../dmapi/errors.js";
 import { APPLICATION_PROTOCOL_VERSIONS, decodeToApplication, encodeToDaemon, FrameSplitter, HELLO_CALL } from "./application-frames.js";
-import { writeTogether } from "./write-together.js";
+import { flushTogether, writeTogether } from "./write-together.js";
 
 interface CallUnderWay {
   readonly name: string;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
+  /** However it ends. */
+  readonly settled: (() => void) | undefined;
 }
 /** What a daemon speaks that knows no hello. */
 const FIRST_VERSION: VersionRange = { lowest: 1, highest: 1 };
@@ -28,6 +30,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** A result that came although the call was given up (events must not be lost with it). */
   readonly whenLate?: (result: unknown) => void;
+  /** Handed to the kernel before this returns: the caller does not wait for an answer, and may end. */
+  readonly isPrompt?: boolean;
+  /** Told how to give the call up; does what `signal` does, for a caller that makes many calls. */
+  readonly begun?: (giveUp: () => void) => void;
 }
 
 export class ApplicationClient {
@@ -102,28 +108,21 @@ export class ApplicationClient {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const giveUp = () => this.#abandon(id, options.whenLate);
-      const settle = () => options.signal?.removeEventListener("abort", giveUp);
-      this.#underWay.set(id, {
-        name,
-        resolve: (result) => {
-          settle();
-          resolve(result);
-        },
-        reject: (error) => {
-          settle();
-          reject(error);
-        },
-      });
-      options.signal?.addEventListener("abort", giveUp, { once: true });
+      const { signal } = options;
+      signal?.addEventListener("abort", giveUp, { once: true });
+      const settled = signal && (() => signal.removeEventListener("abort", giveUp));
+      this.#underWay.set(id, { name, resolve, reject, settled });
+      options.begun?.(giveUp);
       let bytes: Buffer;
       try {
         bytes = encodeToDaemon({ kind: "call", id, name, args: args as Readonly<Record<string, unknown>> });
       } catch (error) {
-        this.#underWay.get(id)?.reject(new DmError("E2BIG", name, "the arguments do not fit in a frame", { cause: error }));
         this.#underWay.delete(id);
-        return;
+        settled?.();
+        return reject(new DmError("E2BIG", name, "the arguments do not fit in a frame", { cause: error }));
       }
       writeTogether(this.#socket, bytes);
+      if (options.isPrompt === true) flushTogether(this.#socket);
     });
   }
 
@@ -134,6 +133,7 @@ export class ApplicationClient {
   }
 
   close(): void {
+    flushTogether(this.#socket);
     this.#lose("the connection was closed by this application");
     this.#socket.destroy();
   }
@@ -142,7 +142,8 @@ export class ApplicationClient {
     const call = this.#underWay.get(id);
     if (call === undefined) return;
     writeTogether(this.#socket, encodeToDaemon({ kind: "abandon", id }));
-    this.#underWay.set(id, { name: call.name, resolve: (result) => whenLate?.(result), reject: () => {} });
+    this.#underWay.set(id, { name: call.name, resolve: (result) => whenLate?.(result), reject: () => {}, settled: undefined });
+    call.settled?.();
     call.reject(new DmError("EINTR", call.name, "given up"));
   }
 
@@ -160,6 +161,7 @@ export class ApplicationClient {
     const call = this.#underWay.get(frame.id);
     if (call === undefined) return; // answered twice, or never asked: nobody waits for it
     this.#underWay.delete(frame.id);
+    call.settled?.();
     if (frame.kind === "result") call.resolve(frame.result);
     else call.reject(new DmError(frame.failure.code, call.name, frame.failure.message));
   }
@@ -169,6 +171,7 @@ export class ApplicationClient {
     this.#lost = new DmError(code, "connection", why);
     const calls = [...this.#underWay.values()];
     this.#underWay.clear();
+    for (const call of calls) call.settled?.();
     for (const call of calls) call.reject(new DmError(code, call.name, why));
     for (const tell of this.#whenLost.splice(0)) tell();
   }

@@ -12,7 +12,7 @@
  * Units     bytes. Whole numbers beyond 2^53 and times travel as bigint and come back as bigint.
  * Source    dmapi/calls.ts.
  */
-import { Packr } from "msgpackr";
+import { Packr, RESERVE_START_SPACE } from "msgpackr";
 import { faultOfPacked } from "../base/message-pack.js";
 import type { VersionRange } from "../base/version-range.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
@@ -41,11 +41,10 @@ const packr = new Packr(packing);
 
 /** @throws FrameError when the message is longer than a frame may be. */
 function frame(message: readonly unknown[]): Buffer {
-  const body = packr.pack(message);
-  if (body.length > FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${body.length} bytes; at most ${FRAME_LENGTH_MAX} are allowed`);
-  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
-  bytes.writeUInt32BE(body.length, 0);
-  body.copy(bytes, LENGTH_BYTES);
+  const bytes = packr.pack(message, RESERVE_START_SPACE | LENGTH_BYTES);
+  const length = bytes.length - LENGTH_BYTES;
+  if (length > FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${length} bytes; at most ${FRAME_LENGTH_MAX} are allowed`);
+  bytes.writeUInt32BE(length, 0);
   return bytes;
 }
 

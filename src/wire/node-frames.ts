@@ -11,7 +11,7 @@
  * Source    safety C7, C9.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { Packr } from "msgpackr";
+import { Packr, RESERVE_START_SPACE } from "msgpackr";
 import { faultOfPacked } from "../base/message-pack.js";
 import { isVersionRange, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
@@ -52,13 +52,10 @@ const packr = new Packr(packing);
 
 /** @throws FrameError when the message is longer than a frame may be. */
 export function encodeLinkMessage(message: LinkMessage): Buffer {
-  const body = packr.pack(message);
-  if (body.length > NODE_FRAME_LENGTH_MAX) {
-    throw new FrameError(`a ${message.kind} of ${body.length} bytes; at most ${NODE_FRAME_LENGTH_MAX} are allowed`);
-  }
-  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
-  bytes.writeUInt32BE(body.length, 0);
-  body.copy(bytes, LENGTH_BYTES);
+  const bytes = packr.pack(message, RESERVE_START_SPACE | LENGTH_BYTES);
+  const length = bytes.length - LENGTH_BYTES;
+  if (length > NODE_FRAME_LENGTH_MAX) throw new FrameError(`a ${message.kind} of ${length} bytes; at most ${NODE_FRAME_LENGTH_MAX} are allowed`);
+  bytes.writeUInt32BE(length, 0);
   return bytes;
 }
 

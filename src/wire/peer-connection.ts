@@ -17,7 +17,7 @@ import {
   type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
   NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, proofOf, type Welcome,
 } from "./node-frames.js";
-import { writeTogether } from "./write-together.js";
+import { flushTogether, writeTogether } from "./write-together.js";
 
 /** Who this end is; a fresh nonce for each connection. */
 export interface Identity {
@@ -208,6 +208,7 @@ class Connection implements PeerConnection {
   /** Tells the other side why, then ends. */
   #refuse(reason: string): void {
     this.#why = `refused: ${reason}`;
+    flushTogether(this.#socket);
     this.#socket.end(encodeLinkMessage({ kind: "refused", reason }));
     this.#socket.destroySoon();
     this.#close();

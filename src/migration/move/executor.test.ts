@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { scriptedDaemon, servers } from "../../client/scripted-daemon.test-suite.js";
 import { type Connection, connect, type Session } from "../../client/index.js";
-import { descriptorOf } from "../../daemon/application-server.js";
+import { descriptorOf } from "../../wire/write-together.js";
 import type { CallName } from "../../dmapi/calls.js";
 import type { FsName, Handle } from "../../dmapi/ids.js";
 import { sendDescriptors } from "../../os/descriptors.js";
