@@ -66,7 +66,7 @@ export type EventMessageBetweenNodes =
     }
   /** Enqueued: an asynchronous event's user may go on. */
   | { readonly kind: "event-enqueued"; readonly token: Token }
-  | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array | undefined }
+  | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array | undefined; /** Nobody waits to hear that it was taken: that may come with something else. */ readonly isQuiet?: true | undefined }
   /** The source took the answer, or no longer knows the token. */
   | { readonly kind: "answer-taken"; readonly token: Token; readonly session: SessionId }
   /** Nobody waits any more: user gone, deadline reached, source's operation abandoned. */

@@ -386,15 +386,15 @@ export class ClusterNode {
       return;
     }
     if (this.#copy.apply(change, this.#membership.view?.number ?? 0, this.#nowMs)) {
+      this.#registryApplied({ change });
       for (const each of change.changes) {
         if (each.kind === "session-put" && each.session.state === "closing") this.#raiseBarrier(change.version, each.session.node);
       }
-      this.#registryApplied({ change });
     }
     this.#acknowledgeVersions();
   }
 
-  /** Events sent before the session closed must have reached its host before this node acknowledges. */
+  /** Events sent before the session closed, and answers taken, must be known to its host before this node acknowledges. */
   #raiseBarrier(version: number, peer: NodeId): void {
     const point = this.#streams.lastSequence(peer);
     if (point !== undefined) this.#barriers.push({ version, peer, point });

@@ -110,7 +110,7 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
   }),
   "event-handed-over": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, to: isCount, passedBy: listOf(isCount) }),
   "event-enqueued": mapOf({ token: isCount }),
-  "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes) }),
+  "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes), isQuiet: optional(isFlag) }),
   "answer-taken": mapOf({ token: isCount, session: isCount }),
   "event-withdrawn": mapOf({ token: isCount, session: isCount }),
   "events-logged": mapOf({

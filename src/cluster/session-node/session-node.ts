@@ -14,7 +14,7 @@
 import { classOf, describeLease, type LostFate } from "../../dmapi/application-lease.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
-import type { DmResponse, EventMessage } from "../../dmapi/events.js";
+import type { EventAnswer, EventMessage } from "../../dmapi/events.js";
 import { type FsName, type Incarnation, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
 import type { QueueEntry } from "../../dmapi/status.js";
 import type { Call, CallDesk } from "../dm-calls/call-desk.js";
@@ -146,7 +146,7 @@ export class SessionNode {
     this.#heard(hosted, client, pid, false);
     let refused: Refusal | undefined;
     for (const { token, response, data } of answers ?? []) {
-      const taken = this.#answer(hosted, token, response, data);
+      const taken = this.#answer(hosted, { token, response, data }, true);
       if (taken !== "unheard" && "code" in taken) refused ??= taken;
     }
     if (refused !== undefined) return this.#desk.refuse(call, refused.code, refused.message);
@@ -203,14 +203,14 @@ export class SessionNode {
     const hosted = this.#hosted(call, session);
     if (hosted === undefined) return;
     this.#heard(hosted, client, pid, false);
-    const taken = this.#answer(hosted, token, response, data);
+    const taken = this.#answer(hosted, { token, response, data });
     if (taken === "unheard") this.#desk.answer(call, {});
     else if ("code" in taken) this.#desk.refuse(call, taken.code, taken.message);
     else taken.respondCall = call;
   }
 
   /** Whoever waits for its source to have taken it is to be noted in the entry; "unheard": there is nobody who would. */
-  #answer(hosted: HostedSession, token: Token, response: DmResponse, data: Uint8Array | undefined): Entry | "unheard" | Refusal {
+  #answer(hosted: HostedSession, { token, response, data }: EventAnswer, isQuiet?: true): Entry | "unheard" | Refusal {
     const found = this.outstanding(hosted.id, token);
     if ("code" in found) return this.#recent.has(token) ? { code: "ESRCH", message: `token ${token} has been answered already` } : found;
     if (response.kind === "dont-care" && found.event.type !== "mount") {
@@ -224,7 +224,7 @@ export class SessionNode {
     }
     found.state = "answered";
     const hostGeneration = this.#generationOf(hosted, found);
-    this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined });
+    this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined, isQuiet });
     return found;
   }
 

@@ -27,11 +27,18 @@ import { TokenMaker } from "./tokens.js";
 /** Asynchronous events that wait for sessions without a host; more of them are given up at once, and counted. */
 export const ASYNC_HELD_MAX = 4096;
 
+/** The taking of an answer for which nobody waits is told that late at most. */
+const TAKEN_TOLD_AFTER_MS = 20;
 const UNROUTED: Place = { kind: "unrouted" };
 const TO_OWNER: Target = { kind: "owner" };
 const CONTINUE: Decision = { kind: "continue" };
 
 type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" | "events-acknowledged" }>;
+
+interface Taken {
+  readonly token: Token;
+  readonly session: SessionId;
+}
 
 export class SourceNode {
   readonly #here: Surroundings;
@@ -44,6 +51,8 @@ export class SourceNode {
   readonly #sequences = new Map<SessionId, number>();
   readonly #failedAtMs = new Map<SessionId, number>();
   readonly #log: LogWriter;
+  /** Answers taken of which their hosts have not heard. */
+  readonly #owed = new Map<NodeId, Taken[]>();
   #excludedAtMs: number | undefined;
   #nextDueMs = Number.POSITIVE_INFINITY;
 
@@ -88,7 +97,8 @@ export class SourceNode {
     const held = message.kind === "events-acknowledged" ? undefined : this.#held.get(message.token);
     switch (message.kind) {
       case "event-answered": {
-        this.#here.send(from, { kind: "answer-taken", token: message.token, session: message.session });
+        if (message.isQuiet === true && from !== this.#here.me) this.#owe(from, message);
+        else this.#here.send(from, { kind: "answer-taken", token: message.token, session: message.session });
         if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("answersDropped");
         if (held.place.kind === "at-session" && message.hostGeneration < held.place.hostGeneration) return this.#here.count("answersDropped");
         return this.#settle(held, { kind: "answered", response: message.response, data: message.data });
@@ -111,6 +121,7 @@ export class SourceNode {
 
   /** The view or the registry changed: what is where it should be stays, all else is routed anew, in order of raising. */
   surroundingsChanged(): void {
+    this.#payAll(); // a session that closes is looked at by its host when this has come
     this.#noteFailures();
     this.#log.surroundingsChanged();
     for (const held of [...this.#held.values()]) {
@@ -123,6 +134,7 @@ export class SourceNode {
     this.#excludedAtMs = this.#here.nowMs;
     this.#failedAtMs.clear();
     this.#sequences.clear();
+    this.#owed.clear();
     const untilMs = this.#here.nowMs + this.#here.timeouts.fencedHoldMs;
     this.#nextDueMs = Math.min(this.#nextDueMs, untilMs);
     this.#log.excluded();
@@ -156,6 +168,7 @@ export class SourceNode {
     this.#log.timePassed();
     if (this.#here.nowMs < this.#nextDueMs) return;
     this.#nextDueMs = Number.POSITIVE_INFINITY;
+    this.#payAll();
     for (const held of [...this.#held.values()]) {
       const due = this.#dueMs(held);
       if (due <= this.#here.nowMs) this.#giveUp(held);
@@ -266,12 +279,30 @@ export class SourceNode {
     const { token, isSynchronous, fs, event, process, raisedOn } = held;
     const passedBy = held.standby?.passedBy ?? held.passedBy;
     const hostGeneration = session.hostGeneration;
+    this.#pay(session.node);
     this.#here.count("eventsSent");
     this.#here.send(session.node, {
       kind: "event-raised", session: session.id, hostGeneration, token, isSynchronous, sequence: held.order.sequence,
       registryVersion, fs, event, process, ...(raisedOn !== undefined && { raisedOn }), ...(passedBy !== undefined && { passedBy }),
     });
     this.#put(held, { kind: "at-session", session: session.id, node: session.node, hostGeneration });
+  }
+
+  /** To say that this answer was taken: with the next event to its host, or soon. */
+  #owe(host: NodeId, taken: Taken): void {
+    const owed = this.#owed.get(host);
+    if (owed === undefined) this.#owed.set(host, [taken]);
+    else owed.push(taken);
+    this.#nextDueMs = Math.min(this.#nextDueMs, this.#here.nowMs + TAKEN_TOLD_AFTER_MS);
+  }
+  #pay(host: NodeId): void {
+    const owed = this.#owed.get(host);
+    if (owed === undefined) return;
+    this.#owed.delete(host);
+    for (const { token, session } of owed) this.#here.send(host, { kind: "answer-taken", token, session });
+  }
+  #payAll(): void {
+    for (const host of [...this.#owed.keys()]) this.#pay(host);
   }
 
   #nextSequence(session: SessionId): number {
