@@ -154,6 +154,7 @@ export class ApplicationServer {
     this.#handlers.log(`application process ${client.who.pid} (uid ${client.who.uid}) turned away: ${why}`);
     client.socket.removeAllListeners("data");
     client.socket.resume();
+    flushTogether(client.socket);
     client.socket.end();
   }
 
