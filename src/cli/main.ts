@@ -12,7 +12,7 @@ import { CommandFailure, exitCodes, messageOf } from "./failure.js";
 const groups: readonly { readonly names: readonly string[]; readonly add: (program: Command) => Promise<void> }[] = [
   { names: ["cluster"], add: async (program) => (await import("./cluster-commands.js")).addClusterCommands(program) },
   {
-    names: ["nodes", "manager", "status", "waiters", "audit", "log", "mount", "unmount", "fence"],
+    names: ["nodes", "manager", "status", "waiters", "trace", "audit", "log", "mount", "unmount", "fence"],
     add: async (program) => (await import("./node-commands.js")).addNodeCommands(program),
   },
   { names: ["session", "disposition", "events"], add: async (program) => (await import("./session-commands.js")).addSessionCommands(program) },

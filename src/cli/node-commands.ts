@@ -1,10 +1,10 @@
 /**
- * `sluice nodes|manager|status|waiters|audit|log|mount|unmount|fence`: one node and its cluster, asked by hand.
+ * `sluice nodes|manager|status|waiters|trace|audit|log|mount|unmount|fence`: one node and its cluster, asked by hand.
  */
 import type { Command } from "commander";
 import type { FsName, NodeId } from "../dmapi/ids.js";
-import type { AuditEntry, LogEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
-import { type NodeOptions, onNode, withNode } from "./node-connection.js";
+import type { AuditEntry, LogEntry, StatusDocument, TraceDocument, WaiterEntry } from "../dmapi/status.js";
+import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { userName } from "./user-names.js";
 import { formatAge, printable, printJson, printLine, printTable } from "./output.js";
 
@@ -34,7 +34,18 @@ export function addNodeCommands(program: Command): void {
   withNode(program.command("waiters").description("blocked user operations: who, for what, since when"))
     .option("--here", "only those of this node")
     .action(async (options: NodeOptions & { here?: boolean }) =>
-      onNode(options, async (node) => printWaiters(await node.call("node.waiters", { allNodes: options.here !== true }), options)));
+      onNode(options, async (node) => {
+        const { waiters, silent } = options.here === true ? { waiters: await node.waiters(), silent: [] } : await node.clusterWaiters();
+        printWaiters(waiters, options);
+        complainOf(silent);
+      }));
+
+  withNode(program.command("trace <id>").description("the way of one event through the cluster: source, session, application, rights, store, answer"))
+    .action(async (id: string, options: NodeOptions) => onNode(options, async (node) => {
+      const trace = await node.trace(wholeNumber(id));
+      printTrace(trace, options);
+      complainOf(trace.silent);
+    }));
 
   withNode(program.command("audit").description("changes of the registry within a day: who set what, when, from where"))
     .action(async (options: NodeOptions) => onNode(options, async (node) => printAudit(await node.call("registry.audit", {}), options)));
@@ -108,9 +119,9 @@ function printWaiters(waiters: readonly WaiterEntry[], options: NodeOptions): vo
     printJson(waiters);
     return;
   }
-  printTable(["NODE", "PID", "UID", "COMMAND", "CALL", "PATH", "SINCE", "DEADLINE", "CAUSE", "DETAIL", "BLOCKS"], waiters.map((waiter) => [
-    waiter.node, waiter.pid, waiter.uid, waiter.command, waiter.call, `${waiter.fs}:${waiter.path ?? waiter.handle ?? "?"}`, formatAge(waiter.ageMs),
-    waiter.deadlineMs === undefined ? "none" : formatAge(waiter.deadlineMs), waiter.cause, waiter.detail, waiter.blocks,
+  printTable(["NODE", "USER", "PID", "COMMAND", "CALL", "FILE", "SINCE", "CAUSE", "TOKEN", "WAITS FOR", "UNTIL", "BLOCKS"], waiters.map((waiter) => [
+    waiter.node, userName(waiter.uid), waiter.pid, waiter.command, waiter.call, fileText(waiter), formatAge(waiter.ageMs), waiter.cause,
+    waiter.token ?? "", waiter.waitsFor ?? waiter.detail, deadlineText(waiter), waiter.blocks,
   ]), "nobody waits");
 }
 
@@ -123,6 +134,28 @@ function printAudit(entries: readonly AuditEntry[], options: NodeOptions): void 
     version, new Date(unixMs).toISOString(), node, caller === undefined ? "the manager" : `${caller.command} (pid ${caller.pid}, ${userName(caller.uid)})`,
     act, session ?? "", detail,
   ]), "nothing was changed");
+}
+
+function fileText({ fs, path, handle }: WaiterEntry): string {
+  return fs === ("" as FsName) ? "" : `${fs}:${path ?? handle ?? ""}`;
+}
+function deadlineText({ deadlineMs, fate }: WaiterEntry): string {
+  if (deadlineMs === undefined) return "no limit";
+  return `in ${formatAge(deadlineMs)}${fate === undefined ? "" : ` it ${fate}`}`;
+}
+
+function printTrace({ token, steps }: TraceDocument, options: NodeOptions): void {
+  if (options.json === true) {
+    printJson(steps);
+    return;
+  }
+  const firstMs = steps[0]?.unixMs ?? 0;
+  printTable(["AT", "AFTER", "NODE", "AS", "WHAT"], steps.map(({ unixMs, node, role, text }) =>
+    [new Date(unixMs).toISOString(), `${(unixMs - firstMs).toFixed(3)} ms`, node, role, text]), `no node remembers an event ${token}`);
+}
+/** On standard error: what was printed is not all. */
+function complainOf(silent: readonly NodeId[]): void {
+  if (silent.length > 0) process.stderr.write(`sluice: no answer from ${silent.join(", ")}: what they know is missing\n`);
 }
 
 function printLogEntry(entry: LogEntry, options: NodeOptions): void {

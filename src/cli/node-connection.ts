@@ -64,6 +64,6 @@ export async function callOnce<N extends CallName>(socket: string, name: N, args
 
 /** Of an option or argument. */
 export function wholeNumber(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
+  if (/^\d{1,10}$/.test(text)) return Number(text);
   throw new CommandFailure({ asked: `read the number "${text}"`, found: "it is not a whole number", next: "Write it in digits" });
 }

@@ -10,8 +10,8 @@
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import type { ApplicationLease } from "../dmapi/application-lease.js";
 import { DmError } from "../dmapi/errors.js";
-import type { FsName, GroupName, NodeId, SessionId } from "../dmapi/ids.js";
-import type { AuditEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "../dmapi/status.js";
+import type { FsName, GroupName, NodeId, SessionId, Token } from "../dmapi/ids.js";
+import type { AuditEntry, LogEntry, SessionEntry, StatusDocument, TraceDocument, WaiterEntry, WaitersDocument } from "../dmapi/status.js";
 import { ApplicationClient, type CallOptions } from "../wire/application-client.js";
 import { FileSystem } from "./file-system.js";
 import { findSocket } from "./find-node.js";
@@ -106,8 +106,16 @@ export class Connection {
   status(): Promise<StatusDocument> {
     return this.call("node.status", {});
   }
-  waiters(options: { allNodes?: boolean } = {}): Promise<readonly WaiterEntry[]> {
-    return this.call("node.waiters", options);
+  /** Blocked users and calls of this node; `clusterWaiters` tells those of all. */
+  waiters(): Promise<readonly WaiterEntry[]> {
+    return this.call("node.waiters", {});
+  }
+  clusterWaiters(): Promise<WaitersDocument> {
+    return this.call("cluster.waiters", {});
+  }
+  /** The way of one event through the cluster, as far as the nodes still know it. */
+  trace(token: Token | number): Promise<TraceDocument> {
+    return this.call("cluster.trace", { token: token as Token });
   }
   /** Changes of the registry, the oldest first. */
   audit(): Promise<readonly AuditEntry[]> {

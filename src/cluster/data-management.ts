@@ -8,8 +8,8 @@
  */
 import { assert } from "../base/assert.js";
 import type { EventSet } from "../dmapi/events.js";
-import type { FsName, NodeId, OperationId } from "../dmapi/ids.js";
-import type { QueueEntry, StatusDocument } from "../dmapi/status.js";
+import type { FsName, NodeId, OperationId, Token } from "../dmapi/ids.js";
+import type { QueueEntry, StatusDocument, TraceStep } from "../dmapi/status.js";
 import { AttachedFileSystems } from "./attached-file-systems.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
 import { checkCall, isHandled } from "./dm-calls/arguments.js";
@@ -17,7 +17,7 @@ import { type Call, CallDesk } from "./dm-calls/call-desk.js";
 import { MountCalls } from "./dm-calls/mount-calls.js";
 import { ObjectCalls } from "./dm-calls/object-calls.js";
 import { ObjectGate } from "./dm-calls/object-gate.js";
-import { RightCalls } from "./dm-calls/right-calls.js";
+import { RightCalls, type RightWanted } from "./dm-calls/right-calls.js";
 import { SessionCalls } from "./dm-calls/session-calls.js";
 import type { RoundWork } from "./messages.js";
 import type { NodeOptions } from "./node-contract.js";
@@ -69,7 +69,10 @@ export class DataManagement {
     const desk = new CallDesk(here);
     const rights = new RightsClient(here, (handle) => isMounted(attached.ofHandle(handle)?.fs));
     const host = new SessionNode(here, desk, (token) => {
-      if (!rights.isIdle) rights.releaseAll(gate.holderOf(token));
+      if (rights.isIdle) return;
+      const holder = gate.holderOf(token);
+      if (rights.holdsAny(holder)) here.note(token, "released");
+      rights.releaseAll(holder);
     }, ({ fs, event, process, source, raisedOn, passedBy, session }, to, done) => {
       const passed = { fs, event, process, isSynchronous: false, raisedOn: raisedOn ?? source, passedBy: [...passedBy, session], target: { kind: "session", session: to } } as const;
       this.#source.raise(passed, (outcome) => done(outcome.kind === "enqueued"));
@@ -85,7 +88,7 @@ export class DataManagement {
     this.#rounds = rounds;
     this.#server = new RightsServer(here);
     this.#sessionCalls = new SessionCalls(here, desk, host, source);
-    this.#rightCalls = new RightCalls(desk, gate, rights);
+    this.#rightCalls = new RightCalls(here, desk, gate, rights);
     this.#objectCalls = new ObjectCalls({ here, desk, gate, rounds });
     this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, attached, required: options.mountEventsRequired ?? [] });
   }
@@ -122,6 +125,15 @@ export class DataManagement {
       queues: this.#host.queues(), waiting: this.#source.waiting(), counters: { ...this.#here.counters },
       rights: { held: this.#rights.holdings(), fences: this.#rights.fences() }, served: this.#server.fencesServed(),
     };
+  }
+
+  /** Calls of applications here that wait for a right, or for the session manager. */
+  blockedCalls(): { readonly rights: readonly RightWanted[]; readonly manager: ReturnType<CallDesk["managerAwaited"]> } {
+    return { rights: this.#rightCalls.wanted(), manager: this.#desk.managerAwaited() };
+  }
+  /** Steps of that event on this node. */
+  trace(token: Token): TraceStep[] {
+    return this.#here.trace.of(token);
   }
 
   #take(input: DataManagementInput): void {

@@ -10,6 +10,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import type { DmEvent, DmResponse, EventMessage, ProcessInfo } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
+import type { QueueEntry, TraceStep, WaiterEntry } from "../dmapi/status.js";
 import type { LoggedEvent, LogPlace } from "./durable-events/event-log.js";
 import type { ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
@@ -118,7 +119,17 @@ export type RoundWork =
   | { readonly kind: "drop-pages"; readonly handle: Handle }
   | { readonly kind: "fs-event-list-changed"; readonly events: number };
 
-export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage;
+/** What members ask each other for people, and answer from memory; nothing is decided by it. */
+export type NodeQuestion = { readonly kind: "waiters" } | { readonly kind: "trace"; readonly token: Token };
+export type NodeAnswer =
+  | { readonly kind: "waiters"; readonly waiters: readonly WaiterEntry[]; readonly queues: readonly QueueEntry[]; readonly held: readonly { readonly handle: Handle; readonly holder: string; readonly right: Right }[] }
+  /** `aheadMs`: what the clock on the wall is ahead of the one of the steps; that one is common to all processes of a boot. */
+  | { readonly kind: "trace"; readonly bootId: string; readonly aheadMs: number; readonly steps: readonly TraceStep[] };
+export type QuestionMessage =
+  | { readonly kind: "node-asked"; readonly request: RequestId; readonly about: NodeQuestion }
+  | { readonly kind: "node-answered"; readonly request: RequestId; readonly answer: NodeAnswer };
+
+export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage | QuestionMessage;
 export type MessageKind = Message["kind"];
 
 /** Kinds that came after version 1 of the protocol, each with its version: none is sent while a member may not know it. */

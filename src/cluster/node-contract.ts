@@ -14,7 +14,7 @@ import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
 import type { EventLogWork } from "./durable-events/event-log.js";
-import type { Frame, RoundWork } from "./messages.js";
+import type { Frame, NodeAnswer, NodeQuestion, RoundWork } from "./messages.js";
 import type { CallerInfo } from "../dmapi/status.js";
 import type { ManagerCall } from "./registry-document.js";
 
@@ -67,8 +67,11 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "volume-done"; readonly job: number; readonly result: VolumeResult }
   /** The volume layer found or lost a file system on this node. */
   | { readonly kind: "fs-attached"; readonly fs: FsName; readonly handle: Handle; readonly rootHandle: Handle; readonly eventList: EventSet; readonly mountpoint?: string }
-  /** The clock on the wall, now and then; for people only, nothing is decided by it. */
-  | { readonly kind: "clock-told"; readonly unixMs: number }
+  /** What the clock on the wall is ahead of ours, now and then; for people only, nothing is decided by it. */
+  | { readonly kind: "clock-told"; readonly aheadMs: number }
+  /** The driver asks a member something for people; and answers what one asked. */
+  | { readonly kind: "member-asked"; readonly to: NodeId; readonly question: number; readonly about: NodeQuestion }
+  | { readonly kind: "member-told"; readonly to: NodeId; readonly request: RequestId; readonly answer: NodeAnswer }
   | { readonly kind: "stop-wanted" }
   | { readonly kind: "time-passed" }
 );
@@ -95,6 +98,9 @@ export type NodeEffect =
   | { readonly kind: "volume-job"; readonly job: number; readonly work: VolumeJob }
   /** This node is session manager and runs a call of `from`; for the message log (requirement R5). */
   | { readonly kind: "manager-ran"; readonly from: NodeId; readonly call: ManagerCall }
+  /** A member asks; the driver answers with `member-told`. */
+  | { readonly kind: "answer-member"; readonly to: NodeId; readonly request: RequestId; readonly about: NodeQuestion }
+  | { readonly kind: "member-answered"; readonly from: NodeId; readonly question: number; readonly answer: NodeAnswer }
   /** Something an operator has to know, in a sentence. */
   | { readonly kind: "alarm"; readonly text: string }
   | { readonly kind: "stopped" };

@@ -137,7 +137,7 @@ export class Bench {
   }
 
   tellClock(id: NodeId, unixMs: number): void {
-    this.step(this.#process(id), { kind: "clock-told", unixMs });
+    this.step(this.#process(id), { kind: "clock-told", aheadMs: unixMs - this.#nowMs });
   }
   call(id: NodeId, call: number, name: CallName, args: unknown): void {
     this.step(this.#process(id), { kind: "call-made", call, client: 1, name, args, caller: { pid: 100 + call, uid: 7, command: "hsm" } });

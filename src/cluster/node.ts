@@ -10,8 +10,8 @@
  * Source    node-contract.ts; safety C7-C10, H5.
  */
 import { assert } from "../base/assert.js";
-import type { Incarnation, NodeId, RequestId, SessionId } from "../dmapi/ids.js";
-import type { StatusDocument } from "../dmapi/status.js";
+import type { Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
+import type { StatusDocument, TraceStep } from "../dmapi/status.js";
 import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } from "./cluster-calls.js";
 import { DataManagement } from "./data-management.js";
 import type { DataManagementInput } from "./data-management-contract.js";
@@ -127,8 +127,12 @@ export class ClusterNode {
         this.#managerCalls.abandonClient(input.client);
         return this.#dataManagementStep(input);
       case "clock-told":
-        this.#clockAheadMs = input.unixMs - this.#nowMs;
+        this.#clockAheadMs = input.aheadMs;
         return;
+      case "member-asked":
+        return this.#send(input.to, { kind: "node-asked", request: `${this.#id}.${this.incarnation}.ask${input.question}` as RequestId, about: input.about });
+      case "member-told":
+        return this.#send(input.to, { kind: "node-answered", request: input.request, answer: input.answer });
       case "stop-wanted":
         return this.#stop();
       case "time-passed":
@@ -267,10 +271,22 @@ export class ClusterNode {
       case "view-in-force":
       case "greeting":
         return; // travel beside the streams
+      case "node-asked":
+        this.#effects.push({ kind: "answer-member", to: from, request: message.request, about: message.about });
+        return;
+      case "node-answered":
+        this.#memberAnswered(from, message);
+        return;
       default:
         this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
         if (message.kind === "fences-told") this.#heedReadiness();
     }
+  }
+
+  /** To a question of this life. */
+  #memberAnswered(from: NodeId, { request, answer }: Extract<Message, { kind: "node-answered" }>): void {
+    const ours = `${this.#id}.${this.incarnation}.ask`;
+    if (request.startsWith(ours)) this.#effects.push({ kind: "member-answered", from, question: Number(request.slice(ours.length)), answer });
   }
 
   #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
@@ -525,6 +541,15 @@ export class ClusterNode {
   }
 
   // For people.
+
+  /** Steps of that event on this node, and what the clock on the wall is ahead of theirs. */
+  trace(token: Token): { steps: readonly TraceStep[]; aheadMs: number } {
+    return { steps: this.#dataManagement.trace(token), aheadMs: this.#clockAheadMs };
+  }
+  /** Calls of applications here that wait, with the time now. */
+  blockedCalls(): ReturnType<DataManagement["blockedCalls"]> & { nowMs: number } {
+    return { ...this.#dataManagement.blockedCalls(), nowMs: this.#nowMs };
+  }
 
   /** Everything the status document says of view, registry and links, and what data management adds. */
   describe() {

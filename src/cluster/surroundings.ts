@@ -4,11 +4,12 @@
  *
  * Units     milliseconds of the monotonic clock handed in with each input.
  */
-import type { FsName, Incarnation, NodeId, RequestId } from "../dmapi/ids.js";
+import type { FsName, Incarnation, NodeId, RequestId, Token } from "../dmapi/ids.js";
 import type { DataManagementEffect } from "./data-management-contract.js";
 import type { NodeOptions, NodeTimeouts } from "./node-contract.js";
 import type { RegistryIndex } from "./registry-index.js";
 import type { SessionRecord } from "./registry-document.js";
+import { type StepName, TraceRing } from "./trace.js";
 import type { Member, View } from "./view-document.js";
 
 type Send = Extract<DataManagementEffect, { kind: "send" }>;
@@ -23,6 +24,7 @@ export class Surroundings {
   isInForce = false;
   registry: RegistryIndex | undefined;
   readonly counters: Record<string, number> = {};
+  readonly trace = new TraceRing();
   #effects: DataManagementEffect[] = [];
   #requests = 0;
 
@@ -46,6 +48,10 @@ export class Surroundings {
   }
   count(counter: string): void {
     this.counters[counter] = (this.counters[counter] ?? 0) + 1;
+  }
+  /** For the trace of that event. */
+  note(token: Token, step: StepName, a?: string | number, b?: string | number): void {
+    this.trace.note(this.nowMs, token, step, a, b);
   }
   /** A name for a request or holder, never used twice by any incarnation. */
   nextName(prefix: string): RequestId {

@@ -9,11 +9,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ApplicationLease } from "../client/index.js";
 import type { DmCode } from "../dmapi/errors.js";
+import type { TraceDocument } from "../dmapi/status.js";
 import { regionFlags } from "../dmapi/regions.js";
 import { acceptance, type Conversation, type Letter, type Program, shareBench } from "./bench.js";
 import type { DmSession } from "./dm-session.js";
-import { sluice } from "./migrator.js";
-import { refused, within } from "./waiting.js";
+import { sluice, startMigrator, stopMigrator } from "./migrator.js";
+import { eventually, refused, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
 const applicationFile = join(dirname(fileURLToPath(import.meta.url)), "holding-application.js");
@@ -158,4 +159,78 @@ acceptance("the audit tells who changed the registry, the same on every node, an
   const shown = (await sluice(bench(), "A", "audit")).toString();
   assert.match(shown, /session destroyed/);
   assert.match(shown, new RegExp(`pid ${process.pid}`));
+});
+
+acceptance("blocked users are shown from any node: who, on what, for whom, until when and what happens then", async () => {
+  const scene = await begin("waiters", () => ({ data: { kind: "errno", code: "ETIMEDOUT" } }));
+  const user = bench().program("cat", [bench().path("C", "fs1", scene.name)], { uid: 65_534, gid: 65_534 });
+  const token = await got(scene.application);
+  const shown = async (letter: Letter) => {
+    const { waiters, silent } = await bench().call(letter, "cluster.waiters", {});
+    assert.deepEqual(silent, []);
+    return waiters.filter((waiter) => waiter.fs === bench().fs("fs1"));
+  };
+  for (const letter of ["A", "B", "C"] as const) {
+    const [waiter, ...more] = await shown(letter);
+    assert(waiter !== undefined && more.length === 0);
+    assert.deepEqual([waiter.node, waiter.uid, waiter.command, waiter.call, waiter.path, waiter.cause, waiter.session, waiter.token],
+      [bench().id("C"), 65_534, "cat", "read", `/${scene.name}`, "event", scene.session.id, token]);
+    assert.match(waiter.waitsFor ?? "", new RegExp(`session ${scene.session.id} on ${bench().id("B")}: its application has the event .*${scene.application.child.pid}`));
+  }
+  scene.application.child.kill("SIGKILL");
+  await eventually("the lease's fate is announced", async () => {
+    const [waiter] = await shown("A");
+    return waiter?.deadlineMs !== undefined && waiter.deadlineMs <= LEASE_MS && /fails with ETIMEDOUT/.test(waiter.fate ?? "");
+  });
+  assert.match((await sluice(bench(), "A", "waiters")).toString(), /nobody .*cat .*read .*it fails with ETIMEDOUT/);
+  assert.match((await within(user.end, "the reader")).errors, /timed out/);
+  await end(scene);
+});
+
+acceptance("a call that waits for a right, and the user its fence holds up, are shown with the holder", async () => {
+  const scene = await begin("waits-right", () => ({}));
+  await scene.session.takes("fs1", []);
+  const tokenOf = async () => (await bench().call("B", "userevent.create", { session: scene.session.id, data: new Uint8Array([1]) })).token;
+  const [first, second] = [await tokenOf(), await tokenOf()];
+  const handle = bench().handle("B", "fs1", scene.name);
+  const request = (token: typeof first) => bench().call("B", "right.request", { session: scene.session.id, handle, token, right: "exclusive", wait: true });
+  await request(first);
+  const waiting = request(second);
+  const user = bench().program("truncate", ["-s", "3", bench().path("C", "fs1", scene.name)]);
+  await eventually("both are shown", async () => {
+    const { waiters } = await bench().call("A", "cluster.waiters", {});
+    const byFirst = (cause: string) => waiters.some((waiter) => waiter.cause === cause && waiter.handle !== undefined && waiter.waitsFor?.includes(`exclusive by token ${first} on ${bench().id("B")}`));
+    return byFirst("right") && byFirst("fence");
+  });
+  const release = (token: typeof first) => bench().call("B", "event.respond", { session: scene.session.id, token, response: { kind: "continue" } });
+  await release(first);
+  await within(waiting, "the second right");
+  await release(second);
+  assert.equal((await within(user.end, "the user")).code, 0);
+  await end(scene);
+});
+
+acceptance("one event, one trace: from the held read to its answer, over all nodes, with the store's part told by the migrator", async () => {
+  const name = "traced";
+  await bench().shell('head -c 300000 /dev/urandom > "$1"', bench().path("A", "fs1", name));
+  const migrator = await startMigrator(bench(), "B");
+  await sluice(bench(), "B", "migrate", bench().path("B", "fs1", name));
+  const mark = await bench().mark("C");
+  await bench().run("cat", [bench().path("C", "fs1", name)]);
+  const token = (await bench().since("C", mark)).find((entry) => entry.kind === "event-raised")?.token;
+  assert(token !== undefined, "the message log names the event");
+  for (const letter of ["A", "B", "C"] as const) {
+    const { steps, silent }: TraceDocument = await bench().call(letter, "cluster.trace", { token });
+    assert.deepEqual(silent, []);
+    const [b, c] = [bench().id("B"), bench().id("C")];
+    assert.deepEqual(steps.map(({ node, role, step }) => [node, role, step]).filter(([, , step]) => step !== "released"), [
+      [c, "source", "held"], [c, "source", "caused"], [c, "source", "sent"], [b, "session", "arrived"], [b, "session", "delivered"],
+      [b, "application", "noted"], [b, "rights", "asked"], [b, "rights", "granted"], [b, "application", "noted"], [b, "session", "answered"], [c, "source", "resumed"],
+    ]);
+    assert(steps.some(({ step, node }) => step === "released" && node === b));
+    assert(steps.every(({ unixMs }, at) => at === 0 || unixMs >= steps[at - 1]!.unixMs));
+  }
+  const printed = (await sluice(bench(), "A", "trace", String(token))).toString();
+  for (const words of [/caused by cat \(pid \d+\)/, /fetches object .* of 300000 bytes/, /right exclusive granted/, /the operation goes on/]) assert.match(printed, words);
+  await stopMigrator(migrator);
 });

@@ -19,7 +19,10 @@ const nothing = z.strictObject({});
 
 const shapes = {
   "node.status": nothing,
-  "node.waiters": z.strictObject({ allNodes: z.boolean().optional() }),
+  "node.waiters": nothing,
+  "cluster.waiters": nothing,
+  "cluster.trace": z.strictObject({ token: count }),
+  "registry.audit": nothing,
   "node.log": z.strictObject({ after: count.optional(), waitMs: z.number().min(0).max(86_400_000).optional(), max: count.optional() }),
   "manager.move": z.strictObject({ to: name }),
   "node.fence": z.strictObject({ node: name }),

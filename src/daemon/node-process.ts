@@ -24,9 +24,10 @@ import { DescriptorDoor } from "./descriptor-door.js";
 import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { MessageLog } from "./message-log.js";
+import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
 import { spokenVersions } from "./spoken-versions.js";
-import { isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
+import { answerMember, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
 
 export interface NodeProcessOptions {
@@ -67,6 +68,7 @@ export class NodeProcess {
   #volumes!: NodeVolumes;
   #eventLog!: EventLog;
   #fileSystems!: FileSystems;
+  #questions!: MemberQuestions;
   #parts!: NodeParts;
   #clock: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -145,8 +147,12 @@ export class NodeProcess {
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
     this.#links = await this.#openLinks(key);
+    this.#questions = new MemberQuestions({
+      give: (fact) => this.#driver.give(fact), answerOwn: (about) => answerMember(this.#parts, about),
+      others: () => (this.#machine.view?.members ?? []).map(({ id }) => id).filter((id) => id !== node),
+    });
     this.#parts = {
-      config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages,
+      config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, bootId,
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
     };
@@ -171,7 +177,7 @@ export class NodeProcess {
   }
 
   #tellClock(): void {
-    this.#driver.give({ kind: "clock-told", unixMs: Date.now() });
+    this.#driver.give({ kind: "clock-told", aheadMs: Date.now() - monotonicMs() });
   }
 
   async #attach(at: number, fs: NodeConfig["fileSystems"][number]): Promise<void> {
@@ -229,6 +235,9 @@ export class NodeProcess {
         return this.#messages.managerRan(effect.from, effect.call, this.#machine.describe().view?.number ?? 0);
       case "alarm":
         return this.#log(`alarm: ${effect.text}`);
+      case "answer-member":
+      case "member-answered":
+        return this.#questions.heard(effect);
       case "stopped":
         this.#hasStopped = true;
         return;
@@ -335,6 +344,7 @@ export class NodeProcess {
       await within(stopMs, this.#driver.until(() => this.#hasStopped));
       this.#driver.stop();
     }
+    this.#questions?.close();
     for (const giveUp of this.#giveUps.values()) giveUp();
     await this.#server?.close();
     await this.#door?.close();

@@ -7,11 +7,14 @@
 import { readFileSync } from "node:fs";
 import type { ClusterNode } from "../cluster/node.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
-import type { NodeId } from "../dmapi/ids.js";
-import type { StatusDocument, WaiterEntry } from "../dmapi/status.js";
+import type { NodeId, Token } from "../dmapi/ids.js";
+import type { StatusDocument, TraceDocument, WaitersDocument } from "../dmapi/status.js";
 import type { Links } from "../wire/links.js";
 import type { NodeConfig } from "./config.js";
+import type { NodeAnswer, NodeQuestion } from "../cluster/messages.js";
 import type { FileSystems } from "./file-systems.js";
+import { joined, waitersHere } from "./waiters.js";
+import type { MemberQuestions } from "./member-questions.js";
 import type { MessageLog } from "./message-log.js";
 
 export interface NodeParts {
@@ -20,12 +23,14 @@ export interface NodeParts {
   readonly links: Links;
   readonly fileSystems: FileSystems;
   readonly log: MessageLog;
+  readonly questions: MemberQuestions;
+  readonly bootId: string;
   /** Counters of the driver, the sockets and the volume. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly isStopping: () => boolean;
   readonly stop: () => void;
 }
-const ownCalls = ["node.status", "node.waiters", "node.log", "link.cut", "link.heal", "node.stop", "fs.list"] as const satisfies readonly CallName[];
+const ownCalls = ["node.status", "node.waiters", "cluster.waiters", "cluster.trace", "node.log", "link.cut", "link.heal", "node.stop", "fs.list"] as const satisfies readonly CallName[];
 export type OwnCall = (typeof ownCalls)[number];
 
 export function isOwnCall(name: string): name is OwnCall {
@@ -41,7 +46,13 @@ export function runOwnCall(parts: NodeParts, name: OwnCall, args: unknown, answe
       void statusOf(parts).then(answer);
       return nothing;
     case "node.waiters":
-      void waitersOf(parts).then(answer);
+      void waitersHere(parts).then(({ waiters }) => answer(waiters));
+      return nothing;
+    case "cluster.waiters":
+      void clusterWaiters(parts).then(answer);
+      return nothing;
+    case "cluster.trace":
+      void clusterTrace(parts, (args as ArgsOf<"cluster.trace">).token).then(answer);
       return nothing;
     case "node.log":
       return readLog(parts.log, args as ArgsOf<"node.log">, answer);
@@ -83,7 +94,7 @@ function listFileSystems({ fileSystems }: NodeParts): ResultOf<"fs.list"> {
 
 async function statusOf(parts: NodeParts): Promise<StatusDocument> {
   const { config } = parts;
-  const reported = await parts.fileSystems.report(config.node, parts.machine.describe().dataManagement.waiting);
+  const { waiters, counters } = await waitersHere(parts);
   const described = parts.machine.describe();
   const { dataManagement } = described;
   const linksByPeer = new Map(parts.links.status().map((link) => [link.peer, link]));
@@ -93,7 +104,7 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
     view: described.view,
     registry: described.registry,
     queues: dataManagement.queues,
-    waiters: [...reported.waiters, ...ownWaiters(parts)],
+    waiters,
     rights: dataManagement.rights,
     fileSystems: parts.fileSystems.list().map(({ config: { backing, mode, mountpoint: planned }, attached, mountpoint }) => {
       const place = mountpoint ?? planned;
@@ -103,19 +114,33 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
       const link = linksByPeer.get(peer);
       return { peer, isUp: link?.isUp ?? false, isCut: link?.isCut ?? false, unacknowledged, ...(link?.version !== undefined && { version: link.version }), ...(link?.trouble !== undefined && { trouble: link.trouble }) };
     }),
-    counters: { ...parts.counters(), ...dataManagement.counters, ...reported.counters },
+    counters: { ...parts.counters(), ...dataManagement.counters, ...counters },
   };
 }
 
-async function waitersOf(parts: NodeParts): Promise<WaiterEntry[]> {
-  const reported = await parts.fileSystems.report(parts.config.node, parts.machine.describe().dataManagement.waiting);
-  return [...reported.waiters, ...ownWaiters(parts)];
+/** What this node answers another, or itself. */
+export async function answerMember(parts: NodeParts, about: NodeQuestion): Promise<NodeAnswer> {
+  if (about.kind === "trace") return { kind: "trace", bootId: parts.bootId, ...parts.machine.trace(about.token) };
+  const { waiters } = await waitersHere(parts);
+  const { queues, rights } = parts.machine.describe().dataManagement;
+  return { kind: "waiters", waiters, queues, held: rights.held };
 }
 
-/** Events that no user's operation waits for, but this daemon or an application does: mounts, messages. */
-function ownWaiters({ machine, config }: NodeParts): WaiterEntry[] {
-  return machine.describe().dataManagement.waiting.filter((each) => each.operation === undefined).map((each) => ({
-    node: config.node as NodeId, operation: 0, call: each.event, fs: each.fs as WaiterEntry["fs"], pid: process.pid, uid: 0, command: "sluiced",
-    ageMs: Math.round(each.ageMs), cause: each.cause as WaiterEntry["cause"], detail: each.detail, token: each.token, blocks: "",
-  }));
+async function clusterWaiters(parts: NodeParts): Promise<WaitersDocument> {
+  const [own, { answers, silent }] = await Promise.all([answerMember(parts, { kind: "waiters" }), parts.questions.ask({ kind: "waiters" })]);
+  const all = [{ node: parts.config.node, answer: own }, ...answers].flatMap(({ node, answer }) => (answer.kind === "waiters" ? [{ node, ...answer }] : []));
+  const { sessions } = parts.machine.describe().registry;
+  return { waiters: joined(all, (session) => sessions.find(({ id }) => id === session)?.lease), silent };
+}
+
+/** Processes of one boot have one monotonic clock: between them the order is exact. */
+async function clusterTrace(parts: NodeParts, token: Token): Promise<TraceDocument> {
+  const own = { kind: "trace", bootId: parts.bootId, ...parts.machine.trace(token) } as const;
+  const { answers, silent } = await parts.questions.ask({ kind: "trace", token });
+  const steps = [{ node: parts.config.node as NodeId, answer: own as NodeAnswer }, ...answers].flatMap(({ node, answer }) => {
+    if (answer.kind !== "trace") return [];
+    const aheadMs = answer.bootId === own.bootId ? own.aheadMs : answer.aheadMs;
+    return answer.steps.map(({ atMs, ...step }) => ({ node, unixMs: atMs + aheadMs, ...step }));
+  });
+  return { token, steps: steps.sort((a, b) => a.unixMs - b.unixMs), silent };
 }

@@ -14,7 +14,7 @@ import type { FsName, GroupName, Handle, NodeId, SessionId, Token } from "./ids.
 import type { ManagedRegion } from "./regions.js";
 import type { Right } from "./rights.js";
 import type { FileRecord, RecordChange } from "./record.js";
-import type { AuditEntry, DispositionEntry, LogEntry, SessionEntry, StatusDocument, WaiterEntry } from "./status.js";
+import type { AuditEntry, DispositionEntry, LogEntry, SessionEntry, StatusDocument, TraceDocument, WaiterEntry, WaitersDocument } from "./status.js";
 
 /** Whose rights a call uses: a token of the session, or none (the call then takes what it needs for its own duration). */
 export interface ObjectArgs {
@@ -36,7 +36,12 @@ export interface Extent {
 
 export interface Calls {
   "node.status": { args: Record<string, never>; result: StatusDocument };
-  "node.waiters": { args: { allNodes?: boolean }; result: readonly WaiterEntry[] };
+  "node.waiters": { args: Record<string, never>; result: readonly WaiterEntry[] };
+  /** Of all members; those that do not answer within 2 s are named. */
+  "cluster.waiters": { args: Record<string, never>; result: WaitersDocument };
+  "cluster.trace": { args: { token: Token }; result: TraceDocument };
+  /** A step of an event in the application's words, for its trace: at most 120 characters. */
+  "trace.note": { args: { session: SessionId; token: Token; text: string }; result: Record<string, never> };
   /** Entries after `after`; with `waitMs` waits that long for a new one. */
   "node.log": { args: { after?: number; waitMs?: number; max?: number }; result: readonly LogEntry[] };
   /** Changes of the registry, the oldest first; the same from every node (cluster/registry/audit.ts). */

@@ -32,12 +32,34 @@ export interface AuditEntry {
 export interface DispositionEntry {
   readonly fs: FsName | "global"; readonly event: EventType; readonly session?: SessionId; readonly group?: GroupName;
 }
+export type TraceRole = "source" | "session" | "application" | "rights";
+/** One step of one event on one node; `atMs` is that node's monotonic clock. */
+export interface TraceStep {
+  readonly atMs: number; readonly role: TraceRole; readonly step: string; readonly text: string;
+}
+/** The way of one event through the cluster. */
+export interface TraceDocument {
+  readonly token: Token;
+  /** In order of time, by the clocks of the nodes: on several machines as exact as these agree. */
+  readonly steps: readonly { readonly node: NodeId; readonly unixMs: number; readonly role: TraceRole; readonly step: string; readonly text: string }[];
+  /** Members that did not answer: what they know is missing. */
+  readonly silent: readonly NodeId[];
+}
+/** All blocked users of the cluster. */
+export interface WaitersDocument {
+  readonly waiters: readonly WaiterEntry[];
+  readonly silent: readonly NodeId[];
+}
 /** One blocked user operation. */
 export interface WaiterEntry {
   readonly node: NodeId; readonly operation: number; readonly call: string; readonly fs: FsName; readonly path?: string;
   readonly handle?: Handle; readonly pid: number; readonly uid: number; readonly command: string; readonly ageMs: number;
-  readonly cause: "event" | "fence" | "guard" | "interest" | "no-owner" | "session-failed" | "excluded" | "backing" | "event-log";
-  readonly detail: string; readonly token?: Token; readonly session?: SessionId; readonly deadlineMs?: number;
+  readonly cause: "event" | "right" | "fence" | "guard" | "queue" | "takeover" | "interest" | "no-owner" | "session-failed" | "excluded" | "backing" | "event-log";
+  readonly detail: string; readonly token?: Token; readonly session?: SessionId;
+  /** Who has to do something before it ends. */
+  readonly waitsFor?: string;
+  /** From now; and what happens then. Absent: it waits without limit. */
+  readonly deadlineMs?: number; readonly fate?: string;
   /** What the kernel keeps locked behind it (safety C5), e.g. "writes to the file", "everything in DIR", "". */
   readonly blocks: string;
 }

@@ -111,6 +111,8 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "fences-told": { kind: "fences-told", view: 9 },
   "round-begun": { kind: "round-begun", round: request, fs, work: { kind: "record-changed", handle, generation: 4 } },
   "round-drained": { kind: "round-drained", round: request },
+  "node-asked": { kind: "node-asked", request, about: { kind: "trace", token } },
+  "node-answered": { kind: "node-answered", request, answer: { kind: "trace", bootId: "b", aheadMs: 0.5, steps: [{ atMs: 1.5, role: "source", step: "held", text: "t" }] } },
 };
 export const loggedEvents: readonly unknown[] = Object.values(events).map((event, at) => [at + 1, at, fs, event, at % 2 === 0 ? null : { pid: 1, uid: 0, gid: 0, command: "cat" }, at % 3 === 0 ? A : null]);
 const bodies: readonly Message[] = [

@@ -86,6 +86,24 @@ const works: Readonly<Record<RoundWork["kind"], Shape>> = {
   "fs-event-list-changed": mapOf({ events: isCount }),
 };
 
+// Questions for people.
+
+const isNumber: Shape = (value) => typeof value === "number" && Number.isFinite(value);
+const waiter = mapOf({
+  node: name, operation: isCount, call: isText, fs: isText, path: optional(isText), handle: optional(handle), pid: isCount, uid: isCount, command: isText, ageMs: isNumber,
+  cause: isText, detail: isText, token: optional(isCount), session: optional(isCount), waitsFor: optional(isText), deadlineMs: optional(isNumber), fate: optional(isText), blocks: isText,
+});
+const queue = mapOf({
+  session: isCount, undelivered: isCount, waitingReaders: isCount, delivered: isWhole, outstanding: listOf(mapOf({ token: isWhole, event: eventType, source: name, ageMs: isNumber })),
+  application: optional(mapOf({ pids: listOf(isCount), lostInMs: optional(isNumber) })),
+});
+const step = mapOf({ atMs: isNumber, role: isText, step: isText, text: isText });
+const question = taggedBy("kind", { waiters: noFields, trace: mapOf({ token: isCount }) });
+const answerOfNode = taggedBy("kind", {
+  waiters: mapOf({ waiters: listOf(waiter), queues: listOf(queue), held: listOf(mapOf({ handle, holder: isText, right })) }),
+  trace: mapOf({ bootId: isText, aheadMs: isNumber, steps: listOf(step) }),
+});
+
 const messages: Readonly<Record<MessageKind, Shape>> = {
   "view-proposed": mapOf({ view: isView }),
   "view-adopted": mapOf({ number: isCount }),
@@ -139,6 +157,9 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
 
   "round-begun": mapOf({ round: isText, fs: isText, work: taggedBy("kind", works) }),
   "round-drained": mapOf({ round: isText }),
+
+  "node-asked": mapOf({ request: isText, about: question }),
+  "node-answered": mapOf({ request: isText, answer: answerOfNode }),
 };
 
 /** Whether a frame's body is a message as cluster/messages.ts has it. */

@@ -43,6 +43,7 @@ const shapes = {
   "event.move": { session: "id", token: "id", target: "id" },
   "token.list": { session: "id" },
   "userevent.create": { session: "id", data: "bytes" },
+  "trace.note": { session: "id", token: "id", text: "text" },
   "message.send": { session: "id", isSynchronous: "flag", data: "bytes" },
   "right.request": { ...ofToken, right: "right", wait: "flag" },
   "right.release": ofToken,

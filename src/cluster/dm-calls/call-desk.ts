@@ -31,7 +31,7 @@ export class CallDesk {
   readonly #here: Surroundings;
   readonly #open = new Map<number, OpenCall>();
   readonly #jobs = new Map<number, (result: VolumeResult) => void>();
-  readonly #asked = new Map<RequestId, { call: Call | undefined; then: (done: Done) => void; otherwise: () => void }>();
+  readonly #asked = new Map<RequestId, { call: Call | undefined; then: (done: Done) => void; otherwise: () => void; sinceMs: number }>();
   /** Answered by the manager, but this node's copy of the registry has not come so far. */
   #unseen: { version: number; proceed: () => void }[] = [];
   #later: { atMs: number; proceed: () => void }[] = [];
@@ -82,8 +82,12 @@ export class CallDesk {
   /** `then` runs once the manager has done it and this node's registry shows it; a failure answers the call, if there is one. */
   ask(call: Call | undefined, managerCall: ManagerCall, then: (done: Done) => void, otherwise: () => void = () => undefined): void {
     const request = this.#here.nextName("m");
-    this.#asked.set(request, { call, then, otherwise });
+    this.#asked.set(request, { call, then, otherwise, sinceMs: this.#here.nowMs });
     this.#here.emit({ kind: "ask-manager", request, call: managerCall, ...(call?.caller !== undefined && { caller: call.caller }) });
+  }
+  /** Calls that wait for the session manager. */
+  managerAwaited(): { readonly call: Call; readonly sinceMs: number }[] {
+    return [...this.#asked.values()].flatMap(({ call, sinceMs }) => (call === undefined ? [] : [{ call, sinceMs }]));
   }
   managerAnswered(request: RequestId, result: ManagerResult): void {
     const asked = this.#asked.get(request);

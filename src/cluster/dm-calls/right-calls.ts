@@ -4,21 +4,35 @@
  * Source    XDSM C429 dm_request_right and its kin; xdsm 2.6 (table of held against requested).
  */
 import type { ArgsOf } from "../../dmapi/calls.js";
-import type { FsName } from "../../dmapi/ids.js";
+import type { FsName, Handle, Token } from "../../dmapi/ids.js";
 import type { Right } from "../../dmapi/rights.js";
 import type { RightsClient } from "../rights/rights-client.js";
 import type { CheckedCall } from "./arguments.js";
+import type { Surroundings } from "../surroundings.js";
 import type { Call, CallDesk } from "./call-desk.js";
 import type { ObjectGate } from "./object-gate.js";
 
+/** A call that waits for a right. */
+export interface RightWanted {
+  readonly call: Call;
+  readonly handle: Handle;
+  readonly fs: FsName;
+  readonly token: Token;
+  readonly right: Right;
+  readonly sinceMs: number;
+}
+
 export class RightCalls {
+  readonly #here: Surroundings;
+  readonly #wanted = new Map<number, RightWanted>();
   readonly #desk: CallDesk;
   readonly #gate: ObjectGate;
   readonly #rights: RightsClient;
   /** Calls that change what a token holds on an object come one after the other; here those behind the first. */
   readonly #behind = new Map<string, (() => void)[]>();
 
-  constructor(desk: CallDesk, gate: ObjectGate, rights: RightsClient) {
+  constructor(here: Surroundings, desk: CallDesk, gate: ObjectGate, rights: RightsClient) {
+    this.#here = here;
     this.#desk = desk;
     this.#gate = gate;
     this.#rights = rights;
@@ -55,6 +69,7 @@ export class RightCalls {
         if (held === "null") refuse("EACCES", "the token holds no right on the object");
         else {
           this.#rights.release(holder, args.handle);
+          this.#here.note(args.token, "released", args.handle);
           done();
         }
         break;
@@ -97,13 +112,17 @@ export class RightCalls {
     const holder = this.#gate.holderOf(token);
     const key = `${holder}/${handle}`;
     this.#behind.set(key, []);
+    this.#here.note(token, "asked", wish.right, handle);
+    this.#wanted.set(call.call, { call, handle, fs: wish.fs, token, right: wish.right, sinceMs: this.#here.nowMs });
     const end = () => {
+      this.#wanted.delete(call.call);
       const behind = this.#behind.get(key) ?? [];
       this.#behind.delete(key);
       for (const begin of behind) begin();
     };
     const want = (isManaged: boolean) => {
       const wanted = this.#rights.request({ ...wish, handle, holder, isManaged }, (failure) => {
+        this.#here.note(token, failure === undefined ? "granted" : "denied", failure?.code ?? wish.right, handle);
         if (failure === undefined) this.#desk.answer(call.call, {});
         else this.#desk.refuse(call.call, failure.code, failure.message);
         end();
@@ -120,8 +139,13 @@ export class RightCalls {
     });
   }
 
+  wanted(): RightWanted[] {
+    return [...this.#wanted.values()];
+  }
+
   /** The node was excluded: nothing is held or wanted any more. */
   excluded(): void {
     this.#behind.clear();
+    this.#wanted.clear();
   }
 }

@@ -18,6 +18,7 @@ import type { Call, CallDesk } from "./call-desk.js";
 
 /** XDSM DM_EVENT_MAX: events are numbered below it. */
 export const EVENT_MAX = 23;
+const NOTE_LENGTH_MAX = 120;
 
 export class SessionCalls {
   readonly #here: Surroundings;
@@ -100,6 +101,9 @@ export class SessionCalls {
         if (!this.#isDataShort(call, args.data)) return true;
         this.#host.createUserEvent(call.call, args.session, this.#source.makeToken((token) => this.#host.isAlive(token)), args.data);
         return true;
+      case "trace.note":
+        this.#note(call, args);
+        return true;
       case "message.send":
         this.#sendMessage(call, args);
         return true;
@@ -116,6 +120,14 @@ export class SessionCalls {
     if (info !== undefined && !this.#isInfoShort(call, info)) return;
     const ask = { kind: "modify-session", session, ...(info !== undefined && { info }), ...(lease !== undefined && { lease }), ...durable(args) } as const;
     this.#desk.ask(call, ask, () => this.#desk.answer(call.call, {}));
+  }
+
+  /** Of an event of that session only; others' traces are not for it to write. */
+  #note(call: Call, { session, token, text }: ArgsOf<"trace.note">): void {
+    const found = this.#host.outstanding(session, token);
+    if ("code" in found) return this.#desk.refuse(call.call, found.code, found.message);
+    this.#here.note(token, "noted", text.slice(0, NOTE_LENGTH_MAX));
+    this.#desk.answer(call.call, {});
   }
 
   #destroy(call: Call, session: SessionId): void {

@@ -80,6 +80,9 @@ export class RightsClient {
     this.#toServer(handle, { kind: "right-released", handle, holder, right: keeps });
   }
 
+  holdsAny(holder: string): boolean {
+    return this.#holdings.has(holder);
+  }
   /** Nobody here holds or waits for any right. */
   get isIdle(): boolean {
     return this.#holdings.size === 0 && this.#wants.size === 0;

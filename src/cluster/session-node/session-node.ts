@@ -180,6 +180,7 @@ export class SessionNode {
       hosted.undelivered.set(entry.token, entry);
     }
     for (const entry of lost) if (entry.durable !== undefined) hosted.durableCount += 1;
+    for (const entry of lost) this.#here.note(entry.token, "requeued", hosted.id);
     hosted.delivered -= lost.length;
     this.#deliver(hosted);
   }
@@ -223,6 +224,7 @@ export class SessionNode {
       return "unheard";
     }
     found.state = "answered";
+    this.#here.note(token, "answered", response.kind, response.kind === "abort" ? response.code : undefined);
     const hostGeneration = this.#generationOf(hosted, found);
     this.#here.send(found.source, { kind: "event-answered", token, session: found.addressedTo, hostGeneration, response, data: data ?? undefined, isQuiet });
     return found;
@@ -404,6 +406,7 @@ export class SessionNode {
     this.#entries.set(entry.token, entry);
     hosted.undelivered.set(entry.token, entry);
     this.#here.count("eventsQueued");
+    this.#here.note(entry.token, "arrived", hosted.id, entry.raisedOn ?? entry.source);
   }
 
   /** Each message to exactly one reader, the longest waiting first. */
@@ -419,6 +422,7 @@ export class SessionNode {
         batch.push(entry);
         messages.push(messageOf(entry));
         this.#takeOut(hosted, entry);
+        this.#here.note(entry.token, "delivered", hosted.id, hosted.servedBy.get(reader.client));
       }
       hosted.delivered += batch.length;
       hosted.presence?.stoppedWaiting(reader.client, this.#here.nowMs);
@@ -479,6 +483,7 @@ export class SessionNode {
     }
     if (entry.state === "cancelled") return;
     entry.state = "cancelled";
+    this.#here.note(entry.token, "cancelled");
     if (hosted === undefined) return;
     // It has no place among tokens of sources: a cancel event is named by the negative of what it cancels.
     const token = -entry.token as Token;
@@ -527,6 +532,7 @@ export class SessionNode {
     const later = [...hosted.undelivered.values()].filter((entry) => !kept.includes(entry));
     hosted.undelivered.clear();
     for (const entry of [...kept, ...later]) {
+      if (entry.state === "outstanding") this.#here.note(entry.token, "requeued", hosted.id);
       entry.state = "undelivered";
       hosted.undelivered.set(entry.token, entry);
     }
@@ -540,6 +546,7 @@ export class SessionNode {
         return false;
       case "errno":
         this.#here.count("lostEventsFailed");
+        this.#here.note(entry.token, "refused", hosted.id, fate.code);
         this.#endToken(hosted, entry.token);
         hosted.undelivered.delete(entry.token);
         entry.state = "answered";
@@ -551,6 +558,7 @@ export class SessionNode {
         const to = this.#standbyOf(hosted, entry, fate.session);
         if (to === undefined) return false;
         this.#here.count("eventsHandedOver");
+        this.#here.note(entry.token, "passed", hosted.id, to.id);
         this.#handOver(hosted, entry, to.id);
         return true;
       }

@@ -60,8 +60,12 @@ export interface Waiting {
   readonly detail: string;
   readonly operation?: OperationId;
   readonly session?: SessionId;
+  /** Who has to do something before it ends. */
+  readonly waitsFor: string;
   /** Until it is given up; absent: without limit. */
   readonly leftMs?: number;
+  /** What happens then. */
+  readonly fate: string;
 }
 
 export interface Held extends RaisedEvent {

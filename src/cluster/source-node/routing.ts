@@ -50,7 +50,7 @@ function routeToGroup(group: GroupName, event: DmEvent, registry: RegistryIndex,
 }
 
 /** Two nodes' events on one object go to one member where neither has its own. */
-function objectOf(event: DmEvent): string {
+export function objectOf(event: DmEvent): string {
   if ("handle" in event) return event.handle;
   if ("handle1" in event) return event.handle1;
   return "fsHandle" in event ? event.fsHandle : "";

@@ -21,7 +21,7 @@ import type { RegistryIndex } from "../registry-index.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
 import { dueMs, type Held, type Origin, type Place, type RaisedEvent, type Settled, type Waiting } from "./held-event.js";
-import { type Route, routeOf, type Target } from "./routing.js";
+import { objectOf, type Route, routeOf, type Target } from "./routing.js";
 import { TokenMaker } from "./tokens.js";
 
 /** Asynchronous events that wait for sessions without a host; more of them are given up at once, and counted. */
@@ -181,7 +181,7 @@ export class SourceNode {
       const { origin, place } = held;
       const leftMs = this.#dueMs(held) - this.#here.nowMs;
       return {
-        token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held),
+        token: held.token, fs: held.fs, event: held.event.type, ageMs: this.#here.nowMs - held.heldAtMs, ...this.#explain(held), fate: this.#fateOf(held),
         ...(origin.kind === "operation" && { operation: origin.operation }),
         ...((place.kind === "at-session" || place.kind === "waits-session" || place.kind === "logging") && { session: place.session }),
         ...(Number.isFinite(leftMs) && { leftMs }),
@@ -198,6 +198,8 @@ export class SourceNode {
     };
     if (limitAtMs < this.#nextDueMs) this.#nextDueMs = limitAtMs;
     this.#held.set(held.token, held);
+    this.#here.note(held.token, "held", what.type, objectOf(what));
+    if (process !== undefined) this.#here.note(held.token, "caused", process.command, process.pid);
     if (origin.kind === "operation") this.#byOperation.set(origin.operation, held);
     this.#route(held);
     return held;
@@ -205,7 +207,10 @@ export class SourceNode {
 
   #giveToken(held: Held): void {
     this.#held.delete(held.token);
+    const former = held.token;
     held.token = this.#freeToken();
+    this.#here.note(former, "renamed", held.token);
+    this.#here.note(held.token, "held", held.event.type, objectOf(held.event));
     this.#held.set(held.token, held);
   }
   #freeToken(): Token {
@@ -243,6 +248,7 @@ export class SourceNode {
   }
   #giveToStandby(held: Held, { to, passedBy }: Extract<ToSource, { kind: "event-handed-over" }>): void {
     held.standby = { session: to, passedBy };
+    this.#here.note(held.token, "standby", to);
     this.#put(held, UNROUTED);
     this.#route(held);
     const session = this.#here.registry?.session(to);
@@ -281,6 +287,7 @@ export class SourceNode {
     const hostGeneration = session.hostGeneration;
     this.#pay(session.node);
     this.#here.count("eventsSent");
+    this.#here.note(token, "sent", session.id, session.node);
     this.#here.send(session.node, {
       kind: "event-raised", session: session.id, hostGeneration, token, isSynchronous, sequence: held.order.sequence,
       registryVersion, fs, event, process, ...(raisedOn !== undefined && { raisedOn }), ...(passedBy !== undefined && { passedBy }),
@@ -319,6 +326,7 @@ export class SourceNode {
       return this.#settle(held, { kind: "failed", code: type === "nospace" ? "ENOSPC" : "EIO", message: "no session takes this event" });
     }
     if (held.place.kind === "waits-owner") return;
+    this.#here.note(held.token, "ownerless", type);
     this.#put(held, { kind: "waits-owner", untilMs: this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs });
   }
 
@@ -328,6 +336,7 @@ export class SourceNode {
     }
     if (held.place.kind === "waits-session" && held.place.session === session && held.place.why === why) return;
     if (!held.isSynchronous && this.#asyncHeld() > ASYNC_HELD_MAX) return this.#giveUp(held);
+    this.#here.note(held.token, "hostless", session, why);
     const { sessionFailureTimeoutMs, namespaceEventTimeoutMs } = this.#here.timeouts;
     const fromMs = this.#failedAtMs.get(session) ?? this.#here.nowMs;
     const failed = held.isSynchronous ? fromMs + sessionFailureTimeoutMs : held.heldAtMs + Math.min(sessionFailureTimeoutMs, namespaceEventTimeoutMs);
@@ -374,23 +383,32 @@ export class SourceNode {
     this.#nextDueMs = Math.min(this.#nextDueMs, this.#dueMs(held));
   }
 
-  #explain(held: Held): { cause: string; detail: string } {
+  /** What happens at the deadline. */
+  #fateOf(held: Held): string {
+    if (this.#excludedAtMs !== undefined) return "fails with ESTALE";
+    const place = held.place;
+    const untilMs = place.kind === "waits-owner" || place.kind === "waits-session" ? place.untilMs : Number.POSITIVE_INFINITY;
+    if (held.limit !== undefined && held.limitAtMs <= untilMs) return `fails with ${held.limit.code}`;
+    return held.isSynchronous ? "fails with EIO" : "goes on, and the session is not told";
+  }
+
+  #explain(held: Held): { cause: string; detail: string; waitsFor: string } {
     const place = held.place;
     switch (place.kind) {
       case "unrouted":
-        return { cause: "excluded", detail: "this node is not in the view of the cluster" };
+        return { cause: "excluded", detail: "this node is not in the view of the cluster", waitsFor: "this node's return into the cluster" };
       case "waits-owner":
-        return { cause: "no-owner", detail: `no session takes ${held.event.type} events of ${held.fs}` };
+        return { cause: "no-owner", detail: `no session takes ${held.event.type} events of ${held.fs}`, waitsFor: "a session that takes them" };
       case "waits-session":
         return place.why === "failed"
-          ? { cause: "session-failed", detail: `session ${place.session} has failed and may be assumed` }
-          : { cause: "event", detail: `session ${place.session} is closing` };
+          ? { cause: "session-failed", detail: `session ${place.session} has failed and may be assumed`, waitsFor: `somebody who assumes session ${place.session}` }
+          : { cause: "event", detail: `session ${place.session} is closing`, waitsFor: `the end of session ${place.session}` };
       case "waits-registry":
-        return { cause: "event", detail: `waits for version ${place.version} of the registry` };
+        return { cause: "takeover", detail: `waits for version ${place.version} of the registry`, waitsFor: "the session manager" };
       case "logging":
-        return { cause: "event-log", detail: this.#log.explain(place.session) };
+        return { cause: "event-log", detail: this.#log.explain(place.session), waitsFor: `the event log of session ${place.session}` };
       case "at-session":
-        return { cause: "event", detail: `session ${place.session} on ${place.node}` };
+        return { cause: held.isSynchronous ? "event" : "queue", detail: `session ${place.session} on ${place.node}`, waitsFor: `session ${place.session} on ${place.node}` };
     }
   }
 
@@ -418,6 +436,7 @@ export class SourceNode {
   /** False when it has ended already. */
   #withdraw(held: Held): boolean {
     if (!this.#forget(held)) return false;
+    this.#here.note(held.token, "withdrawn");
     this.#withdrawFromHost(held);
     this.#sendNotices(held);
     return true;
@@ -435,6 +454,7 @@ export class SourceNode {
 
   #settle(held: Held, outcome: Settled): void {
     if (!this.#forget(held)) return;
+    this.#here.note(held.token, "resumed", wordOf(outcome));
     if (held.origin.kind === "own") held.origin.settled(outcome);
     else this.#here.emit({ kind: "resume-operation", operation: held.origin.operation, decision: decisionOf(outcome) });
     if (held.given !== undefined) this.#sendNotices(held);
@@ -469,4 +489,10 @@ function decisionOf(outcome: Settled): Decision {
   if (outcome.kind === "failed") return { kind: "abort", code: outcome.code };
   if (outcome.kind === "answered" && outcome.response.kind === "abort") return { kind: "abort", code: outcome.response.code };
   return CONTINUE;
+}
+
+function wordOf(outcome: Settled): string {
+  if (outcome.kind === "enqueued") return "enqueued";
+  if (outcome.kind === "failed") return outcome.code;
+  return outcome.response.kind === "abort" ? outcome.response.code : "continue";
 }

@@ -229,11 +229,17 @@ class Performer {
     await this.#closeObject();
     const manifest = await this.#context.store.manifest(args.object);
     if (manifest.checksum.value !== args.checksum || manifest.size !== args.size) throw new MoveFailure("EIO", `object ${args.object} is another file's or another version`);
+    this.#note(`fetches object ${args.object} of ${args.size} bytes from the store`);
     this.#object = await this.#context.store.open(args.object);
     if (this.#object.size !== args.size) throw new MoveFailure("EIO", `object ${args.object} has ${this.#object.size} bytes instead of ${args.size}`);
     const first = Buffer.allocUnsafe(Math.min(CHUNK, args.size));
     const length = await this.#object.read(first, 0);
     this.#firstBytes = first.subarray(0, length);
+  }
+  /** For the trace of the event that waits; it must hold nothing up. */
+  #note(text: string): void {
+    const { session, token } = this.#context;
+    if (token !== undefined) session.connection.call("trace.note", { session: session.id, token: token.token, text }).catch(() => {});
   }
   async #closeObject(): Promise<void> {
     const object = this.#object;
@@ -255,6 +261,7 @@ class Performer {
       if (at < args.size) piece = buffer.subarray(0, await object.read(buffer.subarray(0, Math.min(CHUNK, args.size - at)), at));
     }
     await this.#closeObject();
+    this.#note(`all ${args.size} bytes are there`);
     if (hash.digest("hex") !== args.checksum) throw new MoveFailure("EIO", `object ${args.object} does not have the checksum that was noted when it was made`);
   }
 }
