@@ -235,6 +235,18 @@ export class Bench {
     await this.cluster.restart(this.id(letter));
   }
 
+  /** Ends it in order, and starts it again with these variables; returns when it is usable. */
+  async restartWith(letter: Letter, environment: Readonly<Record<string, string>>): Promise<void> {
+    await this.stop(letter);
+    await this.cluster.launch([this.id(letter)], environment);
+    await this.cluster.waitUntilUsable([this.id(letter)]);
+  }
+  /** In order. */
+  async stop(letter: Letter): Promise<void> {
+    await this.forget(letter);
+    await this.cluster.stop(this.id(letter));
+  }
+
   /** Starts the nodes that do not run. */
   async startAll(): Promise<void> {
     await this.cluster.start();

@@ -97,7 +97,6 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
   const { waiters, counters } = await waitersHere(parts);
   const described = parts.machine.describe();
   const { dataManagement } = described;
-  const linksByPeer = new Map(parts.links.status().map((link) => [link.peer, link]));
   return {
     node: config.node, incarnation: described.incarnation, cluster: config.cluster, pid: process.pid, version,
     state: parts.isStopping() ? "stopping" : described.state,
@@ -110,12 +109,17 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
       const place = mountpoint ?? planned;
       return { fs: attached.fs, backing, mode, isMounted: mountpoint !== undefined, capabilities: attached.capabilities, ...(place !== undefined && { mountpoint: place }) };
     }),
-    links: described.links.map(({ peer, unacknowledged }) => {
-      const link = linksByPeer.get(peer);
-      return { peer, isUp: link?.isUp ?? false, isCut: link?.isCut ?? false, unacknowledged, ...(link?.version !== undefined && { version: link.version }), ...(link?.trouble !== undefined && { trouble: link.trouble }) };
-    }),
+    links: linksOf(parts),
     counters: { ...parts.counters(), ...dataManagement.counters, ...counters },
   };
+}
+
+/** Every peer that is spoken to, also before it or this node is a member. */
+function linksOf({ links, machine }: NodeParts): StatusDocument["links"] {
+  const unacknowledged = new Map(machine.describe().links.map((link) => [link.peer, link.unacknowledged]));
+  const wanted = links.status();
+  const others = [...unacknowledged.keys()].filter((peer) => !wanted.some((link) => link.peer === peer)).map((peer) => ({ peer, isUp: false, isCut: false }));
+  return [...wanted, ...others].map((link) => ({ ...link, unacknowledged: unacknowledged.get(link.peer) ?? 0 }));
 }
 
 /** What this node answers another, or itself. */

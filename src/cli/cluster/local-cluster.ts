@@ -97,12 +97,20 @@ export class LocalCluster {
    * @throws CommandFailure when it cannot be, or when `down` was called meanwhile.
    */
   async start(nodes: readonly NodeId[] = this.nodes): Promise<void> {
+    await this.launch(nodes);
+    await this.waitUntilUsable(nodes);
+  }
+  /** Starts what does not run of them, and waits for nothing. `environment` is added to this process's own. */
+  async launch(nodes: readonly NodeId[], environment: Readonly<Record<string, string>> = {}): Promise<void> {
     this.#isGoingDown = false;
     for (const fs of this.#plan.fileSystems) prepareBacking(fs.backing);
     mkdirSync(coordinationDirectory(this.#plan), { recursive: true, mode: 0o700 });
     for (const id of nodes) if (this.#stateOf(id) === "paused") this.resume(id);
-    for (const id of nodes) if (this.#stateOf(id) === "dead") await this.#spawn(id);
-    await this.waitUntilUsable(nodes);
+    for (const id of nodes) if (this.#stateOf(id) === "dead") await this.#spawn(id, environment);
+  }
+  /** Ends one node in order: unmounts, leaves the cluster. */
+  async stop(id: NodeId): Promise<void> {
+    await this.#stop(this.#known(id));
   }
 
   /** Waits until each of these nodes is a member and has every file system mounted, and they agree on the view. */
@@ -207,7 +215,7 @@ export class LocalCluster {
     return existsSync(this.#logPath(id)) ? readFileSync(this.#logPath(id), "utf8") : "";
   }
 
-  async #spawn(id: NodeId): Promise<void> {
+  async #spawn(id: NodeId, environment: Readonly<Record<string, string>>): Promise<void> {
     const directory = nodeDirectory(this.#plan, id);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mkdirSync(dirname(this.socket(id)), { recursive: true, mode: 0o700 });
@@ -223,7 +231,7 @@ export class LocalCluster {
     writeFileSync(config, nodeFile(this.#plan, id), { mode: 0o600 });
     const log = openSync(this.#logPath(id), "a", 0o600);
     const child = spawn(process.execPath, [daemonCommand, "--config", config], {
-      cwd: "/", detached: true, stdio: ["ignore", log, log], env: { ...process.env, SLUICE_NO_BUILD: "1" },
+      cwd: "/", detached: true, stdio: ["ignore", log, log], env: { ...process.env, SLUICE_NO_BUILD: "1", ...environment },
     });
     closeSync(log);
     child.on("error", () => {}); // told by the absence of the process below
