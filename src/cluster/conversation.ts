@@ -297,7 +297,7 @@ export class Conversation {
       const result: VolumeResult = planned === undefined ? { kind: "ok", result: this.#eventLogs.run(work) } : { kind: "failed", failure };
       this.#tell(station.id, { kind: "volume-done", job, result });
     };
-    const slow = work.kind === "append" ? this.#slowLogs.get(station.id) : undefined;
+    const slow = this.#slowLogs.get(station.id);
     if (slow === undefined) done();
     else slow.push(done);
   }

@@ -40,6 +40,9 @@ export class LogPosition {
   get isFresh(): boolean {
     return this.enqueued === 0;
   }
+  isOwed(sequence: number): boolean {
+    return this.#unacknowledged.has(sequence);
+  }
   get unacknowledged(): number {
     return this.#unacknowledged.size;
   }
@@ -72,15 +75,23 @@ export class LogPosition {
     return offered;
   }
 
-  acknowledge(sequence: number, isUpTo: boolean): void {
-    if (isUpTo) {
+  /** Those that were not acknowledged before. */
+  acknowledge(sequence: number, isUpTo: boolean): number[] {
+    const newly: number[] = [];
+    if (!isUpTo) {
+      if (this.#unacknowledged.has(sequence)) newly.push(sequence);
+    } else {
       for (const each of this.#unacknowledged) {
         if (each > sequence) break;
-        this.#unacknowledged.delete(each);
-        this.#beyond.add(each);
+        newly.push(each);
       }
-    } else if (this.#unacknowledged.delete(sequence)) this.#beyond.add(sequence);
+    }
+    for (const each of newly) {
+      this.#unacknowledged.delete(each);
+      this.#beyond.add(each);
+    }
     this.#advance();
+    return newly;
   }
   cursor(): LogCursor {
     return { node: this.node, incarnation: this.incarnation, through: this.#through, beyond: [...this.#beyond].sort((a, b) => a - b) };

@@ -14,13 +14,13 @@
  * Source    safety M11; cluster/durable-events/event-log.ts.
  */
 import type { DmFailure } from "../../dmapi/errors.js";
-import type { Incarnation, NodeId, SessionId } from "../../dmapi/ids.js";
+import type { EventId, Incarnation, NodeId, SessionId } from "../../dmapi/ids.js";
 import type { CallDesk } from "../dm-calls/call-desk.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { VolumeResult } from "../node-contract.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
-import { type EventLogResults, type EventLogWork, keyOf, type LogCursor, type LoggedEvent, parseEventId } from "./event-log.js";
+import { eventIdOf, type EventLogResults, type EventLogWork, keyOf, type LogCursor, type LoggedEvent, parseEventId } from "./event-log.js";
 import { LogPosition } from "./log-position.js";
 
 /** Durable events in the queue of a session; the rest wait in their logs. */
@@ -39,6 +39,7 @@ export interface DurableQueue {
   /** Durable events in it. */
   length(session: SessionId): number;
   enqueue(session: SessionId, log: { node: NodeId; incarnation: Incarnation }, events: readonly LoggedEvent[]): void;
+  withdraw(session: SessionId, ids: readonly EventId[]): void;
   /** Those not delivered are offered again from their logs. */
   dropDurable(session: SessionId): void;
 }
@@ -56,6 +57,10 @@ interface Hosted {
   isDirty: boolean;
   /** Calls that wait for what they acknowledged to be on stable storage. */
   acknowledging: number[];
+  /** Of events that have not been read here yet. */
+  early: { readonly call: number; readonly ids: readonly string[]; readonly isUpTo: boolean }[];
+  /** Which logs there are, and what is acknowledged of them, is known. */
+  isListed: boolean;
 }
 
 export class LogReader {
@@ -80,7 +85,7 @@ export class LogReader {
       this.#queue.dropDurable(record.id);
       const hosted: Hosted = {
         id: record.id, hostGeneration: record.hostGeneration, members, isListing: false, mustList: false, logs: new Map(),
-        isSaving: false, isDirty: false, acknowledging: [],
+        isSaving: false, isDirty: false, acknowledging: [], early: [], isListed: false,
       };
       this.#sessions.set(record.id, hosted);
       this.#list(hosted);
@@ -99,7 +104,7 @@ export class LogReader {
     // Whoever hosts the session by now reads the log.
     if (hosted === undefined || message.hostGeneration !== hosted.hostGeneration) return;
     const log = this.#logOf(hosted, { node: from, incarnation: message.incarnation });
-    if (!hosted.isListing && log.follows(message.previous) && this.#queue.length(hosted.id) < DURABLE_QUEUE_MAX) {
+    if (!hosted.isListing && !isBehindFormerLife(hosted, log) && log.follows(message.previous) && this.#queue.length(hosted.id) < DURABLE_QUEUE_MAX) {
       const events = log.take(message.events);
       if (log.enqueued >= message.through) {
         log.place = message.place;
@@ -125,15 +130,28 @@ export class LogReader {
       const parsed = parseEventId(id);
       const log = parsed === undefined ? undefined : hosted.logs.get(parsed.log);
       if (parsed === undefined) return this.#desk.refuse(call, "EINVAL", `${id.slice(0, 80)} is no id of a durable event`);
+      if (this.#isComing(hosted, log, parsed.sequence)) return void hosted.early.push({ call, ids, isUpTo });
       // Of a log that is wholly acknowledged and removed nothing is left to say.
       if (log === undefined) continue;
       if (parsed.sequence > log.enqueued) return this.#desk.refuse(call, "ESRCH", `the event ${id} has not been offered yet`);
       found.push({ log, sequence: parsed.sequence });
     }
-    for (const { log, sequence } of found) log.acknowledge(sequence, isUpTo);
+    for (const { log, sequence } of found) {
+      // Got from a former host, and queued here to be offered again.
+      this.#queue.withdraw(session, log.acknowledge(sequence, isUpTo).map((each) => eventIdOf(log, each)));
+    }
     hosted.acknowledging.push(call);
     hosted.isDirty = true;
     this.#save(hosted);
+    this.roomMade(session);
+  }
+  /** An application that got it from a former host may be faster than this one reads. */
+  #isComing(hosted: Hosted, log: LogPosition | undefined, sequence: number): boolean {
+    if (!hosted.isListed) return true;
+    return log !== undefined && sequence > log.enqueued && !log.isAtEnd && this.#queue.length(hosted.id) < DURABLE_QUEUE_MAX;
+  }
+  #acknowledgeEarly(hosted: Hosted): void {
+    for (const { call, ids, isUpTo } of hosted.early.splice(0)) this.acknowledge(call, hosted.id, ids, isUpTo);
   }
 
   /** Whether nothing is logged that the application has not acknowledged. */
@@ -141,6 +159,10 @@ export class LogReader {
     const hosted = this.#sessions.get(session);
     if (hosted === undefined) return true;
     return !hosted.isListing && [...hosted.logs.values()].every((log) => log.isAtEnd && log.unacknowledged === 0);
+  }
+  /** Offered and not acknowledged. */
+  isOwed(session: SessionId, node: NodeId, incarnation: Incarnation, sequence: number): boolean {
+    return this.#sessions.get(session)?.logs.get(keyOf({ node, incarnation }))?.isOwed(sequence) ?? false;
   }
   unacknowledged(session: SessionId): number | undefined {
     const hosted = this.#sessions.get(session);
@@ -152,7 +174,7 @@ export class LogReader {
 
   #end(hosted: Hosted, why: string): void {
     this.#sessions.delete(hosted.id);
-    for (const call of hosted.acknowledging) this.#desk.refuse(call, "ENOTREADY", `${why}; the acknowledgement may have been lost`);
+    for (const call of [...hosted.acknowledging, ...hosted.early.map((early) => early.call)]) this.#desk.refuse(call, "ENOTREADY", `${why}; the acknowledgement may have been lost`);
   }
   #isCurrent(hosted: Hosted): boolean {
     return this.#sessions.get(hosted.id) === hosted;
@@ -201,9 +223,11 @@ export class LogReader {
         if (cursor !== undefined && (isNew || log.isFresh)) log.begin(cursor);
         log.isAtEnd = false;
       }
+      hosted.isListed = true;
       if (hosted.mustList) return this.#list(hosted);
       this.#read(hosted);
       for (const log of hosted.logs.values()) this.#tellSource(hosted, log);
+      this.#acknowledgeEarly(hosted);
     });
   }
 
@@ -211,7 +235,7 @@ export class LogReader {
     if (hosted.isListing) return;
     for (const log of hosted.logs.values()) {
       if (this.#queue.length(hosted.id) >= DURABLE_QUEUE_MAX) return;
-      if (log.isReading || log.isAtEnd) continue;
+      if (log.isReading || log.isAtEnd || isBehindFormerLife(hosted, log)) continue;
       log.isReading = true;
       const { node, incarnation, place, enqueued } = log;
       const name = { session: hosted.id, node, incarnation };
@@ -227,13 +251,18 @@ export class LogReader {
     }
     log.place = found.place;
     this.#enqueue(hosted, log, log.take(found.events));
+    this.#afterRead(hosted, log, found);
+    if (hosted.early.length > 0) this.#acknowledgeEarly(hosted);
+  }
+  #afterRead(hosted: Hosted, log: LogPosition, found: EventLogResults["read"]): void {
     if (found.isGap) return this.#gapSeen(hosted, log);
     log.gapTries = 0;
     if (!found.isAtEnd) return this.#read(hosted);
     if (log.enqueued >= log.wanted || !this.#here.isMember(log.node, log.incarnation)) {
       log.isAtEnd = true;
       this.#trim(hosted, log);
-      return this.#lookAgain(hosted, log);
+      this.#lookAgain(hosted, log);
+      return this.#read(hosted); // a later life of that source may have waited for it
     }
     this.#readLater(hosted); // this node does not see yet what the source has written
   }
@@ -309,3 +338,8 @@ export class LogReader {
   }
 }
 
+/** Events of a node come in order over its lives too, as far as they are known. */
+function isBehindFormerLife({ logs }: Hosted, { node, incarnation }: LogPosition): boolean {
+  for (const other of logs.values()) if (other.node === node && other.incarnation < incarnation && !other.isAtEnd) return true;
+  return false;
+}

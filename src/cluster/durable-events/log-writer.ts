@@ -147,8 +147,11 @@ export class LogWriter {
     this.#desk.job({ kind: "event-log", work: { kind: "sessions" } }, (result) => {
       const registry = this.#here.registry;
       if (result.kind !== "ok" || registry === undefined) return;
-      // A session has files only after this node has acknowledged the version that made it: the registry is newer than they are.
-      for (const session of (result.result as EventLogResults["sessions"]).sessions) if (registry.session(session) === undefined) this.#remove(session);
+      // Ids only grow: of a lower one that the registry does not name it is known that it is over, also by a copy that is old.
+      const highest = Math.max(0, ...registry.sessions.map((session) => session.id));
+      for (const session of (result.result as EventLogResults["sessions"]).sessions) {
+        if (session < highest && registry.session(session) === undefined) this.#remove(session);
+      }
     });
   }
   #remove(session: SessionId): void {

@@ -21,11 +21,11 @@ export function auditOfCall(call: ManagerCall, session: SessionId | undefined): 
   const about = session === undefined ? {} : { session };
   switch (call.kind) {
     case "create-session":
-      return { act: "session created", ...about, detail: [quoted(call.info), ...(call.group === undefined ? [] : [`group ${call.group}`]), ...leaseText(call.lease)].join(", ") };
+      return { act: "session created", ...about, detail: [quoted(call.info), ...(call.group === undefined ? [] : [`group ${call.group}`]), ...leaseText(call.lease), ...durabilityText(call.isDurable)].join(", ") };
     case "assume-session":
       return { act: "session assumed", session: call.session, detail: quoted(call.info) };
     case "modify-session":
-      return { act: "session modified", session: call.session, detail: [...(call.info === undefined ? [] : [quoted(call.info)]), ...leaseText(call.lease)].join(", ") };
+      return { act: "session modified", session: call.session, detail: [...(call.info === undefined ? [] : [quoted(call.info)]), ...leaseText(call.lease), ...durabilityText(call.isDurable)].join(", ") };
     case "destroy-session":
       return { act: "session destroyed", session: call.session, detail: "" };
     case "set-dispositions": {
@@ -61,6 +61,9 @@ export function withAudit(entries: readonly AuditEntry[], more: readonly AuditEn
 
 function quoted(info: string): string {
   return JSON.stringify(info);
+}
+function durabilityText(isDurable: boolean | undefined): string[] {
+  return isDurable === undefined ? [] : [isDurable ? "durable events" : "no durable events"];
 }
 function leaseText(lease: Extract<ManagerCall, { kind: "modify-session" }>["lease"]): string[] {
   if (lease === undefined) return [];

@@ -69,12 +69,12 @@ export interface HostedSession {
   lease: ApplicationLease | undefined;
   /** Kept only while there is a lease. */
   presence: Presence | undefined;
-  /** Durable events among the undelivered ones. */
-  durableCount: number;
+  /** Durable events among the undelivered ones, by what they are called in `undelivered`. */
+  readonly durable: Map<EventId, Token>;
 }
 
 export function newHostedSession(of: { id: SessionId; hostGeneration: number; recoversUntilMs: number }): HostedSession {
-  return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0, lease: undefined, presence: undefined, durableCount: 0 };
+  return { ...of, sinceGeneration: of.hostGeneration, undelivered: new Map(), readers: [], servedBy: new Map(), delivered: 0, lease: undefined, presence: undefined, durable: new Map() };
 }
 
 /** The registry says which lease the session has now. */

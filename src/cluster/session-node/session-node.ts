@@ -15,7 +15,7 @@ import { classOf, describeLease, type LostFate } from "../../dmapi/application-l
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
 import type { EventAnswer, EventMessage } from "../../dmapi/events.js";
-import { type FsName, type Incarnation, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
+import { type EventId, type FsName, type Incarnation, MESSAGE_DATA_LENGTH_MAX, type NodeId, type SessionId, type Token } from "../../dmapi/ids.js";
 import type { QueueEntry } from "../../dmapi/status.js";
 import type { Call, CallDesk } from "../dm-calls/call-desk.js";
 import { eventIdOf, type LoggedEvent } from "../durable-events/event-log.js";
@@ -67,9 +67,10 @@ export class SessionNode {
     this.#desk = desk;
     this.#tokenEnded = tokenEnded;
     this.#durable = new LogReader(here, desk, {
-      length: (session) => this.#sessions.get(session)?.durableCount ?? 0,
+      length: (session) => this.#sessions.get(session)?.durable.size ?? 0,
       enqueue: (session, log, events) => this.#enqueueDurable(session, log, events),
-      dropDurable: (session) => this.#dropDurable(session),
+      withdraw: (session, ids) => this.#withdrawDurable(session, ids),
+      dropDurable: (session) => this.#withdrawDurable(session, [...(this.#sessions.get(session)?.durable.keys() ?? [])]),
     });
   }
 
@@ -179,7 +180,7 @@ export class SessionNode {
       this.#entries.set(entry.token, entry);
       hosted.undelivered.set(entry.token, entry);
     }
-    for (const entry of lost) if (entry.durable !== undefined) hosted.durableCount += 1;
+    for (const entry of lost) if (entry.durable !== undefined) hosted.durable.set(entry.durable.id, entry.token);
     for (const entry of lost) this.#here.note(entry.token, "requeued", hosted.id);
     hosted.delivered -= lost.length;
     this.#deliver(hosted);
@@ -335,24 +336,26 @@ export class SessionNode {
     if (hosted === undefined) return;
     for (const { sequence, fs, event, process, raisedOn } of events) {
       this.#durableKeys += 1;
-      hosted.durableCount += 1;
+      const token = (DURABLE_KEYS_BELOW - this.#durableKeys) as Token;
+      const id = eventIdOf(log, sequence);
+      hosted.durable.set(id, token);
       this.#enqueue(hosted, {
-        token: (DURABLE_KEYS_BELOW - this.#durableKeys) as Token, session, addressedTo: session, source: log.node, sourceIncarnation: log.incarnation,
+        token, session, addressedTo: session, source: log.node, sourceIncarnation: log.incarnation,
         isSynchronous: false, sequence, fs, event, process, notice: undefined, arrivedAtMs: this.#here.nowMs, raisedOn, passedBy: [], state: "undelivered",
-        durable: { id: eventIdOf(log, sequence), hostGeneration: hosted.hostGeneration },
+        durable: { id, hostGeneration: hosted.hostGeneration },
       });
     }
     this.#deliver(hosted);
   }
-  #dropDurable(session: SessionId): void {
+  #withdrawDurable(session: SessionId, ids: readonly EventId[]): void {
     const hosted = this.#sessions.get(session);
-    if (hosted === undefined) return;
-    for (const entry of [...hosted.undelivered.values()]) {
-      if (entry.durable === undefined) continue;
-      hosted.undelivered.delete(entry.token);
-      this.#entries.delete(entry.token);
+    for (const id of ids) {
+      const token = hosted?.durable.get(id);
+      if (hosted === undefined || token === undefined) continue;
+      hosted.durable.delete(id);
+      hosted.undelivered.delete(token);
+      this.#entries.delete(token);
     }
-    hosted.durableCount = 0;
   }
 
   #hosted(call: number, session: SessionId): HostedSession | undefined {
@@ -442,7 +445,7 @@ export class SessionNode {
 
   #takeOut(hosted: HostedSession, entry: Entry): void {
     hosted.undelivered.delete(entry.token);
-    if (entry.durable !== undefined) hosted.durableCount -= 1;
+    if (entry.durable !== undefined) hosted.durable.delete(entry.durable.id);
     if (entry.isSynchronous) entry.state = "outstanding";
     else this.#entries.delete(entry.token);
     if (entry.owesRoom !== true) return;
@@ -453,7 +456,10 @@ export class SessionNode {
   #mayRequeue(entry: Entry): boolean {
     const hosted = this.#sessions.get(entry.session);
     if (hosted === undefined) return false;
-    if (entry.durable !== undefined) return entry.durable.hostGeneration === hosted.hostGeneration; // else it is offered from the log
+    if (entry.durable !== undefined) {
+      // Of a former host generation it is offered from the log.
+      return entry.durable.hostGeneration === hosted.hostGeneration && this.#durable.isOwed(entry.session, entry.source, entry.sourceIncarnation, entry.sequence);
+    }
     return !entry.isSynchronous || (entry.state === "outstanding" && this.#entries.get(entry.token) === entry);
   }
 

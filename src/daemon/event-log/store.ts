@@ -12,6 +12,7 @@
  * Source    safety C1 (locks live as long as the power to write), M11.
  */
 import * as fs from "node:fs";
+import { dirname } from "node:path";
 import type { EventLogResults, EventLogWork, LogCursor, LoggedEvent, LogName } from "../../cluster/durable-events/event-log.js";
 import { codeOf, type DmFailure } from "../../dmapi/errors.js";
 import { type Incarnation, NAME_PATTERN, type NodeId, type SessionId } from "../../dmapi/ids.js";
@@ -127,7 +128,7 @@ export class EventLogStore {
   }
   #newSegment(log: LogName, number: number): Segment {
     const folder = this.#folder(log.session);
-    if (fs.mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) syncDirectory(this.#directory);
+    this.#makeFolder(folder);
     for (;;) {
       const path = `${folder}/${segmentName(log, number)}`;
       const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
@@ -230,7 +231,7 @@ export class EventLogStore {
   }
   #newCursorFile(session: SessionId, hostGeneration: number): CursorFile {
     const folder = this.#folder(session);
-    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#makeFolder(folder);
     const used = namesIn(folder).map((name) => parseCursorName(name)).filter((each) => each?.generation === hostGeneration);
     const number = Math.max(0, ...used.map((each) => each!.number)) + 1;
     const fd = fs.openSync(`${folder}/${cursorName(hostGeneration, number)}`, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
@@ -239,15 +240,17 @@ export class EventLogStore {
   }
   /** The new file says all that they said; of logs it does not name, which are gone, nothing is to be kept. */
   #removeOlderCursors(session: SessionId, keep: string, cursors: readonly LogCursor[]): void {
+    const own = parseCursorName(keep)!;
     for (const [key, { fd }] of this.#cursors) {
-      if (!key.startsWith(`${session} `) || key === `${session} ${parseCursorName(keep)!.generation}`) continue;
+      if (!key.startsWith(`${session} `) || key === `${session} ${own.generation}`) continue;
       fs.closeSync(fd);
       this.#cursors.delete(key);
     }
     const folder = this.#folder(session);
     const known = new Map(cursors.map((cursor) => [`${cursor.node}@${cursor.incarnation}`, cursor]));
     for (const name of namesIn(folder)) {
-      if (!name.startsWith(CURSOR_PREFIX) || name === keep) continue;
+      const named = parseCursorName(name);
+      if (named === undefined || name === keep || named.generation > own.generation) continue;
       const said = new Map<string, LogCursor>();
       this.#readCursors(`${folder}/${name}`, said);
       const isKnown = [...said].every(([key, cursor]) => isWithin(cursor, known.get(key)) || !this.#hasLog(session, cursor));
@@ -288,6 +291,12 @@ export class EventLogStore {
     }
   }
 
+  /** With its name, and that of the folder round it, on stable storage. */
+  #makeFolder(folder: string): void {
+    if (fs.mkdirSync(folder, { recursive: true, mode: 0o700 }) === undefined) return;
+    syncDirectory(dirname(this.#directory));
+    syncDirectory(this.#directory);
+  }
   #folder(session: SessionId): string {
     return `${this.#directory}/${session}`;
   }
