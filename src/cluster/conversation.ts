@@ -14,7 +14,7 @@ import { DataManagement } from "./data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
 import type { EventLogWork } from "./durable-events/event-log.js";
 import { EventLogModel } from "./durable-events/event-log.model.js";
-import { defaultTimeouts, type VolumeJob, type VolumeResult } from "./node-contract.js";
+import { defaultTimeouts, type MountEventScope, type VolumeJob, type VolumeResult } from "./node-contract.js";
 import type { Disposition, ManagerCall, ManagerResult, SessionRecord } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
@@ -53,6 +53,8 @@ export class Conversation {
   #ids = 0;
   #version = 0;
   #viewNumber = 0;
+  #mountEvent: MountEventScope = "all";
+  #areMountEventsRequired = false;
   #view: View | undefined;
   #nowMs = 0;
   #lines: string[] = [];
@@ -85,6 +87,10 @@ export class Conversation {
           kind: "call-made", call: Number(words[1]), client: Number(words[1]) >= 900 ? 9 : Number(words[1]) >= 100 ? Math.floor(Number(words[1]) / 100) : 1, name: words[2] as CallName,
           args: this.#parse(line.slice(line.indexOf("{"))),
         });
+      case "mount-event":
+        this.#mountEvent = words[0] as MountEventScope;
+        this.#areMountEventsRequired = words[1] === "required";
+        return;
       case "disconnect":
         return this.#tell(node, { kind: "client-gone", client: Number(words[1]) });
       case "abandon":
@@ -158,14 +164,14 @@ export class Conversation {
       this.#tell(station.id, { kind: "fs-attached", fs: FS1, handle: fsHandle, rootHandle: objectHandle(0), eventList: eventSet(["create", "remove", "preunmount", "unmount"]), mountpoint: "/fs1" });
     }
     this.#newView();
-    for (const id of ids) {
+    for (const id of this.#areMountEventsRequired ? [] : ids) {
       this.#tell(id, { kind: "call-made", call: 999, client: 0, name: "fs.mount", args: { fs: FS1 } });
       this.#settle();
     }
     this.#lines = [];
   }
   #machine(id: NodeId, incarnation: Incarnation): DataManagement {
-    return new DataManagement({ cluster: "test", id, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0, incarnation, timeouts: defaultTimeouts, durableBacklogMax: 4 });
+    return new DataManagement({ cluster: "test", id, bootId: "boot", address: `${id}:1`, isEligible: true, preference: 0, incarnation, mountEvent: this.#mountEvent, mountEventsRequired: this.#areMountEventsRequired ? [FS1] : [], timeouts: defaultTimeouts, durableBacklogMax: 4 });
   }
 
   #hold(node: NodeId, operation: number, type: EventType, object: string): void {

@@ -90,7 +90,7 @@ export class DataManagement {
     this.#sessionCalls = new SessionCalls(here, desk, host, source);
     this.#rightCalls = new RightCalls(here, desk, gate, rights);
     this.#objectCalls = new ObjectCalls({ here, desk, gate, rounds });
-    this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, attached, required: options.mountEventsRequired ?? [] });
+    this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, attached, required: options.mountEventsRequired ?? [], scope: options.mountEvent ?? "all" });
   }
 
   step(input: DataManagementInput): DataManagementEffect[] {

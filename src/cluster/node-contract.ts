@@ -118,14 +118,28 @@ export interface NodeOptions {
   readonly timeouts: NodeTimeouts;
   /** File systems whose mount fails (EIO) unless a session takes the mount event; all others mount without one. */
   readonly mountEventsRequired?: readonly FsName[];
+  /** Which mounts of this node sessions are told of; absent: all. */
+  readonly mountEvent?: MountEventScope;
   /** Logged events of this node that a durable session has not acknowledged; more of them wait. */
   readonly durableBacklogMax?: number;
+}
+/**
+ * Which mount, preunmount and unmount events are produced: `all`; `SessionNode` only to sessions hosted on the node that
+ * mounts; `LocalNode` only where the node that mounts hosts a session at all (XDSM clusters, dmapiMountEvent).
+ */
+export type MountEventScope = "all" | "SessionNode" | "LocalNode";
+/** A time-out of a day or more is none. */
+export const WITHOUT_LIMIT_MS = 86_400_000;
+export function limitMs(timeoutMs: number): number {
+  return timeoutMs >= WITHOUT_LIMIT_MS ? Number.POSITIVE_INFINITY : timeoutMs;
 }
 export interface NodeTimeouts {
   /** A link that is down this long between two living members is reported as not reaching. */
   readonly linkGraceMs: number;
-  /** A data event without an owner. */
+  /** A data event without an owner; a day or more: without limit. */
   readonly ownerTimeoutMs: number;
+  /** A mount that needs a session waits so long for one; a day or more: without limit. */
+  readonly mountTimeoutMs: number;
   readonly sessionFailureTimeoutMs: number;
   /** Failed sessions are kept this long to be assumed. */
   readonly failedSessionRetentionMs: number;
@@ -139,7 +153,7 @@ export interface NodeTimeouts {
   readonly claimStepMs: number;
 }
 export const defaultTimeouts: NodeTimeouts = {
-  linkGraceMs: 2_000, ownerTimeoutMs: 60_000, sessionFailureTimeoutMs: 300_000, failedSessionRetentionMs: 86_400_000,
+  linkGraceMs: 2_000, ownerTimeoutMs: 60_000, mountTimeoutMs: 60_000, sessionFailureTimeoutMs: 300_000, failedSessionRetentionMs: 86_400_000,
   fencedHoldMs: 30_000, namespaceEventTimeoutMs: 30_000, roundTimeoutMs: 30_000, claimStepMs: 500,
 };
 export type { EventType };

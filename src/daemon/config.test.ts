@@ -18,11 +18,14 @@ test("a small file is enough; the rest has defaults", () => {
   const config = parseConfig(good, "node.yaml");
   assert.equal(config.coordination.driver, "shared-volume");
   assert.deepEqual(config.fileSystems[0], {
-    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", autoMount: true, mountEvents: "optional", dataEventRetry: 2, heldBytesMax: 268_435_456,
+    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", autoMount: true, mountEvents: "optional", dataEventRetry: 2, ownerTimeout: "wait", heldBytesMax: 268_435_456,
   });
   assert.equal(config.timeouts.ownerTimeoutMs, 5000);
   assert.equal(config.timeouts.linkGraceMs, 2000);
   assert.equal(config.eligible, true);
+  assert.equal(config.mountEvent, "all");
+  const { eventTimeoutMs, sessionFailureTimeoutMs, mountTimeoutMs } = config.timeouts;
+  assert.deepEqual({ eventTimeoutMs, sessionFailureTimeoutMs, mountTimeoutMs }, { eventTimeoutMs: 86_400_000, sessionFailureTimeoutMs: 300_000, mountTimeoutMs: 60_000 });
 });
 
 const faults: readonly [string, (text: string) => string, RegExp][] = [
@@ -32,6 +35,10 @@ const faults: readonly [string, (text: string) => string, RegExp][] = [
   ["an unknown key", (text) => `${text}colour: red\n`, /colour: unknown key; allowed: the keys cluster, node, address/],
   ["an unknown key inside", (text) => text.replace("/mnt/fs1 }", "/mnt/fs1, size: 1 }"), /fileSystems\[0\]\.size: unknown key; allowed: the keys name, backing/],
   ["a time-out", (text) => text.replace("5000", "soon"), /timeouts\.ownerTimeoutMs: found "soon"; allowed: a whole number from 0 to/],
+  ["a mount event scope", (text) => `${text}mountEvent: some\n`, /mountEvent: found "some"; allowed: "all" or "SessionNode" or "LocalNode"/],
+  ["an owner time-out", (text) => text.replace("/mnt/fs1 }", "/mnt/fs1, ownerTimeout: never }"), /ownerTimeout: found "never"; allowed: "wait" or "error" or "ignore"/],
+  ["a retry", (text) => text.replace("/mnt/fs1 }", "/mnt/fs1, dataEventRetry: -2 }"), /dataEventRetry: found -2; allowed: a whole number from -1 to 1000/],
+  ["a time without end", (text) => text.replace("5000", "-1"), /timeouts\.ownerTimeoutMs: found -1; allowed: a whole number from 0/],
   ["a port", (text) => text.replace(":7801", ":0"), /address: found "127\.0\.0\.1:0"; allowed: host:port/],
   ["a relative path", (text) => text.replace("/srv/fs1/", "fs1"), /fileSystems\[0\]\.backing: found "fs1"; allowed: an absolute path/],
   ["a driver", (text) => text.replace("{ directory", "{ driver: zookeeper, directory"), /coordination\.driver: found "zookeeper"; allowed: "shared-volume"/],

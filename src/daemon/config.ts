@@ -47,6 +47,8 @@ function map<S extends z.ZodRawShape>(shape: S) {
 
 /** Beside the cluster's own time-outs: those of this node's threads and links. */
 const ownTimeouts = {
+  /** A file server's thread (nfsd) waits so long for the answer to a data event, then is told to try again (EAGAIN); a day or more: without limit. */
+  eventTimeoutMs: 86_400_000,
   /** How long a user's operation waits for the guard of a file before it fails (safety C1). */
   guardTimeoutMs: 30_000,
   /** A read interrupted later than this answers EINTR (safety H2). */
@@ -75,6 +77,8 @@ const fileSystem = map({
   mountEvents: oneOf(["required", "optional"]).default("optional"),
   /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */
   dataEventRetry: whole(-1, 1_000).default(2),
+  /** A data event that no session takes: "wait" for one as long as timeouts.ownerTimeoutMs, then EIO; "error": EIO at once; "ignore": the operation goes on, save where bytes are not there. */
+  ownerTimeout: oneOf(["wait", "error", "ignore"]).default("wait"),
   /** So much of the data of waiting writes is kept in memory; what is more waits in an unlinked file (safety M8). */
   heldBytesMax: whole(0, 2 ** 40).default(256 * 1024 * 1024),
 });
@@ -100,6 +104,8 @@ const schema = map({
   preference: whole(0, 1_000_000).default(0),
   fileSystems: z.array(fileSystem, { error: "a list of file systems" }).default([]),
   timeouts: timeouts.prefault({}),
+  /** Which mounts, preunmounts and unmounts of this node sessions are told of (cluster/node-contract.ts). */
+  mountEvent: oneOf(["all", "SessionNode", "LocalNode"]).default("all"),
   /** Logged events of this node that one durable session has not acknowledged; operations that raise more wait. */
   durableBacklogMax: whole(1, 10_000_000).default(BACKLOG_MAX),
   /** The message log as JSON lines, besides the ring in memory. */

@@ -67,6 +67,10 @@ export interface ReactorOptions {
   readonly ticks: SharedArrayBuffer;
   readonly tickCell: number;
   readonly dataEventRetry: number;
+  /** Absent: wait. */
+  readonly withoutOwner?: "wait" | "error" | "ignore";
+  /** For threads of file servers; absent: without limit. */
+  readonly eventTimeoutMs?: number;
   readonly guardTimeoutMs: number;
   readonly interruptGraceMs: number;
   /** Of waiting writes in memory; what is more waits in an unlinked file (safety M8). */

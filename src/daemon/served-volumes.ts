@@ -57,7 +57,7 @@ export class ServedVolumes implements NodeVolumes {
       const reactor = await ReactorMount.start(
         {
           fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
-          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, dataEventRetry: config.dataEventRetry, heldBytesMax: config.heldBytesMax,
+          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
         },
         (message) => {

@@ -4,7 +4,7 @@ import { eventSet, type EventSet, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId, RequestId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
-import { Admission } from "./admission.js";
+import { Admission, type WithoutOwner } from "./admission.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest, ObjectUse, PreEvent } from "./operation.js";
 
 const F = "f" as Handle;
@@ -26,8 +26,8 @@ class Bench {
   /** In order, short: "admit 1", "hold 2 event", "refuse 3 EIO", "raise 2 read". */
   log: string[] = [];
 
-  constructor(options: { owned?: EventType[]; list?: EventType[]; retry?: number } = {}) {
-    this.machine = new Admission({ dataEventRetry: options.retry ?? 2, fsEventList: eventSet(options.list ?? []) });
+  constructor(options: { owned?: EventType[]; list?: EventType[]; retry?: number; withoutOwner?: WithoutOwner } = {}) {
+    this.machine = new Admission({ dataEventRetry: options.retry ?? 2, withoutOwner: options.withoutOwner ?? "wait", fsEventList: eventSet(options.list ?? []) });
     this.step({ kind: "admission", isOpen: true, why: "" });
     this.own(...(options.owned ?? []));
   }
@@ -193,6 +193,23 @@ describe("answers", () => {
     bench.happened();
     bench.answer(1);
     assert.deepEqual(bench.happened(), []);
+  });
+  test("a data event that nobody owns: error is EIO at once; ignore lets pass what is resident, and never reads a hole", () => {
+    const watched = { ...resident, regions: stub.regions };
+    const table: readonly [WithoutOwner, FileRecord, string][] = [
+      ["wait", stub, "hold 1 no-owner"], ["wait", watched, "hold 1 no-owner"], ["error", stub, "refuse 1 EIO"], ["error", watched, "refuse 1 EIO"],
+      ["ignore", stub, "hold 1 no-owner"], ["ignore", watched, "admit 1"],
+    ];
+    for (const [withoutOwner, record, last] of table) {
+      const bench = new Bench({ withoutOwner });
+      bench.records.set(F, record);
+      bench.read(1);
+      assert.equal(bench.log.at(-1), last, `${withoutOwner}, ${record.residency}`);
+      const owned = new Bench({ withoutOwner, owned: ["read"] });
+      owned.records.set(F, record);
+      owned.read(1);
+      assert.equal(owned.log.at(-1), "hold 1 event");
+    }
   });
   test("a data event that nobody owns is held as such and told to main, which knows the deadline", () => {
     const bench = new Bench();

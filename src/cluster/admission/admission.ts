@@ -42,14 +42,18 @@ interface Operation {
   cause: HoldCause | undefined;
 }
 
+export type WithoutOwner = "wait" | "error" | "ignore";
 export interface AdmissionOptions {
   /** How often a data event that is due again after CONTINUE is raised again; then EIO. Negative: always. */
   readonly dataEventRetry: number;
+  /** Of a data event that nobody takes: it waits; fails at once (EIO); or is ignored, save where bytes are not there (waits). */
+  readonly withoutOwner?: WithoutOwner;
   readonly fsEventList: EventSet;
 }
 
 export class Admission {
   readonly #dataEventRetry: number;
+  readonly #withoutOwner: WithoutOwner;
   readonly #objects = new Map<Handle, ManagedObject>();
   readonly #operations = new Map<OperationId, Operation>();
   #fsEventList: EventSet;
@@ -60,6 +64,7 @@ export class Admission {
 
   constructor(options: AdmissionOptions) {
     this.#dataEventRetry = options.dataEventRetry;
+    this.#withoutOwner = options.withoutOwner ?? "wait";
     this.#fsEventList = options.fsEventList;
   }
 
@@ -179,7 +184,8 @@ export class Admission {
       const type = this.#dueType(event, operation.request.isWriteback);
       if (type === undefined || (raised > 0 && !mustRepeat(event.kind === "listed" ? undefined : this.#object(event.handle).record, event))) continue;
       const isOwned = hasEvent(this.#owned, type);
-      if ((event.kind === "listed" && !isOwned) || (raised > this.#dataEventRetry && this.#dataEventRetry >= 0)) {
+      if (!isOwned && event.kind !== "listed" && this.#isIgnored(event.handle)) continue;
+      if ((!isOwned && (event.kind === "listed" || this.#withoutOwner === "error")) || (raised > this.#dataEventRetry && this.#dataEventRetry >= 0)) {
         this.#refuse(operation, "EIO");
         return false;
       }
@@ -189,6 +195,11 @@ export class Admission {
       return false;
     }
     return true;
+  }
+
+  /** Never a read of a hole: it would give zeros. */
+  #isIgnored(handle: Handle): boolean {
+    return this.#withoutOwner === "ignore" && this.#object(handle).record?.residency === "resident";
   }
 
   #dueType(event: PreEvent, isWriteback: boolean): EventType | undefined {

@@ -15,6 +15,7 @@ import { type DmFailure, errnoOf } from "../../dmapi/errors.js";
 import { type EventType, hasEvent, type MountEvent, type NamespaceEvent } from "../../dmapi/events.js";
 import type { FsName, SessionId } from "../../dmapi/ids.js";
 import type { AttachedFileSystems, AttachedFs } from "../attached-file-systems.js";
+import { limitMs, type MountEventScope } from "../node-contract.js";
 import type { RightsClient } from "../rights/rights-client.js";
 import type { Rounds } from "../rounds.js";
 import type { Settled } from "../source-node/held-event.js";
@@ -34,11 +35,12 @@ export class MountCalls {
   readonly #rounds: Rounds;
   readonly #attached: AttachedFileSystems;
   readonly #required: ReadonlySet<FsName>;
+  readonly #scope: MountEventScope;
   /** Being mounted or unmounted by a call that has not ended. */
   readonly #busy = new Set<FsName>();
 
   constructor(parts: {
-    here: Surroundings; desk: CallDesk; source: SourceNode; rights: RightsClient; rounds: Rounds; attached: AttachedFileSystems; required: readonly FsName[];
+    here: Surroundings; desk: CallDesk; source: SourceNode; rights: RightsClient; rounds: Rounds; attached: AttachedFileSystems; required: readonly FsName[]; scope: MountEventScope;
   }) {
     this.#here = parts.here;
     this.#desk = parts.desk;
@@ -47,6 +49,7 @@ export class MountCalls {
     this.#rounds = parts.rounds;
     this.#attached = parts.attached;
     this.#required = new Set(parts.required);
+    this.#scope = parts.scope;
   }
 
   /** False when the call is none of these. */
@@ -74,7 +77,7 @@ export class MountCalls {
     };
     this.#announce(call, args.fs, true, () => {
       const event: MountEvent = { type: "mount", fsHandle: fs.handle, rootHandle: fs.rootHandle, mountpoint, source: args.fs, isReadOnly: false };
-      this.#askMountOwners(call, args.fs, event, this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs, (failure) => {
+      this.#askMountOwners(call, args.fs, event, this.#here.nowMs + limitMs(this.#here.timeouts.mountTimeoutMs), (failure) => {
         if (failure !== undefined) return giveUp(failure);
         this.#rights.whenFencesTold(() => this.#serve(call, args.fs, mountpoint, giveUp));
       });
@@ -134,7 +137,26 @@ export class MountCalls {
     const registry = this.#here.registry;
     const owners = registry?.owners("global", "mount") ?? [];
     const ids = owners.flatMap((owner) => (owner.kind === "session" ? [owner.session] : (registry?.group(owner.group) ?? []).map((member) => member.id)));
-    return [...new Set(ids)].filter((id) => registry?.session(id)?.state === "active");
+    return [...new Set(ids)].filter((id) => registry?.session(id)?.state === "active" && this.#isInScope(id));
+  }
+
+  #isInScope(session: SessionId): boolean {
+    switch (this.#scope) {
+      case "all":
+        return true;
+      case "SessionNode":
+        return this.#here.registry?.session(session)?.node === this.#here.me;
+      case "LocalNode":
+        return this.#here.registry?.sessions.some((each) => this.#here.isHostedHere(each)) === true;
+    }
+  }
+  /** Of preunmount and unmount, whose owner is one session or group. */
+  #isOwnerInScope(fs: FsName, type: EventType): boolean {
+    if (this.#scope === "all") return true;
+    const owner = this.#here.registry?.owners(fs, type)[0];
+    if (owner === undefined) return true;
+    const ids = owner.kind === "session" ? [owner.session] : (this.#here.registry?.group(owner.group) ?? []).map((member) => member.id);
+    return ids.some((id) => this.#isInScope(id));
   }
 
   #unmount(call: Call, args: ArgsOf<"fs.unmount">): void {
@@ -169,7 +191,7 @@ export class MountCalls {
 
   /** With `isBounded` nobody's silence holds the unmount up for more than a directory operation's limit. */
   #raise(call: Call, fs: AttachedFs, event: NamespaceEvent, isBounded: boolean, done: (outcome: Settled) => void): void {
-    if (!hasEvent(fs.eventList, event.type satisfies EventType)) return done({ kind: "answered", response: { kind: "continue" } });
+    if (!hasEvent(fs.eventList, event.type satisfies EventType) || !this.#isOwnerInScope(fs.fs, event.type)) return done({ kind: "answered", response: { kind: "continue" } });
     const limit = isBounded ? { limit: { afterMs: this.#here.timeouts.namespaceEventTimeoutMs, code: "EIO" as const } } : {};
     const raised = this.#source.raise({ fs: fs.fs, event, isSynchronous: true, target: { kind: "owner" }, endsWithSession: true, ...limit }, done);
     if (isBounded) return;

@@ -16,7 +16,7 @@ import type { NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
 import type { CallDesk } from "../dm-calls/call-desk.js";
 import { BACKLOG_MAX, LogWriter, type ToLog } from "../durable-events/log-writer.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
-import type { Decision, HeldEvent } from "../node-contract.js";
+import { type Decision, type HeldEvent, limitMs } from "../node-contract.js";
 import type { RegistryIndex } from "../registry-index.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
@@ -327,7 +327,7 @@ export class SourceNode {
     }
     if (held.place.kind === "waits-owner") return;
     this.#here.note(held.token, "ownerless", type);
-    this.#put(held, { kind: "waits-owner", untilMs: this.#here.nowMs + this.#here.timeouts.ownerTimeoutMs });
+    this.#put(held, { kind: "waits-owner", untilMs: this.#here.nowMs + limitMs(this.#here.timeouts.ownerTimeoutMs) });
   }
 
   #waitForSession(held: Held, session: SessionId, why: "failed" | "closing"): void {
@@ -337,7 +337,8 @@ export class SourceNode {
     if (held.place.kind === "waits-session" && held.place.session === session && held.place.why === why) return;
     if (!held.isSynchronous && this.#asyncHeld() > ASYNC_HELD_MAX) return this.#giveUp(held);
     this.#here.note(held.token, "hostless", session, why);
-    const { sessionFailureTimeoutMs, namespaceEventTimeoutMs } = this.#here.timeouts;
+    const { namespaceEventTimeoutMs } = this.#here.timeouts;
+    const sessionFailureTimeoutMs = limitMs(this.#here.timeouts.sessionFailureTimeoutMs);
     const fromMs = this.#failedAtMs.get(session) ?? this.#here.nowMs;
     const failed = held.isSynchronous ? fromMs + sessionFailureTimeoutMs : held.heldAtMs + Math.min(sessionFailureTimeoutMs, namespaceEventTimeoutMs);
     this.#put(held, { kind: "waits-session", session, why, untilMs: why === "failed" ? failed : Number.POSITIVE_INFINITY });

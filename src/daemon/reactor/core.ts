@@ -9,7 +9,7 @@ import { Admission } from "../../cluster/admission/admission.js";
 import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import type { Access } from "../../dmapi/rights.js";
 import { errnoOf } from "../../dmapi/errors.js";
-import { eventTypes, isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
+import { eventTypes, isDataEvent, isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
@@ -21,7 +21,8 @@ import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, 
 import { GuardKeeper } from "./guard-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
-import { KEPT_MS, KeptEvents } from "./kept-events.js";
+import { keptFor, serverLimitMs } from "./file-servers.js";
+import { KeptEvents } from "./kept-events.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
@@ -87,7 +88,7 @@ export class ReactorCore {
     this.isLocal = options.isRemote !== true && isLocalBacking(this.rootFd);
     this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
     this.heldData = new HeldData(options.heldBytesMax);
-    this.admission = new Admission({ dataEventRetry: options.dataEventRetry, fsEventList: options.eventList });
+    this.admission = new Admission({ dataEventRetry: options.dataEventRetry, withoutOwner: options.withoutOwner ?? "wait", fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
     this.pages = new KernelPages(this, ports);
     this.inodes = new InodeTable({
@@ -335,6 +336,18 @@ export class ReactorCore {
     }
   }
 
+  #limitServer(task: Task): void {
+    const limitMs = serverLimitMs(task.process, this.options.eventTimeoutMs);
+    if (limitMs === undefined) return;
+    const { operation } = task;
+    this.timers.after(limitMs, () => {
+      if (operation !== undefined && this.tasks.get(operation) === task && task.isSuspended && task.isInterruptible && task.hasRaised && !task.isDone) {
+        this.count("file server threads told to try again");
+        this.interruptButKeepEvent(task, errno.EAGAIN);
+      }
+    });
+  }
+
   #decide(operation: OperationId, verdict: number): void {
     const task = this.tasks.get(operation);
     if (task === undefined) return;
@@ -358,7 +371,7 @@ export class ReactorCore {
     task.hasRaised = true;
     const process = this.processOf(task);
     if (event.type === "read" && process !== undefined) {
-      const joined = this.#keptEvents.join(effect.operation, process.pid, event);
+      const joined = this.#keptEvents.join(effect.operation, keptFor(process).pid, event);
       if (joined !== undefined) {
         this.count("reads that joined the event of their interrupted first try");
         if (joined.decision !== undefined) this.step({ kind: "event-answered", operation: effect.operation, decision: joined.decision });
@@ -366,6 +379,7 @@ export class ReactorCore {
       }
       task.events.set("read", event);
     }
+    if (isDataEvent(event.type)) this.#limitServer(task);
     this.count(raisedCounters[event.type]);
     this.post({
       kind: "event-held",
@@ -511,7 +525,7 @@ export class ReactorCore {
     }
   }
   /** Ends a wait: its user is gone or was interrupted. An operation that already ran is answered as it ran. */
-  interrupt(task: Task): void {
+  interrupt(task: Task, code: number = errno.EINTR): void {
     if (!task.isSuspended || !task.isInterruptible) return;
     task.isSuspended = false;
     if (task.operation !== undefined) {
@@ -520,21 +534,22 @@ export class ReactorCore {
       this.#keptEvents.ended(task.operation);
     }
     this.count("operations interrupted");
-    this.wake(task, task.isDone ? 0 : -errno.EINTR);
+    this.wake(task, task.isDone ? 0 : -code);
   }
 
   /** For a signal whose handler may try the same read again: its event stays open for a while and the retry joins it (safety H2). */
-  interruptButKeepEvent(task: Task): void {
+  interruptButKeepEvent(task: Task, code: number = errno.EINTR): void {
     const event = task.events.get("read");
     const { operation, process } = task;
-    if (!task.hasRaised || event?.type !== "read" || operation === undefined || process === undefined || !task.isSuspended) return this.interrupt(task);
+    if (!task.hasRaised || event?.type !== "read" || operation === undefined || process === undefined || !task.isSuspended) return this.interrupt(task, code);
     const known = this.#keptEvents.knownAs(operation);
-    this.#keptEvents.keep(operation, process.pid, event);
-    this.timers.after(KEPT_MS, () => {
+    const { pid, forMs } = keptFor(process);
+    this.#keptEvents.keep(operation, pid, event);
+    this.timers.after(forMs, () => {
       if (this.#keptEvents.drop(known)) this.post({ kind: "operation-gone", operation: known });
     });
     task.hasRaised = false;
-    this.interrupt(task);
+    this.interrupt(task, code);
   }
   describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number; leftMs?: number }): void {
     const hold = this.tasks.get(this.#keptEvents.waiting(message.operation))?.hold;

@@ -4,7 +4,7 @@
  * Source    safety C3-C6, H2, H3; XDSM 3.3, 3.5, 4.3, 6.2.
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { regionFlags } from "../../dmapi/regions.js";
@@ -165,6 +165,25 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     a.resume(held);
     assert.equal((await reading.ended).output, `again\n${text(20000).toString()}\n`);
     assert.equal(a.seen.length, 1);
+  });
+
+  test("a file server's thread is told to try again past its limit; the event goes on, and the retry of any of its threads joins it", async () => {
+    const served = await bench.mount({ eventTimeoutMs: 200 });
+    served.own("read", "write", "truncate");
+    const recallIt = makeStub("exported");
+    const server = join(bench.backing, "..", "nfsd");
+    copyFileSync("/bin/cat", server);
+    chmodSync(server, 0o755);
+    const first = bench.run(server, [`${served.mountpoint}/exported`]);
+    const held = await served.event("read");
+    assert.equal(held.process?.command, "nfsd");
+    assert.match((await first.ended).output, /Resource temporarily unavailable/);
+    assert.equal(served.held.length, 1);
+    recallIt();
+    served.resume(held);
+    assert.equal((await bench.run(server, [`${served.mountpoint}/exported`]).ended).output, text(20000).toString());
+    assert.equal(served.seen.length, 1);
+    assert.equal((await served.report()).counters["file server threads told to try again"], 1);
   });
 
   test("a held mapped reader can be killed, and running a stub gives the true program", async () => {
