@@ -18,6 +18,8 @@ const [socket = "", node = "", seed = "1"] = process.argv.slice(2);
 const random = new Random(Number(seed));
 const fs = "fs2" as FsName;
 const INFO = "chaos ";
+/** Of a measurement that could not begin. */
+const PROBE = "probe";
 const SESSIONS_WANTED = 3;
 const RESPOND_TRIES = 40;
 const now = () => process.hrtime.bigint();
@@ -214,7 +216,7 @@ async function end(): Promise<void> {
   for (;;) {
     const at = connection;
     const all = at === undefined ? undefined : await at.sessions().catch(() => undefined);
-    const left = all?.filter((entry) => entry.info.startsWith(INFO) && (entry.state === "failed" || entry.node === (node as NodeId)));
+    const left = all?.filter((entry) => (entry.info.startsWith(INFO) || entry.info.startsWith(PROBE)) && (entry.state === "failed" || entry.node === (node as NodeId)));
     if (left?.length === 0) break;
     for (const { id: session, info, state } of left ?? []) {
       if (at === undefined) break;

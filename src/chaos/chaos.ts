@@ -18,11 +18,13 @@ import { History } from "./history.js";
 import { EVENT_FILE, EVENT_FILE_BYTES } from "./operation-names.js";
 import { ViewWatch } from "./views.js";
 
-export const FS2 = "fs2" as FsName;
+export const FS2 = "fs2" as FsName & "fs2";
 const NUMBERS_PER_NODE = 1e10;
 const NUMBERS_PER_LIFE = 1e7;
 /** Beside the files: what is left is what a user fills. */
 const ROOM_MEBIBYTES = 32;
+/** A batch of moves may wait for several nodes to be given up, one after the other. */
+const MOVE_TIMEOUT_MS = 150_000;
 const CALM_NS = 3_000_000_000n;
 
 interface Actor {
@@ -53,6 +55,7 @@ export class Chaos {
 
   constructor(run: Run) {
     this.run = run;
+    run.moveTimeoutMs = MOVE_TIMEOUT_MS;
     this.history = new History(join(run.work, "history.jsonl"));
     this.users = new Users(run);
     this.faults = new Faults(this);
@@ -83,6 +86,10 @@ export class Chaos {
   #asking(node: NodeId): string {
     return join(this.run.cluster.mountpoint(node, FS2), "asking");
   }
+  /** A file whose writes wait for whoever measures. */
+  probedFile(seenFrom: NodeId): string {
+    return join(this.#asking(seenFrom), "probed");
+  }
   async #program(node: NodeId, file: string, ...args: string[]): Promise<void> {
     const ended = await this.run.execute(file, args, 60_000);
     if (ended.code !== 0) throw new Error(`${file} on ${node}: ${ended.code} ${ended.stderr}`);
@@ -96,6 +103,8 @@ export class Chaos {
     const session = await at.createSession("preparing");
     const fs = await at.fileSystem(FS2);
     await session.object(fs.handleOf(path)).setRegions([{ offset: 0, size: 0, flags: regionFlags.read }]);
+    await this.#program(node, "truncate", "-s", "4096", this.probedFile(node));
+    await session.object(fs.handleOf(this.probedFile(node))).setRegions([{ offset: 0, size: 0, flags: regionFlags.write }]);
     await session.object(fs.handle).setEventList(["create"]);
     await session.destroy();
     at.close();

@@ -2,11 +2,12 @@
  * What goes wrong in a chaos run: a schedule drawn from the seed alone, in which every kind has its turn before any comes
  * again, and the doing of each. A fault is healed before the next one begins, but the cluster need not have recovered.
  */
-import { connect, type Connection, type NodeId, type SessionId } from "../client/index.js";
+import type { NodeId } from "../client/index.js";
 import { delay } from "../cli/cluster/local-cluster.js";
 import { Random } from "../base/random.js";
 import { FS1, now } from "../torture/run.js";
-import type { Chaos } from "./chaos.js";
+import { type Chaos, FS2 } from "./chaos.js";
+import { AssumeProbe, TakeoverProbe } from "./probes.js";
 
 const kinds = [
   "kill", "kill-manager", "kill-session-node", "kill-manager-and-session-node", "freeze", "freeze-past-eviction", "freeze-manager",
@@ -38,6 +39,8 @@ export class Faults {
   readonly #chaos: Chaos;
   /** From the kill of the session manager to the first answered session call elsewhere. */
   readonly takeoverMs: number[] = [];
+  /** From the call that assumes a session to the first event that comes again with it. */
+  readonly reofferedMs: number[] = [];
 
   constructor(chaos: Chaos) {
     this.#chaos = chaos;
@@ -103,13 +106,16 @@ export class Faults {
 
   async #kill(victims: readonly NodeId[], plan: Planned, manager: NodeId): Promise<void> {
     const { run } = this.#chaos;
-    const probe = victims.includes(manager) ? await this.#probe(run.nodes.find((id) => !victims.includes(id))!) : undefined;
+    const survivor = run.nodes.find((id) => !victims.includes(id))!;
+    const host = victims.find((id) => id !== manager);
+    const takeover = victims.includes(manager) ? await this.#probe("takeover", () => TakeoverProbe.begin(run, survivor)) : undefined;
+    const assume = host === undefined ? undefined : await this.#probe("assume", () => AssumeProbe.begin(run, host, survivor, FS2, this.#chaos.probedFile(survivor)));
     const faults = victims.map((node) => run.beginFault("killed", node));
     for (const node of victims) this.#chaos.daemon(node, "killed");
-    const begun = now();
     const killed = Promise.all(victims.map((node) => run.cluster.kill(node)));
-    if (probe !== undefined) await this.#awaitAnswer(probe, begun);
-    await killed;
+    await Promise.all([
+      this.#measure(this.takeoverMs, takeover?.measure(run)), this.#measure(this.reofferedMs, assume?.measure(run)), killed,
+    ]);
     await delay(3 * plan.holdMs);
     for (const [at, node] of victims.entries()) {
       await run.cluster.restart(node);
@@ -117,31 +123,22 @@ export class Faults {
       faults[at]!.untilNs = now();
     }
   }
-  /** A session to call about, on a node that will live. */
-  async #probe(node: NodeId): Promise<{ at: Connection; session: SessionId } | undefined> {
+  /** A cluster that has not recovered from the fault before may not have what a probe needs. */
+  async #probe<P>(what: string, begin: () => Promise<P>): Promise<P | undefined> {
     try {
-      const at = await connect({ socket: this.#chaos.run.cluster.socket(node) });
-      const { session } = await at.call("session.create", { info: "probe" });
-      return { at, session };
+      return await begin();
     } catch (error) {
-      this.#chaos.run.note(`no probe on ${node}: ${String(error)}`);
+      this.#chaos.run.note(`no ${what} probe: ${String(error)}`);
       return undefined;
     }
   }
-  async #awaitAnswer({ at, session }: { at: Connection; session: SessionId }, begun: bigint): Promise<void> {
-    const deadline = performance.now() + 60_000;
-    for (let tries = 0; performance.now() < deadline; tries++) {
-      try {
-        await at.call("session.modify", { session, info: `probe ${tries}` });
-        this.takeoverMs.push(Number(now() - begun) / 1e6);
-        break;
-      } catch (error) {
-        this.#chaos.run.note(`probe: ${String(error)}`);
-        await delay(20);
-      }
+  async #measure(into: number[], measured: Promise<number | undefined> | undefined): Promise<void> {
+    try {
+      const ms = await measured;
+      if (ms !== undefined) into.push(ms);
+    } catch (error) {
+      this.#chaos.run.problems.push(`after a kill: ${String(error)}`);
     }
-    await at.call("session.destroy", { session }).catch((error: unknown) => this.#chaos.run.problems.push(`the probe's session ${session} stays: ${String(error)}`));
-    at.close();
   }
 
   async #freeze(node: NodeId, ms: number): Promise<void> {

@@ -19,11 +19,6 @@ interface CallBegun {
   readonly entry: Of<"begun">;
   readonly session: SessionId | undefined;
 }
-interface Assumed {
-  readonly session: SessionId;
-  readonly begunNs: bigint;
-  readonly endedNs: bigint;
-}
 export interface Told {
   readonly node: NodeId;
   readonly registry: StatusDocument["registry"];
@@ -42,12 +37,8 @@ export class Judge {
   readonly #hosts = new Map<SessionId, NodeId>();
   readonly #calls = new Map<string, CallBegun>();
   readonly #askedBy = new Map<string, number>();
-  readonly #begunNs = new Map<number, bigint>();
   readonly #receivedOnce = new Set<number>();
-  readonly #assumed: Assumed[] = [];
   readonly counts: Record<string, number> = {};
-  /** From an answered assume to the first event that came again with it. */
-  readonly reofferedMs: number[] = [];
 
   constructor(check: Check) {
     this.#check = check;
@@ -88,7 +79,6 @@ export class Judge {
         return this.#ended(entry);
       case "operation":
         this.#askedBy.set(entry.who, entry.operation);
-        this.#begunNs.set(entry.operation, entry.atNs);
         return this.#operations.held(entry.node, entry.operation);
       case "operation-ended":
         return this.#operationEnded(entry);
@@ -124,7 +114,6 @@ export class Judge {
     if (name === "modify" || name === "assume") this.#sessions.modified(session, info);
     if (name === "create" || name === "assume") this.#hosts.set(session, entry.node);
     if (name === "destroy") this.#sessions.destroyed(session);
-    if (name === "assume") this.#assumed.push({ session, begunNs: call.entry.atNs, endedNs: entry.atNs });
   }
   /** Its calls may have had their effect or not; its operations ended with it. */
   #gone({ who }: Entry): void {
@@ -145,23 +134,12 @@ export class Judge {
     this.#count("event received");
     const { session, operation } = entry;
     this.#receivedOnce.add(operation);
-    this.#noteReoffer(entry);
     const life = this.#lifeOf(entry.node);
     // A node that was put out while its application asked may have handed over what was no more its own.
     const wasOut = this.#views.some((view, at) => this.#viewAtNs[at]! >= BigInt(entry.askedNs) && this.#lifeIn(view, entry.node) !== life);
     if (life === undefined || wasOut) return;
     this.#operations.received({ life, session }, entry.token, operation);
   }
-  /** The first event, raised before a session was assumed, that came with it again. */
-  #noteReoffer({ session, operation, atNs }: Of<"received">): void {
-    const at = this.#assumed.findIndex((each) => each.session === session && each.endedNs < atNs);
-    const begun = this.#begunNs.get(operation);
-    const assumed = this.#assumed[at];
-    if (assumed === undefined || begun === undefined) return;
-    this.#assumed.splice(at, 1);
-    if (begun < assumed.begunNs) this.reofferedMs.push(Number(atNs - assumed.endedNs) / 1e6);
-  }
-
   // Lives and views.
 
   get #latest(): View | undefined {

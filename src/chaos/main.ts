@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
   },
 });
 const SHOWN_MAX = 30;
+const STALL_NOTED_MS = 500;
 const mode = options.mode === "fast" || options.mode === "exact" ? options.mode : Number(options.seed) % 2 === 1 ? "fast" : "exact";
 const run = new Run({ name: "chaos", seed: Number(options.seed), files: Number(options.files), isVerbose: options.verbose });
 const chaos = new Chaos(run);
@@ -81,11 +82,12 @@ function summary(values: readonly number[], aim: string): string {
 }
 function report(): void {
   const steady = [...chaos.unaffected].sort((a, b) => b.ms - a.ms)[0];
+  for (const { node, ms, toNs } of [...chaos.steady].filter((each) => each.ms > STALL_NOTED_MS)) run.note(`a steady reader on ${node} stood still for ${ms.toFixed(0)} ms in the second before ${run.secondsAt(toNs).toFixed(1)} s`);
   const floor = Math.max(0, ...chaos.unaffected.map((each) => each.floorMs));
   process.stdout.write(`operations: ${list(judge.counts)}; ${list(run.counts)}; ${run.oracle.readsJudged} reads judged\n`);
   process.stdout.write(`faults: ${list(chaos.counts)}\n`);
   process.stdout.write(`takeover, kill to first answered call: ${summary(chaos.faults.takeoverMs, "below 1 s")}\n`);
-  process.stdout.write(`assume to first re-offered event: ${summary(judge.reofferedMs, "below 100 ms")}\n`);
+  process.stdout.write(`assume to first re-offered event: ${summary(chaos.faults.reofferedMs, "below 100 ms")}\n`);
   process.stdout.write(`longest stall of an unaffected reader: ${steady === undefined ? "not seen" : `${steady.ms.toFixed(0)} ms on ${steady.node}`} (beside the mount: ${floor.toFixed(0)} ms)\n`);
 }
 

@@ -52,8 +52,16 @@ async function moveSome(run: Run, verb: "migrate" | "recall", node: NodeId, list
   const names = new Set<string>();
   for (let i = 0; i < 30; i++) names.add(run.random.chance(0.1) ? `x${run.random.below(run.executables)}` : `f${run.random.below(run.sizes.length)}`);
   writeFileSync(list, `${[...names].map((name) => join(run.files(node), name)).join("\n")}\n`);
-  const result = await run.sluice([verb, "--filelist", list, "--socket", run.cluster.socket(node), "--json"], 30_000);
+  const begun = now();
+  const result = await run.sluice([verb, "--filelist", list, "--socket", run.cluster.socket(node), "--json"], run.moveTimeoutMs);
   run.count(`${verb} batch, exit ${result.code}`);
-  if (result.code !== 0) run.note(`${verb} on ${node}: ${result.code} ${result.stderr.slice(0, 300)}`);
-  for (const line of result.stdout.split("\n")) if (/"state":"migrated"/.test(line)) run.count("files migrated");
+  const told = result.stdout.split("\n").filter((line) => line !== "");
+  const seconds = Number(now() - begun) / 1e9;
+  run.note(`${verb} on ${node}: exit ${result.code}, ${told.length} of ${names.size} files told of in ${seconds.toFixed(1)} s ${result.stderr.slice(0, 300)}`);
+  for (const line of told) {
+    if (/"state":"migrated"/.test(line)) run.count("files migrated");
+    if (verb === "recall" && /"state":"resident"/.test(line)) run.count("files recalled");
+    const failed = /"ok":false,"code":"(\w+)"/.exec(line);
+    if (failed !== null) run.count(`${verb} refused, ${failed[1]}`);
+  }
 }

@@ -62,6 +62,8 @@ export class Run {
   isMigratorWanted = true;
   /** False: nobody asks for moves any more. */
   isMoving = true;
+  /** A command that moves some files is ended after that time. */
+  moveTimeoutMs = 30_000;
 
   constructor(options: { name: string; seed: number; files: number; isVerbose: boolean }) {
     this.name = options.name;
