@@ -187,9 +187,9 @@ export class Chaos {
     this.#views?.look();
   }
 
-  async keepFaulting(endNs: bigint): Promise<void> {
+  async keepFaulting(endNs: bigint, only: readonly string[]): Promise<void> {
     const { run } = this;
-    for (const plan of schedule(run.seed, run.nodes.length)) {
+    for (const plan of schedule(run.seed, run.nodes.length, only)) {
       await delay(plan.waitMs);
       if (run.isEnding || run.isHopeless || now() > endNs) return;
       await this.faults.perform(plan);

@@ -23,10 +23,13 @@ export interface Planned {
   readonly holdMs: number;
 }
 
-export function* schedule(seed: number, nodes: number): Generator<Planned, never, undefined> {
+/** @param only the kinds that have their turn; none: all. @throws Error a kind that is none. */
+export function* schedule(seed: number, nodes: number, only: readonly string[] = []): Generator<Planned, never, undefined> {
   const random = new Random(seed);
+  const unknown = only.find((name) => !kinds.some((kind) => kind === name));
+  if (unknown !== undefined) throw new Error(`"${unknown}" is no kind of fault; there are ${kinds.join(", ")}`);
   for (;;) {
-    const deck = [...kinds];
+    const deck = kinds.filter((kind) => only.length === 0 || only.includes(kind));
     while (deck.length > 0) {
       const [kind] = deck.splice(random.below(deck.length), 1);
       const node = random.below(nodes);
