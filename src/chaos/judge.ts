@@ -37,7 +37,6 @@ export class Judge {
   readonly #hosts = new Map<SessionId, NodeId>();
   readonly #calls = new Map<string, CallBegun>();
   readonly #askedBy = new Map<string, number>();
-  readonly #receivedOnce = new Set<number>();
   readonly counts: Record<string, number> = {};
 
   constructor(check: Check) {
@@ -126,14 +125,11 @@ export class Judge {
     this.#askedBy.delete(who);
     this.#count(`${how} by a user, ${outcome}`);
     if (deadMount.includes(outcome)) return this.#operations.interrupted(operation);
-    // Nobody had asked for the event: then a directory is simply made. A read of a managed region waits for an owner.
-    if (how === "create" && outcome === "ok" && !this.#receivedOnce.has(operation)) return this.#operations.interrupted(operation);
     this.#operations.resumed(operation, outcome === "ok" ? "continue" : `abort ${outcome}`);
   }
   #received(entry: Of<"received">): void {
     this.#count("event received");
     const { session, operation } = entry;
-    this.#receivedOnce.add(operation);
     const life = this.#lifeOf(entry.node);
     // A node that was put out while its application asked may have handed over what was no more its own.
     const wasOut = this.#views.some((view, at) => this.#viewAtNs[at]! >= BigInt(entry.askedNs) && this.#lifeIn(view, entry.node) !== life);

@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--faults KIND,...] [--verbose]`: real daemons on real mounts under
+ * `npm run chaos -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--faults KIND,...] [--logs] [--verbose]`: real daemons on real mounts under
  * readers, writers, migrations, recalls and session calls, while nodes are killed and frozen, links cut, a volume filled,
  * managers lost and moved; then everything is healed, must come to rest, and the merged histories are judged by the
  * promises that the simulation checks.
@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
     minutes: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, nodes: { type: "string", default: "5" }, mode: { type: "string" },
     /** Kinds of faults with commas between; absent: all. */
     faults: { type: "string" }, files: { type: "string", default: "60" }, verbose: { type: "boolean", default: false },
+    /** Keep the logs also of a run that passes. */
+    logs: { type: "boolean", default: false },
   },
 });
 const SHOWN_MAX = 30;
@@ -63,7 +65,7 @@ async function everything(): Promise<void> {
 let kept = "";
 /** What tells how it came about, without the files' bytes. */
 function keepLogs(work: string): void {
-  if (failures().length === 0) return;
+  if (failures().length === 0 && !options.logs) return;
   kept = mkdtempSync(join(tmpdir(), `sluice-chaos-logs-seed${options.seed}-`));
   mkdirSync(join(kept, "nodes"));
   if (existsSync(join(work, "history.jsonl"))) cpSync(join(work, "history.jsonl"), join(kept, "history.jsonl"));
@@ -109,5 +111,6 @@ report();
 const failed = failures();
 for (const failure of failed.slice(0, SHOWN_MAX)) process.stdout.write(`FAILED: ${failure}\n`);
 if (failed.length > 0) process.stdout.write(`again: npm run chaos -- --minutes ${options.minutes} --seed ${options.seed} --nodes ${options.nodes} --mode ${mode}${options.faults === undefined ? "" : ` --faults ${options.faults}`}${kept === "" ? "" : `   logs: ${kept}`}\n`);
+if (failed.length === 0 && kept !== "") process.stdout.write(`logs: ${kept}\n`);
 process.stdout.write(`${failed.length === 0 ? 1 : 0} passed, ${failed.length === 0 ? 0 : 1} failed\n`);
 process.exit(failed.length === 0 ? 0 : 1);

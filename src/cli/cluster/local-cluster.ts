@@ -45,6 +45,8 @@ const daemonCommand = join(dirname(fileURLToPath(import.meta.url)), "..", "..", 
 export class LocalCluster {
   #plan: Plan;
   #isGoingDown = false;
+  /** How often `down` was called: what began before begins no node after it. */
+  #downs = 0;
 
   private constructor(plan: Plan) {
     this.#plan = plan;
@@ -154,6 +156,7 @@ export class LocalCluster {
 
   /** Ends every node in order and unmounts; with what is dead or stuck it makes an end. Idempotent. */
   async down(): Promise<void> {
+    this.#downs++;
     this.#isGoingDown = true; // a start that is under way begins no further node
     await Promise.all(this.nodes.map((id) => this.#stop(id)));
     const stayed = this.#mountpoints().map(takeDown).filter((mount) => mount !== undefined);
@@ -181,7 +184,9 @@ export class LocalCluster {
 
   /** Ends the node if it runs (in order), clears what it left, and starts it again; returns when it is usable. */
   async restart(id: NodeId): Promise<void> {
+    const downs = this.#downs;
     await this.#stop(this.#known(id));
+    if (downs !== this.#downs) throw this.#refusal(`start ${id}`, "it is being taken down");
     await this.start([id]);
   }
 
