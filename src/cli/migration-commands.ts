@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Connection } from "../client/index.js";
-import { Migrator } from "../migration/migrator.js";
+import { groupOf, Migrator } from "../migration/migrator.js";
 import type { MoveVerb } from "../migration/request-format.js";
 import { MigratorClient, resolveTargets, socketOfNode, type Target } from "../migration/requests.js";
 import { stateLetters } from "../migration/states.js";
@@ -16,6 +16,7 @@ import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connecti
 import { formatBytes, ProgressLine, printable, printJson, printLine, printTable } from "./output.js";
 
 const ANSWER_WITHIN_MS = 10_000;
+const NEXT_AFTER_MS = 3_000;
 /** The migrator's word on an empty file. */
 const NOTHING_TO_FREE = "ENODATA";
 
@@ -33,6 +34,7 @@ interface RunOptions extends NodeOptions {
   readonly high?: number;
   readonly low?: number;
   readonly group?: string;
+  readonly parallel?: true;
 }
 
 export function addMigrationCommands(program: Command): void {
@@ -43,7 +45,8 @@ export function addMigrationCommands(program: Command): void {
     .option("--node <node>", "attach to this node of this machine")
     .option("--high <percent>", "begin to free space above it", wholeNumber)
     .option("--low <percent>", "and go on until below it", wholeNumber)
-    .option("--group <name>", "member of a parallel migration application, one on every node")
+    .option("--parallel", "one of several, run so on every node: each serves its own node's users, another those of one that is gone")
+    .option("--group <name>", "the same under a name of your own")
     .action(runMigrator);
   withNode(migrator.command("status").description("what the migration application of a file system does"))
     .requiredOption("--fs <fs>", "the file system")
@@ -81,9 +84,10 @@ async function runMigrator(options: RunOptions): Promise<void> {
     throw new CommandFailure({ asked: "run the migration application", found: "--high and --low belong together", next: "Give both, for example --high 90 --low 70, or none" });
   }
   const marks = options.high === undefined || options.low === undefined ? {} : { marks: { high: options.high, low: options.low } };
+  const group = options.group ?? (options.parallel === true ? groupOf(options.fs) : undefined);
   const migrator = new Migrator({
     fs: options.fs, store: resolve(options.store), socket: await socketOfNode(options.node, options.socket), ...marks,
-    ...(options.group === undefined ? {} : { group: options.group }),
+    ...(group === undefined ? {} : { group }),
     log: (kind, fields) => (options.json === true ? printJson({ at: new Date().toISOString(), kind, ...fields }) : printLine(describeLog(kind, fields))),
   });
   let isStopping = false;
@@ -163,13 +167,17 @@ async function showStates(node: Connection, paths: readonly string[], options: P
   if (failed > 0) process.exitCode = shown > 0 ? exitCodes.partly : exitCodes.failed;
 }
 
-/** The session of a migrator outlives it: whether anybody serves it is only known by asking. */
+/** The session of a migrator outlives it: whether anybody serves it is only known by asking. Of a group any instance will do. */
 async function findMigrator(node: Connection, fs: string): Promise<MigratorClient> {
-  const client = await MigratorClient.find(node, fs);
-  const asking = client.status();
-  asking.catch(() => {}); // told by the race, or too late to matter
-  const late = new Promise<undefined>((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS, undefined).unref());
-  if ((await Promise.race([asking, late])) !== undefined) return client;
+  const all = await MigratorClient.findAll(node, fs);
+  for (const [at, client] of all.entries()) {
+    const asking = client.status();
+    asking.catch(() => {}); // told by the race, or too late to matter
+    const patienceMs = at + 1 < all.length ? NEXT_AFTER_MS : ANSWER_WITHIN_MS;
+    const late = new Promise<undefined>((resolve) => setTimeout(resolve, patienceMs, undefined).unref());
+    if ((await Promise.race([asking, late])) !== undefined) return client;
+  }
+  const client = all[0]!;
   const { node: home } = await node.call("session.query", { session: client.session });
   throw new CommandFailure({
     asked: `reach the migration application of ${fs}`, found: `its session ${client.session} is on ${home}, but nobody answered within ${ANSWER_WITHIN_MS / 1000} s`,

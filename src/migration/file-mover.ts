@@ -4,6 +4,7 @@
  * Owns      slots, turns, what is moving now.
  * Not here  events and requests (migrator.ts), the steps themselves (move/).
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { OutstandingToken } from "../client/rights.js";
 import type { Session } from "../client/session.js";
 import { eventSet } from "../dmapi/events.js";
@@ -18,6 +19,10 @@ import { Slots, TurnsByKey } from "./turns.js";
 
 const RECALLS_MAX = 8;
 const MIGRATIONS_MAX = 8;
+/** How long a file is watched that another instance seems to be migrating. */
+const LOOKS_AT_ANOTHER = 40;
+const LOOKS_WITHOUT_MARK = 3;
+const LOOK_AGAIN_MS = 250;
 /** Events a file with a copy must raise besides those of its region. */
 const EVENTS_WANTED = eventSet(["destroy"]);
 
@@ -63,7 +68,33 @@ export class FileMover {
     return this.#turns.run(handle, work);
   }
 
-  migrate(verb: MoveContext["verb"], order: MoveOrder): Promise<MoveOutcome> {
+  async migrate(verb: MoveContext["verb"], order: MoveOrder): Promise<MoveOutcome> {
+    try {
+      return await this.#migrate(verb, order);
+    } catch (error) {
+      // Of a parallel application another instance may have been faster: then the mark is its, and the file as wanted.
+      const isMarkBroken = error instanceof MoveFailure && error.code === "ECANCELED" && order.isCancelled?.() !== true;
+      const outcome = isMarkBroken ? await this.#doneByAnother(verb, order.handle) : undefined;
+      if (outcome === undefined) throw error;
+      this.counters.failed -= 1;
+      return outcome;
+    }
+  }
+  async #doneByAnother(verb: MoveContext["verb"], handle: Handle): Promise<MoveOutcome | undefined> {
+    let unmarked = 0;
+    for (let look = 0; look < LOOKS_AT_ANOTHER; look++) {
+      const found = await this.options.session.object(handle).record().catch(() => undefined);
+      if (found === undefined) return undefined;
+      const { state } = reportOf(found);
+      if (state === "migrated" || (verb === "premigrate" && state === "premigrated")) return { kind: "already", state, bytes: 0 };
+      // Without a mark it was a writer, not a migrator; but between two of them there is none for a moment.
+      unmarked = found.mark === null && state !== "partial" ? unmarked + 1 : 0;
+      if (unmarked > LOOKS_WITHOUT_MARK) return undefined;
+      await sleep(LOOK_AGAIN_MS);
+    }
+    return undefined;
+  }
+  #migrate(verb: MoveContext["verb"], order: MoveOrder): Promise<MoveOutcome> {
     const { store, fsEventList } = this.options;
     const steps = () => migrateSteps({ verb, newObject: store.newObjectName(), store: store.identity, nowMs: Date.now(), eventsWanted: EVENTS_WANTED, fsEventList });
     return this.#move("migrating", order, verb, steps);

@@ -5,6 +5,9 @@
  * Its session outlives it: after an orderly stop or a crash the next migrator finds the session by its information
  * string, takes it up with all events, ends what was left over and finishes what had begun. A lost daemon is waited for.
  *
+ * As a group there is one instance on every node over one store: each handles the events of its own node, another those
+ * of an instance that is gone, one of them frees space.
+ *
  * Owns      connection, session, event loop, freeing space.
  * Not here  how files move (file-mover.ts, move/), answers (migrator-events.ts, request-server.ts).
  * Source    blueprint 8; requirements R3, R15, R17, R18.
@@ -16,6 +19,7 @@ import { connect, type Connection } from "../client/connection.js";
 import type { Event } from "../client/events.js";
 import type { FileSystem } from "../client/file-system.js";
 import type { Session } from "../client/session.js";
+import type { ApplicationLease } from "../dmapi/application-lease.js";
 import { DmError } from "../dmapi/errors.js";
 import { eventSet, type EventType } from "../dmapi/events.js";
 import type { Handle, Token } from "../dmapi/ids.js";
@@ -24,6 +28,7 @@ import { EventHandler, type MigratorLog } from "./migrator-events.js";
 import { bytesAboveLow, bytesToFree, type Candidate, chooseCandidates, defaultRules, faultOfMarks, usedPercent, type WaterMarks } from "./policy/water-marks.js";
 import { formatInfo, type MigratorStatus, parseInfo } from "./request-format.js";
 import { RequestServer } from "./request-server.js";
+import { MigratorClient } from "./requests.js";
 import { scanBacking, usageOf } from "./scan/backing-scan.js";
 import { namesCopy, noteOf } from "./states.js";
 import { openDirectoryStore } from "./stores/directory/store.js";
@@ -36,8 +41,10 @@ export interface MigratorOptions {
   readonly socket?: string;
   /** Frees space by itself when given. */
   readonly marks?: WaterMarks;
-  /** Member of a parallel application: instances on every node, the group owns the dispositions. */
+  /** One instance of several: on every node one, each with a session of this group, which owns the dispositions. */
   readonly group?: string;
+  /** Of a group: an instance of which nothing is heard for so long has its share handled by another. */
+  readonly leaseMs?: number;
   /** Discarded objects are kept so long. */
   readonly keepDiscardedMs?: number;
   readonly watchMs?: number;
@@ -46,8 +53,19 @@ export interface MigratorOptions {
 
 const DISPOSITIONS: readonly EventType[] = ["read", "write", "truncate", "destroy"];
 const DAY_MS = 86_400_000;
+/** Longer than a busy instance is silent, shorter than a user likes to wait for one that is gone. */
+const GROUP_LEASE_MS = 2_000;
+const GROUP_NAME_LENGTH_MAX = 63;
 const RECONNECT_MS = 500;
 const SWEEP_MS = 3_600_000;
+/** An instance that does not say within so long that it frees space leaves it to the next one. */
+const FREEING_ANSWER_MS = 3_000;
+
+/** The group of the parallel migration application of a file system. */
+export function groupOf(fs: string): string {
+  const name = `migrator-${fs}`;
+  return name.length <= GROUP_NAME_LENGTH_MAX ? name : `migrator-${createHash("sha256").update(fs).digest("hex").slice(0, 32)}`;
+}
 
 /** One life with one connection. */
 interface Serving {
@@ -141,7 +159,7 @@ export class Migrator {
   }
 
   async #begin(): Promise<Serving> {
-    const { socket, fs: name, group } = this.#options;
+    const { socket, fs: name, group, marks } = this.#options;
     const connection = await connect(socket === undefined ? {} : { socket });
     try {
       const all = await connection.fileSystems();
@@ -154,7 +172,7 @@ export class Migrator {
       await session.setDisposition(name, DISPOSITIONS, group === undefined ? {} : { group });
       const fsEventList = eventSet(await session.object(fs.handle).eventList());
       const mover = new FileMover({ session, store, fs: name, fsEventList });
-      const server = new RequestServer(mover, async () => this.#status(node, mover));
+      const server = new RequestServer(mover, async () => ({ ...this.#status(node, mover), freesSpace: marks !== undefined }));
       const handler = new EventHandler(mover, this.#log, (event) => server.serve(event));
       this.#log("serving", { fs: name, store: store.identity, node, session: session.id });
       return { connection, fs, node, session, mover, handler };
@@ -168,20 +186,33 @@ export class Migrator {
   async #takeSession(connection: Connection, store: Store, node: string): Promise<Session> {
     const { fs, group } = this.#options;
     const info = formatInfo({ fs, store: store.identity, ...(group === undefined ? {} : { group, node }) });
-    const ours = (await connection.sessions()).filter((entry) => {
+    const all = (await connection.sessions()).flatMap((entry) => {
       const parsed = parseInfo(entry.info);
-      return parsed?.fs === fs && parsed.group === group && (group === undefined || parsed.node === node);
+      return parsed?.fs === fs ? [{ ...entry, member: parsed }] : [];
     });
+    const foreign = all.find((entry) => entry.member.group !== group);
+    if (foreign !== undefined) {
+      const as = foreign.member.group === undefined ? "alone" : `in group ${foreign.member.group}`;
+      throw new DmError("EBUSY", "migrator", `session ${foreign.id} on ${foreign.node} serves ${fs} ${as}; end that migrator and destroy its session (sluice session destroy ${foreign.id}), or start this one the same way`);
+    }
+    const ours = all.filter((entry) => group === undefined || entry.member.node === node);
     const other = ours.find((entry) => parseInfo(entry.info)?.store !== store.identity);
     if (other !== undefined) throw new DmError("EBUSY", "migrator", `session ${other.id} on ${other.node} serves ${fs} with another store (${parseInfo(other.info)?.store}, this one is ${store.identity})`);
     const here = ours.find((entry) => entry.state === "failed") ?? ours.find((entry) => entry.node === node);
     if (here !== undefined) {
       this.#log("assumed", { session: here.id, from: here.node, state: here.state });
-      return connection.assumeSession(here.id, info);
+      const session = await connection.assumeSession(here.id, info);
+      if (group !== undefined) await session.modify(info, { lease: this.#lease });
+      return session;
     }
     const [elsewhere] = ours;
     if (elsewhere !== undefined) throw new DmError("EBUSY", "migrator", `session ${elsewhere.id} on node ${elsewhere.node} serves ${fs} already; start this migrator there, or stop that node`);
-    return connection.createSession(info, group === undefined ? {} : { group });
+    return connection.createSession(info, group === undefined ? {} : { group, lease: this.#lease });
+  }
+  /** Another instance handles what a dead or frozen one has, and what comes for it, until it is back. */
+  get #lease(): ApplicationLease {
+    const standby = { kind: "standby" } as const;
+    return { afterMs: this.#options.leaseMs ?? GROUP_LEASE_MS, onLost: { data: standby, namespace: standby, asynchronous: standby } };
   }
 
   /**
@@ -226,12 +257,26 @@ export class Migrator {
       try {
         const usage = await usageOf(serving.fs.backing);
         this.#usedPercent = usedPercent(usage);
-        if (marks !== undefined && bytesToFree(usage, marks) > 0) await this.#freeSpace(serving, marks, signal);
+        if (marks !== undefined && bytesToFree(usage, marks) > 0 && (await this.#isToFree(serving))) await this.#freeSpace(serving, marks, signal);
       } catch (error) {
         this.#log("watch-failed", { error: (error as Error).message });
       }
       await sleep(watchMs, undefined, { signal }).catch(() => {});
     }
+  }
+  /**
+   * Of several instances with marks the one with the lowest session frees, as long as it answers. Should two ever do it at
+   * a time no file suffers: each is migrated under its own right, and both stop at the low mark.
+   */
+  async #isToFree({ connection, session }: Serving): Promise<boolean> {
+    const { fs, group } = this.#options;
+    if (group === undefined) return true;
+    const before = (await connection.sessions()).filter((entry) => entry.id < session.id && entry.state === "active" && parseInfo(entry.info)?.fs === fs);
+    for (const { id } of before.sort((a, b) => a.id - b.id)) {
+      const status = await new MigratorClient(connection, id).status(AbortSignal.timeout(FREEING_ANSWER_MS)).catch(() => undefined);
+      if (status?.freesSpace === true) return false;
+    }
+    return true;
   }
   async #freeSpace(serving: Serving, marks: WaterMarks, signal: AbortSignal): Promise<void> {
     const { backing } = serving.fs;

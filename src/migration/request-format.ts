@@ -49,6 +49,8 @@ export interface MigratorStatus {
   readonly migrated: number;
   readonly failed: number;
   readonly usedPercent: number | null;
+  /** It was given marks, and so frees space by itself. */
+  readonly freesSpace?: boolean;
 }
 export interface MigratorAnswers {
   readonly items?: readonly ItemResult[];

@@ -61,7 +61,7 @@ export interface StateOf {
 export class MigratorClient {
   readonly #connection: Connection;
   readonly session: SessionId;
-  private constructor(connection: Connection, session: SessionId) {
+  constructor(connection: Connection, session: SessionId) {
     this.#connection = connection;
     this.session = session;
   }
@@ -74,8 +74,15 @@ export class MigratorClient {
     return new MigratorClient(connection, best.id);
   }
 
-  async status(): Promise<MigratorStatus> {
-    const { status } = await this.#send({ op: "status" });
+  /** All that serve it, as `find` prefers them; several only of a group. */
+  static async findAll(connection: Connection, fs: string): Promise<MigratorClient[]> {
+    const first = await MigratorClient.find(connection, fs);
+    const others = (await connection.sessions()).filter((entry) => parseInfo(entry.info)?.fs === fs && entry.state === "active" && entry.id !== first.session);
+    return [first, ...others.map((entry) => new MigratorClient(connection, entry.id))];
+  }
+
+  async status(signal?: AbortSignal): Promise<MigratorStatus> {
+    const { status } = await this.#send({ op: "status" }, signal);
     if (status === undefined) throw new DmError("EPROTO", "migrator", "the migrator told no status");
     return status;
   }
@@ -125,8 +132,8 @@ export class MigratorClient {
     return (await this.#send({ op: verb, id, items })).items ?? [];
   }
 
-  async #send(request: MigratorRequest): Promise<MigratorAnswers> {
-    const data = await this.#connection.sendMessage(this.session, encodeRequest(request), { isSynchronous: true });
+  async #send(request: MigratorRequest, signal?: AbortSignal): Promise<MigratorAnswers> {
+    const data = await this.#connection.sendMessage(this.session, encodeRequest(request), { isSynchronous: true, ...(signal !== undefined && { signal }) });
     const answers = decodeAnswers(data);
     if (answers.refused !== undefined) throw new DmError(answers.refused.code, "migrator", answers.refused.message);
     return answers;
