@@ -77,8 +77,9 @@ export function addNodeCommands(program: Command): void {
       else printLine(`${fs} is unmounted`);
     }));
   withNode(program.command("fence <node>").description("the operator's word that a node is stopped and does no more I/O"))
-    .action(async (fenced: string, options: NodeOptions) => onNode(options, async (node) => {
-      const result = await node.call("node.fence", { node: fenced as NodeId });
+    .option("--force", "although it was heard from a moment ago")
+    .action(async (fenced: string, options: NodeOptions & { force?: boolean }) => onNode(options, async (node) => {
+      const result = await node.call("node.fence", { node: fenced as NodeId, ...(options.force === true ? { force: true } : {}) });
       if (options.json === true) printJson(result);
       else printLine(`${result.fenced} counts as dead`);
     }));
@@ -93,6 +94,11 @@ function printNodes(status: StatusDocument, options: NodeOptions): void {
   if (options.json === true) printJson(members);
   else printTable(["NODE", "INCARNATION", "ADDRESS", "ROLE", "LINK", "MOUNTED"],
     members.map((member) => [member.id, member.incarnation, member.address, member.isManager ? "manager" : "", member.link, member.mounted.join(", ")]), `${status.node} is ${status.state}, in no view`);
+  if (options.json !== true) for (const life of status.view?.fenced ?? []) printLine(describeFence(life));
+}
+function describeFence({ id, incarnation, by, unixMs, caller }: NonNullable<StatusDocument["view"]>["fenced"][number]): string {
+  const who = caller === undefined ? "" : ` by uid ${caller.uid} (${caller.command}, pid ${caller.pid})`;
+  return `${id}, incarnation ${incarnation}, is fenced: said on ${by}${who}, ${new Date(unixMs).toISOString()}`;
 }
 function describeLink(link: StatusDocument["links"][number] | undefined): string {
   if (link === undefined) return "none";

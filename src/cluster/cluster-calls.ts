@@ -24,7 +24,9 @@ export function readClusterCall(name: CallName, args: unknown): ClusterCall | un
     case "manager.move":
       return isName(given["to"]) ? { kind: "ask", call: { kind: "move-manager", to: given["to"] }, result: { manager: given["to"] } } : wrong("`to` must be a node's name");
     case "node.fence":
-      return isName(given["node"]) ? { kind: "ask", call: { kind: "fence-node", node: given["node"] }, result: { fenced: given["node"] } } : wrong("`node` must be a node's name");
+      if (given["force"] !== undefined && typeof given["force"] !== "boolean") return wrong("`force` must be true or false");
+      if (!isName(given["node"])) return wrong("`node` must be a node's name");
+      return { kind: "ask", call: { kind: "fence-node", node: given["node"], ...(given["force"] === true && { isForced: true }) }, result: { fenced: given["node"] } };
     case "registry.audit":
       return { kind: "audit" };
     case "session.list":

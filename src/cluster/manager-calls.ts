@@ -36,10 +36,10 @@ export class ManagerCalls {
   add({ request, call, caller }: Unfinished): void {
     this.#asked.set(request, { call, caller, client: undefined });
   }
-  addOwn(call: ManagerCall, client: OwnCall): RequestId {
+  addOwn(call: ManagerCall, caller: CallerInfo | undefined, client: OwnCall): RequestId {
     this.#count++;
     const request = `${this.#id}.${this.#incarnation}.cluster${this.#count}` as RequestId;
-    this.#asked.set(request, { call, caller: undefined, client });
+    this.#asked.set(request, { call, caller, client });
     return request;
   }
   find(request: RequestId): Unfinished | undefined {

@@ -45,6 +45,7 @@ class Conversation {
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
     else if (verb === "burst") this.#beginBurst(words as NodeId[]);
     else if (verb === "quiet" || verb === "loud") this.#isQuiet = verb === "quiet";
+    else if (verb === "fenced") this.#lines.push(`   view ${this.#bench.views.at(-1)?.number} of ${a} says: ${JSON.stringify(this.#bench.processes.get(a as NodeId)!.machine.view?.removed ?? []).replaceAll('"', "")}`);
     else if (verb === "sum") this.#sum();
     else if (verb === "clock") this.#bench.tellClock(a as NodeId, Number(b));
     else if (verb === "status") this.#status(a as NodeId);
@@ -115,9 +116,10 @@ function messageText(message: Message): string {
       return shortText(message);
   }
 }
-function viewText({ number, manager, members, sessionIdLimit, rightsServers }: View): string {
+function viewText({ number, manager, members, sessionIdLimit, rightsServers, removed = [] }: View): string {
   const servers = rightsServers === undefined ? "" : `, rights served by ${rightsServers.join(" ")}`;
-  return `view ${number}: ${members.map(({ id, incarnation }) => `${id}(${incarnation})`).join(" ")}, manager ${manager}, session ids to ${sessionIdLimit}${servers}`;
+  const fenced = removed.flatMap((life) => (life.fenced === undefined ? [] : [`, ${life.id}(${life.incarnation}) fenced`])).join("");
+  return `view ${number}: ${members.map(({ id, incarnation }) => `${id}(${incarnation})`).join(" ")}, manager ${manager}, session ids to ${sessionIdLimit}${servers}${fenced}`;
 }
 function shortText({ kind, ...rest }: { readonly kind: string }): string {
   const isForAudit = (key: string): boolean => key === "audit" || (key === "caller" && kind !== "answer-call");

@@ -11,7 +11,7 @@
  */
 import { assert } from "../base/assert.js";
 import type { Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
-import type { StatusDocument, TraceStep } from "../dmapi/status.js";
+import type { CallerInfo, StatusDocument, TraceStep } from "../dmapi/status.js";
 import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } from "./cluster-calls.js";
 import { DataManagement } from "./data-management.js";
 import type { DataManagementInput } from "./data-management-contract.js";
@@ -20,9 +20,9 @@ import { type Message, type RegistryMessage, versionOfKind } from "./messages.js
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
-import type { ManagerResult, RegistrySnapshot } from "./registry-document.js";
+import type { ManagerCall, ManagerResult, RegistrySnapshot } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
-import { type View, wireVersionOf } from "./view-document.js";
+import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
 import { memberOf } from "./view/next-view.js";
 
@@ -201,7 +201,7 @@ export class ClusterNode {
           this.#membershipStep({ kind: "wish", wish: effect.wish, atMs: this.#nowMs });
           break;
         case "fence":
-          this.#membershipStep({ kind: "fence", node: effect.node, atMs: this.#nowMs });
+          this.#membershipStep({ kind: "fence", node: effect.node, word: this.#word(effect.by, effect.caller), atMs: this.#nowMs });
           break;
         case "run":
           this.#effects.push({ kind: "manager-ran", from: effect.from, call: effect.call });
@@ -348,7 +348,7 @@ export class ClusterNode {
   #beginManaging(view: View): void {
     this.#manager = new SessionManager({
       id: this.#id, copy: this.#copy, view, failedSessionRetentionMs: this.#options.timeouts.failedSessionRetentionMs,
-      isKnown: (node) => this.#membership.isKnown(node), stale: this.#stale,
+      isKnown: (node) => this.#membership.isKnown(node), whyAlive: (node) => this.#whyAlive(node), stale: this.#stale,
       unixMs: () => this.#nowMs + this.#clockAheadMs,
     });
     if (this.#isDistributionSpoilt) this.#managerDid(this.#manager.step({ kind: "distribution-spoilt", isOn: true, atMs: this.#nowMs }));
@@ -466,14 +466,12 @@ export class ClusterNode {
     this.#run(call, input);
   }
 
-  #run(call: Exclude<ClusterCall, { kind: "wrong" }>, { call: number, client }: CallMade): void {
+  #run(call: Exclude<ClusterCall, { kind: "wrong" }>, made: CallMade): void {
+    const { call: number, client, caller } = made;
     switch (call.kind) {
       case "ask":
-        // The word about a dead manager must not wait for it.
-        if (call.call.kind === "fence-node" && call.call.node === this.#membership.view?.manager && call.call.node !== this.#id) {
-          this.#membershipStep({ kind: "fence", node: call.call.node, atMs: this.#nowMs });
-        }
-        return this.#ask(this.#managerCalls.addOwn(call.call, { call: number, client, result: call.result }));
+        if (!this.#mayFenceManager(call.call, made)) return;
+        return this.#ask(this.#managerCalls.addOwn(call.call, caller, { call: number, client, result: call.result }));
       case "session-list":
         return this.#answer({ kind: "answer-call", call: number, result: this.#copy.sessions().map(sessionEntry) });
       case "session-query": {
@@ -489,6 +487,23 @@ export class ClusterNode {
         this.#spoil(call.what, call.isOn);
         return this.#answer({ kind: "answer-call", call: number, result: {} });
     }
+  }
+
+  /** The word about a dead manager must not wait for it. False: refused. */
+  #mayFenceManager(call: ManagerCall, { call: number, caller }: CallMade): boolean {
+    if (call.kind !== "fence-node" || call.node !== this.#membership.view?.manager || call.node === this.#id) return true;
+    const alive = call.isForced === true ? undefined : this.#whyAlive(call.node);
+    if (alive !== undefined) this.#answer({ kind: "refuse-call", call: number, failure: { code: "EBUSY", message: alive } });
+    else this.#membershipStep({ kind: "fence", node: call.node, word: this.#word(this.#id, caller), atMs: this.#nowMs });
+    return alive === undefined;
+  }
+  #word(by: NodeId, caller: CallerInfo | undefined): FenceWord {
+    return { by, unixMs: Math.round(this.#nowMs + this.#clockAheadMs), ...(caller !== undefined && { caller }) };
+  }
+  #whyAlive(node: NodeId): string | undefined {
+    const silenceMs = this.#membership.silenceMs(node);
+    if (silenceMs >= this.#options.timeouts.linkGraceMs) return undefined;
+    return `${node} spoke ${(silenceMs / 1_000).toFixed(1)} s ago, so it is not stopped: stop its machine or process first; if it is cut off from the volume for good, say so by force`;
   }
 
   #listDispositions(call: number, session: SessionId | undefined): void {
@@ -560,6 +575,7 @@ export class ClusterNode {
         number: view.number, isInForce: this.#membership.isInForce, manager: view.manager, why: this.#membership.why,
         wireVersion: wireVersionOf(view),
         members: view.members.map(({ id, incarnation, address, slot, mounted, versions }) => ({ id, incarnation, address, slot, mounted, ...(versions !== undefined && { versions }) })),
+        fenced: (view.removed ?? []).flatMap(({ id, incarnation, fenced }) => (fenced === undefined ? [] : [{ id, incarnation, ...fenced }])),
       } satisfies StatusDocument["view"],
       registry: { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) },
       links: this.#streams.describe(),

@@ -78,7 +78,7 @@ export type ManagerCall =
   | { readonly kind: "set-dispositions"; readonly owner: Owner; readonly fs: FsName | "global"; readonly events: readonly EventType[]; readonly below: number }
   | { readonly kind: "announce-mount"; readonly fs: FsName; readonly isMounted: boolean }
   | { readonly kind: "move-manager"; readonly to: NodeId }
-  | { readonly kind: "fence-node"; readonly node: NodeId };
+  | { readonly kind: "fence-node"; readonly node: NodeId; readonly isForced?: boolean };
 
 /** A call that is not answered yet. */
 export interface Unfinished {

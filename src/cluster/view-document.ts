@@ -7,6 +7,7 @@
  */
 import { isCount, isFlag, isText, isWhole, listOf, mapOf, matching, optional, type Shape } from "../base/shape.js";
 import { commonVersion, isVersionRange, type VersionRange } from "../base/version-range.js";
+import type { CallerInfo } from "../dmapi/status.js";
 import { type FsName, type Incarnation, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
 
 /** What a node says of itself when it seeks to join. */
@@ -52,6 +53,14 @@ export interface RemovedLife {
   readonly incarnation: Incarnation;
   /** Proven dead, or its lease over, when the view was written. */
   readonly isOver: boolean;
+  /** The operator's proof of its death. */
+  readonly fenced?: FenceWord;
+}
+/** Who said on which node and when that a node is stopped and does no more I/O. */
+export interface FenceWord {
+  readonly by: NodeId;
+  readonly unixMs: number;
+  readonly caller?: CallerInfo;
 }
 
 const FIRST_VERSION: VersionRange = { lowest: 1, highest: 1 };
@@ -66,10 +75,11 @@ export function wireVersionOf(view: Pick<View, "members">): number {
 const name = matching(NAME_PATTERN);
 const facts = { id: name, incarnation: isCount, bootId: isText, address: isText, isEligible: isFlag, preference: isWhole, versions: optional(isVersionRange) };
 export const isMemberFacts: Shape = mapOf(facts);
+const isFenceWord = mapOf({ by: name, unixMs: isWhole, caller: optional(mapOf({ pid: isWhole, uid: isWhole, command: isText })) });
 /** Whether what was read or received is a view. */
 export const isView: Shape = mapOf({
   cluster: isText, number: isCount, manager: name, sessionIdLimit: isCount,
   members: listOf(mapOf({ ...facts, slot: (value) => isCount(value) && (value as number) < 1024, mounted: listOf(isText) })),
   rightsServers: optional(listOf(name)),
-  removed: optional(listOf(mapOf({ id: name, incarnation: isCount, isOver: isFlag }))),
+  removed: optional(listOf(mapOf({ id: name, incarnation: isCount, isOver: isFlag, fenced: optional(isFenceWord) }))),
 });

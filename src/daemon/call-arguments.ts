@@ -25,7 +25,7 @@ const shapes = {
   "registry.audit": nothing,
   "node.log": z.strictObject({ after: count.optional(), waitMs: z.number().min(0).max(86_400_000).optional(), max: count.optional() }),
   "manager.move": z.strictObject({ to: name }),
-  "node.fence": z.strictObject({ node: name }),
+  "node.fence": z.strictObject({ node: name, force: z.boolean().optional() }),
   "link.cut": z.strictObject({ peer: name, direction: z.enum(["both", "send", "receive"]) }),
   "link.heal": z.strictObject({ peer: name.optional() }),
   "test.spoil": z.strictObject({ what: z.enum(["hosted-sessions", "registry", "distribution"]), on: z.boolean().optional() }),

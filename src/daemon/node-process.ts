@@ -368,7 +368,7 @@ export class NodeProcess {
 
 /** Calls that change the registry: the audit remembers who made them. */
 function isAudited(name: string): boolean {
-  return name.startsWith("session.") ? /\.(create|assume|modify|destroy)$/.test(name) : name === "disposition.set";
+  return name.startsWith("session.") ? /\.(create|assume|modify|destroy)$/.test(name) : name === "disposition.set" || name === "node.fence";
 }
 function callerOf(pid: number, uid: number): { pid: number; uid: number; command: string } {
   try {

@@ -48,7 +48,7 @@ export interface Calls {
   "registry.audit": { args: Record<string, never>; result: readonly AuditEntry[] };
   "manager.move": { args: { to: NodeId }; result: { manager: NodeId } };
   /** The operator's word that a node is stopped: its proof of death (safety C1). */
-  "node.fence": { args: { node: NodeId }; result: { fenced: NodeId } };
+  "node.fence": { args: { node: NodeId; force?: boolean }; result: { fenced: NodeId } };
   /** Fault injection for trying and tests: this node neither sends to nor hears from `peer`. */
   "link.cut": { args: { peer: NodeId; direction: "both" | "send" | "receive" }; result: Record<string, never> };
   "link.heal": { args: { peer?: NodeId }; result: Record<string, never> };

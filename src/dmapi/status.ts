@@ -79,6 +79,8 @@ export interface StatusDocument {
     /** Of the nodes' protocol: the highest that every member speaks. */
     readonly wireVersion: number;
     readonly members: readonly { id: NodeId; incarnation: Incarnation; address: string; slot: number; mounted: readonly FsName[]; versions?: VersionRange }[];
+    /** Former members of whom the operator said that they are stopped, until a later life of theirs enters. */
+    readonly fenced: readonly { id: NodeId; incarnation: Incarnation; by: NodeId; unixMs: number; caller?: CallerInfo }[];
   };
   readonly registry: { readonly version: number; readonly sessions: readonly SessionEntry[]; readonly dispositions: readonly DispositionEntry[] };
   readonly queues: readonly QueueEntry[];

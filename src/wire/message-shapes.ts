@@ -52,7 +52,7 @@ const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
   "set-dispositions": mapOf({ owner, fs: isText, events: listOf(isText), below: isWhole }),
   "announce-mount": mapOf({ fs: isText, isMounted: isFlag }),
   "move-manager": mapOf({ to: isText }),
-  "fence-node": mapOf({ node: isText }),
+  "fence-node": mapOf({ node: isText, isForced: optional(isFlag) }),
 };
 const managerCall = taggedBy("kind", managerCalls);
 

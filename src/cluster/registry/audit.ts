@@ -7,7 +7,7 @@
  * Source    blueprint 7 ("Registry changes are an audit").
  */
 import { describeLease } from "../../dmapi/application-lease.js";
-import type { SessionId } from "../../dmapi/ids.js";
+import type { Incarnation, NodeId, SessionId } from "../../dmapi/ids.js";
 import type { AuditEntry } from "../../dmapi/status.js";
 import type { ManagerCall, SessionRecord } from "../registry-document.js";
 
@@ -38,6 +38,10 @@ export function auditOfCall(call: ManagerCall, session: SessionId | undefined): 
     case "fence-node":
       return { act: call.kind, detail: "" };
   }
+}
+/** The operator's word that a node is stopped. */
+export function auditOfFence(node: NodeId, incarnation: Incarnation | undefined, isForced: boolean): Audited {
+  return { act: "node fenced", detail: `${node}${incarnation === undefined ? "" : `, incarnation ${incarnation}`}${isForced ? ", by force" : ""}` };
 }
 /** A session whose node has left the view. */
 export function auditOfLoss({ id, node, incarnation }: SessionRecord): Audited {

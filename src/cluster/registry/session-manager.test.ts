@@ -28,7 +28,7 @@ class Desk {
 
   constructor(view: View, found: RegistrySnapshot = empty) {
     this.#view = view;
-    this.manager = new SessionManager({ id: "A" as NodeId, copy: this.copy, view, failedSessionRetentionMs: 1_000, isKnown: () => true, stale: undefined });
+    this.manager = new SessionManager({ id: "A" as NodeId, copy: this.copy, view, failedSessionRetentionMs: 1_000, isKnown: () => true, whyAlive: () => undefined, stale: undefined });
     this.effects = this.manager.begin(0);
     this.step({ kind: "view-in-force" });
     for (const { id } of view.members) this.say(id, { kind: "registry-collected", view: view.number, snapshot: found, unfinished: [] });
@@ -150,7 +150,7 @@ test("a new manager takes the highest copy, fails the sessions of the dead, and 
   const session = (id: number, node: string, state: "active" | "closing"): RegistrySnapshot["sessions"][number] =>
     ({ id: id as SessionId, node: node as NodeId, incarnation: 1 as Incarnation, hostGeneration: 1, info: "", state });
   const desk = new Desk(viewOf(5, "ABC"));
-  const again = new SessionManager({ id: "A" as NodeId, copy: desk.copy, view: viewOf(6, "AB"), failedSessionRetentionMs: 1_000, isKnown: () => true, stale: undefined });
+  const again = new SessionManager({ id: "A" as NodeId, copy: desk.copy, view: viewOf(6, "AB"), failedSessionRetentionMs: 1_000, isKnown: () => true, whyAlive: () => undefined, stale: undefined });
   again.begin(0);
   const older = { ...empty, view: 4, version: 9, sessions: [session(1, "B", "active"), session(2, "B", "active"), session(3, "C", "active")] };
   const newer = { ...empty, view: 5, version: 8, sessions: [session(1, "B", "closing"), session(3, "C", "active")], destroyed: [2 as SessionId] };

@@ -23,7 +23,7 @@ import type { ViewWish } from "../view/membership.js";
 import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
 import type { View } from "../view-document.js";
 import type { AuditEntry, CallerInfo } from "../../dmapi/status.js";
-import { type Audited, auditOfCall, auditOfDiscard, auditOfLoss, auditOfReopening } from "./audit.js";
+import { type Audited, auditOfCall, auditOfDiscard, auditOfFence, auditOfLoss, auditOfReopening } from "./audit.js";
 import { compareCopies, type RegistryCopy } from "./copy.js";
 import { hostsOfDataEvents } from "./dispositions.js";
 import { plan, type SessionCall } from "./plan.js";
@@ -47,7 +47,8 @@ export type ManagerEffect =
   /** This node's copy changed; `change` absent when it was replaced as a whole. */
   | { readonly kind: "applied"; readonly change?: RegistryVersion }
   | { readonly kind: "wish"; readonly wish: ViewWish }
-  | { readonly kind: "fence"; readonly node: NodeId }
+  /** The operator's word that it is stopped, said on `by`. */
+  | { readonly kind: "fence"; readonly node: NodeId; readonly by: NodeId; readonly caller: CallerInfo | undefined }
   /** A function of the session manager runs; for the message log (requirement R5). */
   | { readonly kind: "run"; readonly from: NodeId; readonly call: ManagerCall }
   | { readonly kind: "alarm"; readonly text: string };
@@ -81,6 +82,8 @@ export interface SessionManagerOptions {
   readonly view: View;
   readonly failedSessionRetentionMs: number;
   readonly isKnown: (node: NodeId) => boolean;
+  /** Why that node cannot be taken for stopped; undefined: it can. */
+  readonly whyAlive: (node: NodeId) => string | undefined;
   /** The time by the clock on the wall, for the audit; decides nothing. */
   readonly unixMs?: () => number;
   /** What this node had before it was excluded: counts only if nobody has anything newer (safety C10). */
@@ -388,9 +391,14 @@ export class SessionManager {
           this.#refuse(from, request, { code: "EINVAL", message: node === this.#id ? `${node} is the manager and lives` : `no node ${node} is known` });
           return;
         }
-        const member = this.#view.members.find((each) => each.id === node);
-        this.#effects.push({ kind: "fence", node });
-        this.#onView.push(member === undefined ? asked : { ...asked, incarnation: member.incarnation });
+        const alive = call.isForced === true ? undefined : this.#options.whyAlive(node);
+        if (alive !== undefined) {
+          this.#refuse(from, request, { code: "EBUSY", message: alive });
+          return;
+        }
+        const life = [...this.#view.members, ...(this.#view.removed ?? [])].find((each) => each.id === node);
+        this.#effects.push({ kind: "fence", node, by: from, caller: asked.caller });
+        this.#onView.push(life === undefined ? asked : { ...asked, incarnation: life.incarnation });
       }
     }
   }
@@ -402,11 +410,21 @@ export class SessionManager {
     for (const asked of this.#onView) {
       const { from, request } = asked;
       if (!this.#view.members.some((member) => member.id === from)) continue;
-      if (this.#isShown(asked)) this.#answers.push({ version: this.#copy.version, to: from, request, result: { kind: "done", version: this.#copy.version } });
+      if (this.#isShown(asked)) this.#doneOnView(asked);
       else if (this.#isStillPossible(asked.call)) open.push(asked);
       else this.#refuse(from, request, { code: "EAGAIN", message: "the node that was to be manager left the view meanwhile" });
     }
     this.#onView = open;
+  }
+
+  #doneOnView({ from, request, call, caller, incarnation }: AskedOfView): void {
+    if (call.kind !== "fence-node") {
+      this.#answers.push({ version: this.#copy.version, to: from, request, result: { kind: "done", version: this.#copy.version } });
+      return;
+    }
+    const result: ManagerResult = { kind: "done", version: this.#copy.version + 1 };
+    const version = this.#issue(from, [{ kind: "request-answered", request, result }], [auditOfFence(call.node, incarnation, call.isForced === true)], caller);
+    this.#answers.push({ version, to: from, request, result });
   }
 
   #isStillPossible(call: ManagerCall): boolean {
@@ -428,7 +446,9 @@ export class SessionManager {
       case "move-manager":
         return call.to === this.#id;
       case "fence-node":
-        return incarnation === undefined || memberOf(this.#view, { id: call.node, incarnation }) === undefined;
+        // Known only as one that sought to enter: nothing but the record comes of it.
+        if (incarnation === undefined) return this.#view.removed?.some((life) => life.id === call.node && life.fenced !== undefined) === true;
+        return isFencedIn(this.#view, { id: call.node, incarnation });
       default:
         return true;
     }
@@ -539,4 +559,9 @@ function put(session: SessionRecord): RegistryChange {
 }
 function askedOf(from: NodeId, { request, call, caller }: Unfinished): Asked {
   return { from, request, call, ...(caller !== undefined && { caller }) };
+}
+/** Recorded, or followed by a later life. */
+function isFencedIn(view: View, { id, incarnation }: { readonly id: NodeId; readonly incarnation: Incarnation }): boolean {
+  if (view.members.some((member) => member.id === id)) return memberOf(view, { id, incarnation }) === undefined;
+  return view.removed?.some((life) => life.id === id && (life.fenced !== undefined || life.incarnation > incarnation)) === true;
 }

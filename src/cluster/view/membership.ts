@@ -18,7 +18,7 @@ import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import type { CoordinationFact, CoordinationRequest } from "../coordination-contract.js";
 import type { ViewMessage } from "../messages.js";
 import type { NodeOptions } from "../node-contract.js";
-import type { Member, MemberFacts, View } from "../view-document.js";
+import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-document.js";
 import { Claim, type Vacancy } from "./claim.js";
 import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
 import { Reach } from "./reach.js";
@@ -45,7 +45,7 @@ export type MembershipInput = { readonly atMs: number } & (
   /** Only of use while this node is manager. */
   | { readonly kind: "wish"; readonly wish: ViewWish }
   /** The operator's word that this node is stopped, in whichever life it was known. */
-  | { readonly kind: "fence"; readonly node: NodeId }
+  | { readonly kind: "fence"; readonly node: NodeId; readonly word: FenceWord }
   | ({ readonly kind: "registry-changed-hands" } & RegistryHands)
   | { readonly kind: "time-passed" }
 );
@@ -106,7 +106,7 @@ export class Membership {
   /** Highest incarnation of each node that was a member once and is not any more: it never enters again. */
   readonly #evicted = new Map<NodeId, number>();
   /** Highest incarnation of each node of which the operator said that it is stopped. */
-  readonly #fenced = new Map<NodeId, number>();
+  readonly #fenced = new Map<NodeId, { readonly incarnation: Incarnation; readonly word: FenceWord }>();
   readonly #backOff = new Map<NodeId, { count: number; untilMs: number }>();
   #effects: MembershipEffect[] = [];
 
@@ -140,6 +140,11 @@ export class Membership {
   }
   get isManager(): boolean {
     return this.#adopted?.manager === this.#self.id;
+  }
+  /** How long that node has said nothing; Infinity when it is known to be dead, or was never heard. */
+  silenceMs(id: NodeId): number {
+    const life = this.#stored?.members.find((member) => member.id === id) ?? this.#standing.seen(id)?.facts;
+    return life === undefined || this.#standing.isDead(life) ? Infinity : this.#nowMs - this.#reach.heardAtMs(id);
   }
   isKnown(id: NodeId): boolean {
     return this.#standing.seen(id) !== undefined || (this.#stored?.members.some((member) => member.id === id) ?? false);
@@ -235,7 +240,7 @@ export class Membership {
         this.#takeWish(input.wish);
         return;
       case "fence":
-        this.#fence(input.node);
+        this.#fence(input.node, input.word);
         return;
       case "registry-changed-hands":
         this.#hands = { isHeldHere: input.isHeldHere, holders: input.holders };
@@ -319,13 +324,14 @@ export class Membership {
     else this.#wantsMoreIds = true;
   }
 
-  #fence(node: NodeId): void {
-    const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...this.#removed];
-    for (const life of lives) {
-      if (life?.id !== node) continue;
-      this.#standing.died(life, true);
-      this.#fenced.set(node, Math.max(life.incarnation, this.#fenced.get(node) ?? 0));
-    }
+  /** Of what is known of that node the last life, and with it all before. */
+  #fence(node: NodeId, word: FenceWord): void {
+    const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...(this.#stored?.removed ?? []), ...this.#removed];
+    for (const life of lives) if (life?.id === node) this.#noteFenced(life, word);
+  }
+  #noteFenced({ id, incarnation }: Life, word: FenceWord): void {
+    this.#standing.died({ id, incarnation }, true);
+    if ((this.#fenced.get(id)?.incarnation ?? -1) < incarnation) this.#fenced.set(id, { incarnation, word });
   }
 
   // The view this node goes by.
@@ -372,13 +378,14 @@ export class Membership {
     if (!this.isManager) this.#acknowledge();
   }
 
-  #noteRemoved({ id, incarnation, isOver }: Life & { readonly isOver: boolean }): void {
+  #noteRemoved({ id, incarnation, isOver, fenced }: RemovedLife): void {
+    if (fenced !== undefined && id !== this.#self.id) this.#noteFenced({ id, incarnation }, fenced);
     this.#evicted.set(id, Math.max(incarnation, this.#evicted.get(id) ?? 0));
     if (id === this.#self.id || isOver || this.#removed.some((life) => life.id === id && life.incarnation === incarnation)) return;
     this.#removed.push({ id, incarnation });
   }
   #remove(member: Member, view: View): void {
-    this.#noteRemoved({ ...member, isOver: false });
+    this.#noteRemoved({ id: member.id, incarnation: member.incarnation, isOver: false });
     if (view.manager !== this.#self.id || this.#standing.isDead(member)) return;
     const count = Math.min((this.#backOff.get(member.id)?.count ?? -1) + 1, BACK_OFF_DOUBLINGS_MAX);
     this.#backOff.set(member.id, { count, untilMs: this.#nowMs + this.#linkGraceMs * 2 ** count });
@@ -525,7 +532,7 @@ export class Membership {
     const manager = base.members.find((member) => member.id === base.manager);
     if (manager === undefined) return undefined;
     const isFollowed = this.#standing.isFollowed(manager) || (manager.id === this.#self.id && manager.incarnation < this.#self.incarnation);
-    const isFenced = manager.incarnation <= (this.#fenced.get(manager.id) ?? -1);
+    const isFenced = manager.incarnation <= (this.#fenced.get(manager.id)?.incarnation ?? -1);
     const taken = isFollowed || isFenced ? undefined : manager;
     if (this.#adopted?.number === base.number) {
       if (this.isManager || !this.#standing.isDead(manager)) return undefined;
@@ -557,6 +564,7 @@ export class Membership {
       isDead: (member) => this.#isOver(member),
       isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
       isHolder: (id) => this.#hands.holders?.includes(id) ?? true,
+      fenced: [...this.#fenced].map(([id, { incarnation, word }]) => ({ id, incarnation, word })),
       candidates: this.#hands.holders === undefined ? [] : this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds, rightsServers: this.#rightsServers,
     });
   }

@@ -5,7 +5,7 @@
  */
 import { assert } from "../../base/assert.js";
 import type { FsName, NodeId } from "../../dmapi/ids.js";
-import type { Member, MemberFacts, RemovedLife, View } from "../view-document.js";
+import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-document.js";
 import { largestConnectedSet } from "./connected-set.js";
 import { succession } from "./succession.js";
 
@@ -17,6 +17,10 @@ export interface MountWish {
   readonly node: NodeId;
   readonly fs: FsName;
   readonly isMounted: boolean;
+}
+
+export interface FencedLife extends Pick<MemberFacts, "id" | "incarnation"> {
+  readonly word: FenceWord;
 }
 
 export interface Situation {
@@ -34,6 +38,8 @@ export interface Situation {
   readonly mounts: readonly MountWish[];
   readonly moveTo: NodeId | undefined;
   readonly wantsMoreIds: boolean;
+  /** Lives of which the operator said that they are over; what the views before knew of is in them. */
+  readonly fenced: readonly FencedLife[];
   /** Where data events go; undefined: as in the view before. */
   readonly rightsServers: readonly NodeId[] | undefined;
 }
@@ -65,14 +71,16 @@ function withRightsServers(members: readonly Member[], { base, rightsServers }: 
   return servers.length === 0 ? {} : { rightsServers: servers };
 }
 /** The last life of everybody who was a member and is not, also in a later one. */
-function withRemoved(members: readonly Member[], { base, isDead }: Situation): { removed?: readonly RemovedLife[] } {
+function withRemoved(members: readonly Member[], { base, isDead, fenced }: Situation): { removed?: readonly RemovedLife[] } {
   const lives = new Map<NodeId, RemovedLife>();
+  const isPast = ({ id, incarnation }: Pick<MemberFacts, "id" | "incarnation">): boolean =>
+    members.some((member) => member.id === id && member.incarnation >= incarnation) || (lives.get(id)?.incarnation ?? -1) > incarnation;
   for (const life of [...(base?.removed ?? []), ...(base?.members ?? [])]) {
     const { id, incarnation } = life;
-    if (members.some((member) => member.id === id && member.incarnation >= incarnation)) continue;
-    if ((lives.get(id)?.incarnation ?? -1) > incarnation) continue;
-    lives.set(id, { id, incarnation, isOver: ("isOver" in life && life.isOver) || isDead(life) });
+    const word = "fenced" in life ? life.fenced : undefined;
+    if (!isPast(life)) lives.set(id, { id, incarnation, isOver: ("isOver" in life && life.isOver) || isDead(life), ...(word !== undefined && { fenced: word }) });
   }
+  for (const { id, incarnation, word } of fenced) if (!isPast({ id, incarnation })) lives.set(id, { id, incarnation, isOver: true, fenced: word });
   const removed = [...lives.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   return removed.length === 0 ? {} : { removed };
 }
@@ -124,10 +132,13 @@ function freeSlot(id: NodeId, members: readonly Member[], base: View | undefined
 /** Whether they differ in more than their number. */
 export function isSameView(a: View, b: View): boolean {
   return a.manager === b.manager && a.sessionIdLimit === b.sessionIdLimit && a.members.length === b.members.length
-    && a.rightsServers?.join("\n") === b.rightsServers?.join("\n")
+    && a.rightsServers?.join("\n") === b.rightsServers?.join("\n") && fencedText(a) === fencedText(b)
     && a.members.every((member, at) => isSameMember(member, b.members[at]));
 }
 
+function fencedText({ removed }: View): string {
+  return (removed ?? []).flatMap(({ id, incarnation, fenced }) => (fenced === undefined ? [] : [`${id} ${incarnation}`])).join("\n");
+}
 function isSameMember(a: Member, b: Member | undefined): boolean {
   return b !== undefined && a.id === b.id && a.incarnation === b.incarnation && a.slot === b.slot && a.mounted.join("\n") === b.mounted.join("\n");
 }

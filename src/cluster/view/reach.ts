@@ -65,6 +65,11 @@ export class Reach {
     return known !== undefined && known.incarnation === incarnation && this.#untilMs(known) > atMs;
   }
 
+  /** -Infinity: not in its present life. */
+  heardAtMs(peer: NodeId): number {
+    return this.#peers.get(peer)?.heardAtMs ?? -Infinity;
+  }
+
   reached(atMs: number): NodeId[] {
     const ids: NodeId[] = [];
     for (const [id, peer] of this.#peers) if (this.#untilMs(peer) > atMs) ids.push(id);
