@@ -19,6 +19,8 @@ try {
   run("taskset", ["-c", "0", process.execPath, ...bench]);
   process.stdout.write("event round trip, unpinned\n");
   run(process.execPath, bench);
+  process.stdout.write("durable events, group commit\n");
+  run(process.execPath, [join(top, "dist", "benchmarks", "durable-events.js")]);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

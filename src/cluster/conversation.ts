@@ -134,6 +134,9 @@ export class Conversation {
         return this.#evict(node, false);
       case "in-force":
         return this.#tellInForce();
+      case "exclude":
+        this.#evict(node);
+        return this.#tell(node, { kind: "excluded" });
       case "rejoin":
         return this.#rejoin(node);
       case "time":

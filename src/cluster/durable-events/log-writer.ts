@@ -83,6 +83,11 @@ export class LogWriter {
     this.#write();
   }
 
+  /** Whether durable sessions are known, or were when this node was last in the view. */
+  get hasSessions(): boolean {
+    return this.#durable !== undefined && this.#durable.size > 0;
+  }
+
   /** Why events of that session wait, for people. */
   explain(session: SessionId): string {
     const log = this.#logs.get(session);

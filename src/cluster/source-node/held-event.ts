@@ -71,6 +71,8 @@ export interface Waiting {
 export interface Held extends RaisedEvent {
   /** Replaced when the user is gone and the event must be logged all the same. */
   origin: Origin;
+  /** Its user has gone on or is gone: it has no end but the session. */
+  isOwed?: true;
   readonly heldAtMs: number;
   /** Of `limit`; Infinity without one. */
   readonly limitAtMs: number;

@@ -87,10 +87,20 @@ export class SourceNode {
   operationGone(operation: OperationId): void {
     const held = this.#byOperation.get(operation);
     if (held === undefined) return;
-    if (held.place.kind !== "logging") return void this.#withdraw(held);
-    // What it tells of has happened, whoever did it: it waits on, for nobody.
-    this.#byOperation.delete(operation);
+    if (this.#mayBeDurable(held)) this.#letUserGo(held);
+    else this.#withdraw(held);
+  }
+
+  /** In this node's log, or maybe to be there once the node is back in the view. */
+  #mayBeDurable({ isSynchronous, place }: Held): boolean {
+    return place.kind === "logging" || (place.kind === "unrouted" && !isSynchronous && this.#log.hasSessions && this.#asyncHeld() <= ASYNC_HELD_MAX);
+  }
+  /** What it tells of has happened, whoever did it: it waits on, for nobody. */
+  #letUserGo(held: Held): void {
+    if (held.origin.kind !== "operation") return;
+    this.#byOperation.delete(held.origin.operation);
     held.origin = { kind: "own", settled: () => undefined };
+    held.isOwed = true;
   }
 
   received(from: NodeId, message: ToSource): void {
@@ -388,6 +398,7 @@ export class SourceNode {
   #fateOf(held: Held): string {
     if (this.#excludedAtMs !== undefined) return "fails with ESTALE";
     const place = held.place;
+    if (place.kind === "logging") return "goes on when it is logged";
     const untilMs = place.kind === "waits-owner" || place.kind === "waits-session" ? place.untilMs : Number.POSITIVE_INFINITY;
     if (held.limit !== undefined && held.limitAtMs <= untilMs) return `fails with ${held.limit.code}`;
     return held.isSynchronous ? "fails with EIO" : "goes on, and the session is not told";
@@ -414,11 +425,16 @@ export class SourceNode {
   }
 
   #dueMs(held: Held): number {
+    if (held.isOwed === true) return Number.POSITIVE_INFINITY;
     const excludedMs = this.#excludedAtMs === undefined ? Number.POSITIVE_INFINITY : this.#excludedAtMs + this.#here.timeouts.fencedHoldMs;
     return Math.min(dueMs(held), excludedMs);
   }
 
   #giveUp(held: Held): void {
+    if (this.#excludedAtMs !== undefined && held.origin.kind === "operation" && this.#mayBeDurable(held)) {
+      this.#here.emit({ kind: "resume-operation", operation: held.origin.operation, decision: CONTINUE });
+      return this.#letUserGo(held);
+    }
     if (this.#excludedAtMs !== undefined) return this.#fail(held, "ESTALE", "this node was excluded for too long");
     if (held.limit !== undefined && held.limitAtMs <= this.#here.nowMs) return this.#fail(held, held.limit.code, "not answered in time");
     if (!held.isSynchronous) {
