@@ -70,9 +70,8 @@ export class DataManagement {
     const rights = new RightsClient(here, (handle) => isMounted(attached.ofHandle(handle)?.fs));
     const host = new SessionNode(here, desk, (token) => {
       if (rights.isIdle) return;
-      const holder = gate.holderOf(token);
-      if (rights.holdsAny(holder)) here.note(token, "released");
-      rights.releaseAll(holder);
+      if (rights.holdsAny(gate.holderOf(token))) here.note(token, "released");
+      rights.releaseAll(gate.holderOf(token));
     }, ({ fs, event, process, source, raisedOn, passedBy, session }, to, done) => {
       const passed = { fs, event, process, isSynchronous: false, raisedOn: raisedOn ?? source, passedBy: [...passedBy, session], target: { kind: "session", session: to } } as const;
       this.#source.raise(passed, (outcome) => done(outcome.kind === "enqueued"));
