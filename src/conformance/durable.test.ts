@@ -5,6 +5,9 @@
  * Source    safety M11; docs/architecture.md, "Durable events".
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { EventMessage } from "../dmapi/events.js";
 import { acceptance, isLong, type Letter, shareBench } from "./bench.js";
 import { DmSession } from "./dm-session.js";
@@ -106,3 +109,48 @@ acceptance("M11 a source killed right after its users' operations, while the ses
   await dm.enable("fs1", []);
   await dm.end();
 }, 120_000);
+
+acceptance("M11 the log's volume is full: operations wait, visibly and killable, and nothing is lost when there is room again", async () => {
+  await bench().nameFirstManager();
+  const logs = join(bench().directory, "coordination", "events");
+  mkdirSync(logs, { recursive: true });
+  await bench().run("mount", ["-t", "tmpfs", "-o", "size=128k,mode=0700", "none", logs]);
+  try {
+    const dm = await durableSession("B");
+    assert.equal((await within(making("C", "room", 2).end, "while there is room")).code, 0);
+    const ballast = join(logs, "ballast");
+    fill(ballast);
+    const users = ["one", "two"].map((name) => making(name === "one" ? "C" : "D", name, 60)); // more than fit in a page that is begun
+    for (const letter of ["C", "D"] as const) {
+      await bench().until("a user waits for the log", [letter], (status) => status.waiters.some(({ cause, detail, call }) => cause === "event-log" && /ENOSPC/.test(detail) && call === "create"));
+    }
+    users[0]!.child.kill("SIGKILL");
+    assert.equal((await within(users[0]!.end, "the killed user")).signal, "SIGKILL");
+    rmSync(ballast);
+    assert.equal((await within(users[1]!.end, "the other user")).code, 0);
+    const seen: EventMessage[] = [];
+    const listed = (await bench().run("ls", [bench().path("A", "fs1")])).toString().split("\n");
+    const ofKilled = listed.filter((name) => name.startsWith("one-")).length;
+    assert(ofKilled < 60);
+    await takeAll(dm, seen, () => once(seen, "one-").length >= ofKilled && once(seen, "two-").length >= 60);
+    assert.deepEqual(once(seen, "two-"), made("two", 60));
+    assert.deepEqual(once(seen, "one-"), made("one", ofKilled), "every file of the killed user is there with its event");
+    await acknowledge(dm, seen);
+    await dm.enable("fs1", []);
+    await dm.end();
+    await eventually("its files are gone", () => spawnSync("find", [logs, "-type", "f"], { encoding: "utf8" }).stdout === "");
+  } finally {
+    spawnSync("umount", ["-l", logs], { stdio: "ignore" });
+  }
+}, 120_000);
+
+/** Takes all the room there is. */
+function fill(path: string): void {
+  for (let bytes = 128 * 1024; bytes > 0; bytes = Math.floor(bytes / 2)) {
+    try {
+      for (;;) writeFileSync(path, Buffer.alloc(bytes), { flag: "a" });
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
+    }
+  }
+}
