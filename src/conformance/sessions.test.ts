@@ -356,7 +356,8 @@ acceptance("T12 two applications on two file systems neither see nor delay each 
         const hops = (await since(each, before)).filter((entry) => /^(event-|answer-)/.test(entry.kind));
         const between = new Set(hops.map((entry) => [bench().letterOf(entry.from), bench().letterOf(entry.to)].sort().join("")));
         assert.deepEqual([...between], letter === "C" ? ["CD"] : [], `${when}: its events are between its user's node and its own, and nowhere else`);
-        const raised = hops.filter((entry) => entry.kind === "event-raised").length;
+        // What was on its way as the view changed is sent again, under its old number.
+        const raised = hops.filter((entry) => entry.kind === "event-raised" && entry.summary?.includes("sent again") !== true).length;
         assert.equal(raised, letter === "C" ? rounds : 0, `${when}: one message for each event of another node, none for its own`);
       }
     }
