@@ -3,7 +3,8 @@
  *
  * - a session id is given out once, for ever;
  * - an answered call is not lost: what was created is there, what was destroyed stays away, and a session says what the
- *   last answered change made of it, or what one said that was not answered or ran beside it.
+ *   last answered change made of it, or what one said that was not answered or ran beside it;
+ * - a list shows what had been answered before it was asked for.
  *
  * Source    requirements R1, R14, R16.
  */
@@ -23,6 +24,11 @@ interface SessionThought {
   fate: "exists" | "perhaps destroyed" | "destroyed";
   /** All nodes that had it were lost at once: nothing is promised. */
   isFree: boolean;
+}
+
+export interface SessionsAnswered {
+  readonly made: readonly SessionId[];
+  readonly destroyed: readonly SessionId[];
 }
 
 export class SessionPromises {
@@ -63,6 +69,23 @@ export class SessionPromises {
   destroyed(id: SessionId): void {
     const thought = this.#sessions.get(id);
     if (thought !== undefined) thought.fate = "destroyed";
+  }
+  /** Which sessions have certainly been made, and which destroyed, by now. */
+  answered(): SessionsAnswered {
+    const of = (fate: SessionThought["fate"]) => [...this.#sessions.values()].filter((each) => each.fate === fate && !each.isFree).map((each) => each.id);
+    return { made: of("exists"), destroyed: of("destroyed") };
+  }
+  /** A list that was asked for after `before` and has been answered now. */
+  listed(by: string, before: SessionsAnswered, table: readonly { readonly id: SessionId }[]): void {
+    const ids = new Set(table.map((entry) => entry.id));
+    for (const id of before.destroyed) this.#check(!ids.has(id) || this.#isFree(id), () => `${by} lists session ${id}, which had been destroyed before`);
+    for (const id of before.made) {
+      const thought = this.#sessions.get(id);
+      this.#check(ids.has(id) || thought?.fate !== "exists" || thought.isFree, () => `${by} lists no session ${id}, which had been made before`);
+    }
+  }
+  #isFree(id: SessionId): boolean {
+    return this.#sessions.get(id)?.isFree === true;
   }
   /** Nobody is left who had any of them. */
   allLost(): void {

@@ -246,7 +246,8 @@ export class ApplicationModel {
     const token = (hold.ownToken ?? hold.eventToken)!;
     yield* this.#ask("right.request", { session: this.session, handle: hold.file.handle, token, right: "exclusive", wait: true });
     hold.hasRight = true;
-    this.#checks.rightHeld(this.at, hold.file, token);
+    this.#checks.rightHeld(this.at, hold.file, token, "exclusive");
+    yield* crossing(this.process, "request");
   }
   *#releaseRight(hold: Hold): Thread {
     const { ownToken, eventToken, hasRight, file } = hold;
@@ -290,7 +291,7 @@ export class ApplicationModel {
     const content = yield* system(() => this.#store.objects.get(object), 5);
     if (content === undefined) throw new MoveFailure("EIO", "no such object");
     for (const [block, version] of content.entries()) {
-      yield* crossing(this.process);
+      yield* crossing(this.process, "restore");
       yield* system(() => {
         if (guard === undefined || guard.open.isClosed) throw new MoveFailure("EBADF", "no guard");
         file.invisibleWrite(block, version, this.process.name);

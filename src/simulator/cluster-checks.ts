@@ -17,7 +17,7 @@ import type { DmResponse, EventMessage } from "../dmapi/events.js";
 import type { FsName, OperationId, SessionId } from "../dmapi/ids.js";
 import { OperationPromises, type Reception } from "../promises/operations.js";
 import { checkRegistries } from "../promises/registry.js";
-import { SessionPromises } from "../promises/sessions.js";
+import { SessionPromises, type SessionsAnswered } from "../promises/sessions.js";
 import { simulatedTimes } from "./lease-driver-model.js";
 import type { CallOutcome, NodeModel } from "./node-model.js";
 import type { World } from "./world.js";
@@ -32,6 +32,7 @@ export class ClusterChecks {
   readonly #views = new Map<number, View>();
   /** Lives that have, as members, a whole copy of the registry. */
   readonly #copies = new Set<string>();
+  readonly #versions = new Map<string, number>();
   readonly #processes = new Map<string, NodeModel>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
 
@@ -96,6 +97,17 @@ export class ClusterChecks {
     this.#operations.responded(lifeName(node), operation);
   }
 
+  // Lists of sessions.
+
+  /** What has been answered by now. */
+  answeredSessions(): SessionsAnswered {
+    return this.#sessions.answered();
+  }
+  /** A list shows at least what had been answered before it was asked for (safety C8). */
+  listed(by: NodeModel, before: SessionsAnswered, table: readonly { readonly id: SessionId }[]): void {
+    if (!this.#isUnknowinglyOut(by)) this.#sessions.listed(lifeName(by), before, table);
+  }
+
   #isHost({ life, session }: Reception): boolean {
     const node = this.#nodes().find((each) => lifeName(each) === life);
     if (node === undefined || !node.process.isRunning) return false;
@@ -158,6 +170,12 @@ export class ClusterChecks {
 
   // The registry.
 
+  /** Within one life a copy of the registry only goes forward (safety C10, H5). */
+  #checkForward(life: string, version: number): void {
+    const before = this.#versions.get(life) ?? 0;
+    this.#world.check(version >= before, () => `the registry of ${life} went back from version ${before} to ${version}`);
+    this.#versions.set(life, version);
+  }
   /** Living members of the latest view. */
   sample(): void {
     const latest = this.#latestView;
@@ -166,6 +184,7 @@ export class ClusterChecks {
       if (!node.process.isRunning) continue;
       const { state, view, registry } = node.node.describe();
       if (state === "member" && view?.number === latest?.number) told.push({ node: node.id, registry });
+      if (state === "member") this.#checkForward(lifeName(node), registry.version);
     }
     checkRegistries((holds, say) => this.#world.check(holds, say), told);
   }

@@ -58,9 +58,11 @@ export class ClusterScene {
     if (random.chance(0.3)) Object.assign(this.#directory.troubles, { lost: 0.01, ambiguous: 0.02, repeated: 0.02 });
     if (random.chance(0.3)) Object.assign(this.#directory.troubles, { stale: 0.02, staleMs: 2_000 });
     this.#network.delayMs = random.pick([1, 5, 50, 300]);
-    for (let call = 0; call < CALLS; call++) this.#at(4_000, random, () => this.#outside.start(this.#call(random)));
-    for (let operation = 0; operation < OPERATIONS; operation++) this.#at(4_000, random, () => this.#userOperation(random));
-    for (let fault = 0; fault < FAULTS; fault++) this.#at(5_000, random, () => this.#fault(random));
+    const faults = Array.from({ length: FAULTS }, () => 5_000 + random.below(RUN_MS - 7_000));
+    for (let call = 0; call < CALLS; call++) this.#at("call", 4_000, (own) => this.#outside.start(this.#call(own)), faults);
+    for (let operation = 0; operation < OPERATIONS; operation++) this.#at("operation", 4_000, (own) => this.#userOperation(own), faults);
+    for (const atMs of faults) this.#item("fault", atMs, (own) => this.#fault(own));
+    for (let move = 0; move < world.stress.handOvers; move++) this.#at("hand-over", 4_000, (own) => this.#handOver(own));
     this.#sampleLater();
     world.run(RUN_MS);
     this.#heal();
@@ -69,11 +71,24 @@ export class ClusterScene {
     this.#checks.atRest();
   }
 
-  #at(fromMs: number, random: Random, run: () => void): void {
-    this.world.after(fromMs + random.below(RUN_MS - fromMs - 2_000), run);
+  /** At any time, or, in bursts, around one of the faults. */
+  #at(kind: string, fromMs: number, run: (own: Random) => void, bursts: readonly number[] = []): void {
+    const { random, stress } = this.world;
+    const isInBurst = stress.isBursty && bursts.length > 0 && random.chance(0.7);
+    this.#item(kind, isInBurst ? random.pick(bursts) - 600 + random.below(900) : fromMs + random.below(RUN_MS - fromMs - 2_000), run);
+  }
+  /** An item with choices of its own: those of the others stay when it is left out. */
+  #item(kind: string, atMs: number, run: (own: Random) => void): void {
+    const own = this.world.newRandom();
+    if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
+  }
+  #handOver(random: Random): void {
+    const to = random.pick(this.#ids);
+    const by = this.#anyNode(random);
+    if (by !== undefined) this.#outside.start(by.call("manager.move", { to }, ++this.#clients));
   }
   #sampleLater(): void {
-    this.world.after(1_500, () => {
+    this.world.after(this.world.stress.isBursty ? 200 : 1_500, () => {
       this.#checks.sample();
       this.#sampleLater();
     });
@@ -130,9 +145,14 @@ export class ClusterScene {
     } else if (kind < 85) yield* this.#assume(node, random, client);
     else if (kind < 90) yield* node.call("message.send", { session, isSynchronous: false, data: new Uint8Array(4) }, client);
     else if (kind < 93) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
-    else yield* node.call("session.list", {}, client);
+    else yield* this.#list(node, client);
   }
 
+  *#list(node: NodeModel, client: number): Thread {
+    const before = this.#checks.answeredSessions();
+    const outcome = yield* node.call("session.list", {}, client);
+    if (outcome.kind === "ok") this.#checks.listed(node, before, outcome.result);
+  }
   *#create(node: NodeModel, client: number): Thread {
     const info = `made by ${client}`;
     const outcome = yield* node.call("session.create", { info }, client);
@@ -237,7 +257,7 @@ export class ClusterScene {
 
   #fault(random: Random): void {
     const manager = [...this.#nodes.values()].find((node) => !node.isDead && node.node.describe().managing !== null);
-    const victim = random.chance(0.4) && manager !== undefined ? manager : random.pick([...this.#nodes.values()]);
+    const victim = random.chance(this.world.stress.isBursty ? 0.8 : 0.4) && manager !== undefined ? manager : random.pick([...this.#nodes.values()]);
     const other = random.pick(this.#ids.filter((id) => id !== victim.id));
     const { process } = victim;
     const kind = random.below(8);
@@ -276,8 +296,7 @@ export class ClusterScene {
     this.#isHealing = true;
     this.world.log(() => "healing");
     Object.assign(this.#directory.troubles, { lost: 0, ambiguous: 0, repeated: 0, stale: 0 });
-    this.#network.delayMs = 5;
-    this.#network.heal();
+    this.#network.calm();
     for (const node of this.#nodes.values()) node.process.resume();
     this.world.run(this.world.nowMs + 20); // system calls of the killed end
     for (const id of this.#ids) if (this.#nodes.get(id)!.isDead) this.#start(id);

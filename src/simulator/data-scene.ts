@@ -28,8 +28,6 @@ const FILES = 3;
 const USERS = 200;
 const MOVES = 40;
 const FAULTS = 3;
-/** Besides those at any time: processes stopped where it is worst. */
-const CROSSINGS = 4;
 
 interface Machine {
   readonly name: string;
@@ -66,13 +64,14 @@ export class DataScene {
     const { world } = this;
     const { random } = world;
     this.#startMover(random.pick(this.#machines));
-    for (let user = 0; user < USERS; user++) world.after(random.below(RUN_MS), () => this.#startUser(random));
-    for (let move = 0; move < MOVES; move++) world.after(random.below(RUN_MS), () => this.#wish(random));
-    for (let fault = 0; fault < FAULTS; fault++) world.after(1_000 + random.below(RUN_MS - 5_000), () => this.#fault(random));
-    let crossings = CROSSINGS;
-    world.onCrossing = (process) => {
-      if (crossings === 0 || world.nowMs > RUN_MS || !random.chance(process.name.includes("mover") ? 0.008 : 0.002)) return;
+    for (let user = 0; user < USERS; user++) this.#at("user", random.below(RUN_MS), (own) => this.#startUser(own));
+    for (let move = 0; move < MOVES; move++) this.#at("move", random.below(RUN_MS), (own) => this.#wish(own));
+    for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", 1_000 + random.below(RUN_MS - 5_000), (own) => this.#fault(own));
+    let crossings = world.stress.stops;
+    world.onCrossing = (process, at) => {
+      if (crossings === 0 || world.nowMs > RUN_MS || !random.chance(world.stress.stopAt[at] ?? (process.name.includes("mover") ? 0.008 : 0.002))) return;
       crossings--;
+      if (!world.takesPart("stop")) return;
       this.#stop(process, random);
     };
     this.#watch();
@@ -87,6 +86,11 @@ export class DataScene {
     this.#settle("after the last reads");
   }
 
+  /** An item with choices of its own: those of the others stay when it is left out. */
+  #at(kind: string, atMs: number, run: (own: Random) => void): void {
+    const own = this.world.newRandom();
+    if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
+  }
   #settle(when: string): void {
     const { world } = this;
     for (const untilMs = world.nowMs + SETTLE_MS; world.nowMs < untilMs; ) {

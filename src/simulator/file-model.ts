@@ -108,9 +108,10 @@ export class FileModel {
     return this.#truth[block]!.at(-1)!.version;
   }
 
-  /** Ticks of 10 ms, so that two changes may have one time. */
+  /** In ticks, so that two changes may have one time. */
   #touch(): void {
-    this.mtimeNs = BigInt(Math.floor(this.world.nowMs / 10) * 10_000_000);
+    const { tickMs } = this.world.stress;
+    this.mtimeNs = BigInt(Math.floor(this.world.nowMs / tickMs) * tickMs * 1_000_000);
   }
 
   #checkWhole(what: string): void {

@@ -3,7 +3,7 @@
  * bytes (file-model.ts) and of what readers see (kernel-model.ts):
  *
  * - while a token holds the exclusive right on an object, no operation touches that object on any node, but what the
- *   dropping of pages waits for; and no other token holds a right on it;
+ *   dropping of pages waits for; and no other token holds a right on it; while one holds the shared right, none changes it;
  * - when a changed record is answered, nothing runs anywhere under an older one;
  * - an operation for which an event was raised goes on only as an application said, or is failed by a rule;
  * - a token names one event; who answered one with success has ended its wait;
@@ -26,6 +26,7 @@ interface RightThought {
   readonly at: JoinedNode;
   readonly life: string;
   readonly token: Token;
+  readonly right: "shared" | "exclusive";
   readonly sinceMs: number;
 }
 
@@ -107,13 +108,14 @@ export class JoinedChecks {
 
   // Rights and fences.
 
-  rightHeld(at: JoinedNode, file: FileModel, token: Token): void {
+  rightHeld(at: JoinedNode, file: FileModel, token: Token, right: "shared" | "exclusive"): void {
     this.tokenEnds(at, token); // of an application that died with it
     const rights = this.#rightsOn(file);
     for (const other of rights) {
-      this.#world.check(!this.#isBinding(other) || !this.cluster.isInView(lifeName(at.node)), () => `${lifeName(at.node)} (token ${token}) has the exclusive right on ${file.handle} that ${other.life} (token ${other.token}) has`);
+      const mayBoth = right === "shared" && other.right === "shared";
+      this.#world.check(mayBoth || !this.#isBinding(other) || !this.cluster.isInView(lifeName(at.node)), () => `${lifeName(at.node)} (token ${token}) has the ${right} right on ${file.handle} while ${other.life} (token ${other.token}) has the ${other.right} one`);
     }
-    rights.push({ at, life: lifeName(at.node), token, sinceMs: this.#world.nowMs });
+    rights.push({ at, life: lifeName(at.node), token, right, sinceMs: this.#world.nowMs });
     this.count("rights");
   }
   /** It is answered, or its right given back. */
@@ -135,7 +137,8 @@ export class JoinedChecks {
     for (const right of this.#rights.get(file) ?? []) {
       // What was admitted in a life that is over, the guard alone stops.
       if (!this.#isBinding(right) || admittedAtMs < at.rejoinedAtMs) continue;
-      this.#world.check(false, () => `on ${lifeName(at.node)} operation ${operation} touches block ${block} of ${file.handle} (${access}) while ${right.life} (token ${right.token}) has the exclusive right`);
+      if (right.right === "shared" && access !== "change") continue;
+      this.#world.check(false, () => `on ${lifeName(at.node)} operation ${operation} touches block ${block} of ${file.handle} (${access}) while ${right.life} (token ${right.token}) has the ${right.right} right`);
     }
   }
   drained(by: JoinedNode, file: FileModel, generation: number): void {

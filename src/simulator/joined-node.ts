@@ -102,7 +102,7 @@ export class JoinedNode implements Site, Upward {
 
   #job(job: number, work: VolumeJob): void {
     const done = (result: VolumeResult) => this.node.input({ kind: "volume-done", job, result });
-    if (work.kind === "mount") return this.process.after(this.world.random.below(20), () => done(this.#mount(work.mountpoint)));
+    if (work.kind === "mount") return this.process.after(this.world.random.below(this.world.stress.mountMs), () => done(this.#mount(work.mountpoint)));
     if (work.kind === "unmount") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EBUSY", message: "users are inside" } }));
     // No session of a simulation is durable.
     if (work.kind === "event-log") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EIO", message: "there is no event log" } }));

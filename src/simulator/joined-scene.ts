@@ -19,6 +19,7 @@ import { JoinedNode } from "./joined-node.js";
 import type { MoveVerb } from "./mover-model.js";
 import { NetworkModel } from "./network-model.js";
 import { NodeModel } from "./node-model.js";
+import { stresses } from "./stress.js";
 import { Process, sleep, type Thread, type World } from "./world.js";
 
 const RUN_MS = 20_000;
@@ -29,8 +30,6 @@ const USERS = 50;
 const MOVES = 18;
 const CALLS = 12;
 const FAULTS = 3;
-/** Besides those at any time: processes stopped where it is worst. */
-const CROSSINGS = 3;
 const NODES_MAX = 4;
 const FS = "fs1" as FsName;
 const FS_HANDLE = `11${"0".repeat(14)}ffffffff${"0".repeat(16)}` as Handle;
@@ -85,15 +84,18 @@ export class JoinedScene {
       world.after(random.below(300), () => this.#start(id));
     }
     this.#network.delayMs = random.pick([1, 5, 50, 50]);
-    for (let user = 0; user < USERS; user++) this.#at(random, () => this.#startUser(random));
-    for (let move = 0; move < MOVES; move++) this.#at(random, () => this.#wish(random));
-    for (let call = 0; call < CALLS; call++) this.#at(random, () => this.#outside.start(this.#call(random)));
-    for (let fault = 0; fault < FAULTS; fault++) this.#at(random, () => this.#fault(random));
-    let crossings = CROSSINGS;
-    world.onCrossing = (process) => {
-      if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(process.name.includes("migrator") ? 0.008 : 0.002)) return;
+    const { stress } = world;
+    for (let user = 0; user < USERS; user++) this.#at("user", (own) => this.#startUser(own));
+    for (let move = 0; move < MOVES; move++) this.#at("move", (own) => this.#wish(own));
+    for (let call = 0; call < CALLS; call++) this.#at("call", (own) => this.#outside.start(this.#call(own)));
+    for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", (own) => this.#fault(own));
+    for (let holder = 0; holder < stress.holders; holder++) this.#at("holder", (own) => this.#outside.start(this.#holdRight(own)));
+    for (let move = 0; move < stress.handOvers; move++) this.#at("hand-over", (own) => this.#handOver(own));
+    let crossings = stress.stops;
+    world.onCrossing = (process, at) => {
+      if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(stress.stopAt[at] ?? (process.name.includes("migrator") ? 0.008 : 0.002))) return;
       crossings--;
-      this.#stop(process, random);
+      if (world.takesPart("stop")) this.#stop(process, random);
     };
     this.#supervise();
     world.run(RUN_MS);
@@ -120,8 +122,11 @@ export class JoinedScene {
     this.#checks.cluster.atRest();
   }
 
-  #at(random: Random, run: () => void): void {
-    this.world.after(BEGIN_MS + random.below(RUN_MS - BEGIN_MS - 1_000), run);
+  /** An item with choices of its own: those of the others stay when it is left out. */
+  #at(kind: string, run: (own: Random) => void): void {
+    const own = this.world.newRandom();
+    const atMs = BEGIN_MS + own.below(RUN_MS - BEGIN_MS - 1_000);
+    if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
   }
   #settle(when: string, unrest: () => string | undefined): void {
     const { world } = this;
@@ -159,6 +164,7 @@ export class JoinedScene {
   }
   *#mount(site: JoinedNode): Thread {
     const client = ++this.#clients;
+    if (!this.#isHealing) yield* sleep(this.world.random.below(this.world.stress.mountMs));
     for (;;) {
       const outcome = yield* site.node.call("fs.mount", { fs: FS }, client);
       if (outcome.kind === "ok") this.#checks.cluster.mounted(site.node, FS);
@@ -214,7 +220,7 @@ export class JoinedScene {
     const victim = random.chance(0.3) && manager !== undefined ? manager : random.chance(0.4) && application !== undefined ? application.at : random.pick(sites);
     const other = random.pick(this.#ids.filter((id) => id !== victim.node.id));
     const pauseMs = random.pick([50, 500, 3_000, 10_000]);
-    const kind = random.below(10);
+    const kind = this.world.stress.faults === undefined ? random.below(10) : random.pick(this.world.stress.faults);
     this.world.log(() => `fault ${kind} on ${victim.node.id}, ${other}`);
     switch (kind) {
       case 0:
@@ -263,6 +269,7 @@ export class JoinedScene {
     this.#pause(random.chance(0.6) && daemon !== undefined ? [process, daemon.process] : [process], random.chance(0.5), random.pick([30, 1_000, 9_000, 12_000]));
   }
   #kill(site: JoinedNode): void {
+    if (this.#isHealing) return;
     site.process.kill();
     this.#restartLater(site, this.world.random.between(50, 8_000));
   }
@@ -277,8 +284,8 @@ export class JoinedScene {
   #heal(): void {
     this.#isHealing = true;
     this.world.log(() => "healing");
-    this.#network.delayMs = 5;
-    this.#network.heal();
+    this.world.stress = { ...this.world.stress, queue: stresses.plain!.queue, mountMs: 20 };
+    this.#network.calm();
     for (const file of this.#files.values()) file.noRoom = 0;
     for (const kernel of this.#kernels.values()) kernel.resume();
     for (const site of this.#sites.values()) site.process.resume();
@@ -330,6 +337,46 @@ export class JoinedScene {
     } else if (kind < 7) yield* this.#sendMessage(session, client);
     else if (kind < 8) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
     else yield* this.#destroy(session, client);
+  }
+  #handOver(random: Random): void {
+    const members = this.#members();
+    const to = random.pick(this.#ids);
+    if (members.length > 0) this.#outside.start(random.pick(members).node.call("manager.move", { to }, ++this.#clients));
+  }
+  /** An application that takes a right on a file for a while, under a session and a token of its own. */
+  *#holdRight(random: Random): Thread {
+    const members = this.#members();
+    if (members.length === 0) return;
+    const site = random.pick(members);
+    const { node } = site;
+    const file = random.pick([...this.#files.values()]);
+    const [right, wait, holdMs] = [random.pick(["exclusive", "exclusive", "shared"] as const), random.chance(0.7), random.below(random.pick([50, 500, 4_000]))];
+    const client = ++this.#clients;
+    const info = `made by ${client}`;
+    const made = yield* node.call("session.create", { info }, client);
+    if (made.kind !== "ok") return;
+    const { session } = made.result;
+    this.#checks.cluster.created(node, session, info);
+    const user = yield* node.call("userevent.create", { session, data: new Uint8Array(1) }, client);
+    if (user.kind !== "ok") return;
+    const { token } = user.result;
+    const on = { session, handle: file.handle, token };
+    const got = yield* node.call("right.request", { ...on, right, wait }, client);
+    if (got.kind === "ok") {
+      this.#checks.rightHeld(site, file, token, right);
+      yield* sleep(holdMs);
+      if (right === "shared" && random.chance(0.5)) {
+        const upgraded = yield* node.call("right.upgrade", on, client);
+        if (upgraded.kind === "ok") this.#checks.rightHeld(site, file, token, "exclusive");
+        yield* sleep(holdMs / 2);
+      }
+    }
+    this.#checks.tokenEnds(site, token);
+    for (let attempt = 0; attempt < 40; attempt++) {
+      const outcome = yield* node.call("event.respond", { session, token, response: { kind: "continue" } }, client);
+      if (outcome.kind !== "failed" || outcome.failure.code !== "ENOTREADY") return;
+      yield* sleep(500);
+    }
   }
   *#destroy(session: SessionId, client: number): Thread {
     const entry = this.#members()[0]?.node.node.describe().registry.sessions.find((each) => each.id === session);

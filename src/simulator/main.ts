@@ -1,18 +1,23 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--nodes M] [--scene NAME] [--trace] [--keep] [--threads T] [--within SECONDS]`: runs
- * N seeds from S on and prints, for each that breaks a promise, one line that replays it. Exit 0 only when all held. `--keep` goes on after
- * five failures; `--within` begins no seed after that time, and the last line says how many were run.
+ * `npm run simulate -- --seeds N [--seed S] [--nodes M] [--scene NAME] [--stress NAME] [--trace] [--keep] [--threads T]
+ * [--within SECONDS] [--shrink] [--without "user 3,fault 1"]`: runs N seeds from S on and prints, for each that breaks a promise, one line that replays it. Exit 0 only when all held. `--keep` goes on after
+ * five failures; `--within` begins no seed after that time, and the last line says how many were run. `--stress` leans on that weak place (stress.ts)
+ * instead of the one that the seed draws; `--without` leaves numbered items out; `--shrink` looks for a smaller history of
+ * each that fails, and prints the line that replays that (shrink.ts).
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { sceneNames } from "./run-seed.js";
+import { shrink } from "./shrink.js";
+import { stressNames } from "./stress.js";
 import type { Outcome } from "./worker.js";
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, nodes: { type: "string" }, threads: { type: "string" },
     scene: { type: "string" }, trace: { type: "boolean", default: false }, keep: { type: "boolean", default: false }, within: { type: "string" },
+    stress: { type: "string" }, without: { type: "string" }, shrink: { type: "boolean", default: false },
   },
 });
 
@@ -32,6 +37,11 @@ if (values.scene !== undefined && !sceneNames.includes(values.scene)) {
   process.exit(2);
 }
 
+if (values.stress !== undefined && !stressNames.includes(values.stress)) {
+  console.error(`--stress ${values.stress}: there are ${stressNames.join(", ")}`);
+  process.exit(2);
+}
+const leftOut = values.without?.split(",").map((name) => name.trim()) ?? [];
 const withinMs = values.within === undefined ? Number.POSITIVE_INFINITY : 1000 * whole("within", values.within, 1, 1_000_000);
 
 const beganMs = performance.now();
@@ -49,7 +59,10 @@ process.exit(failures === 0 ? 0 : 1);
 
 function runChunk(seedsOfChunk: readonly number[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const options = { isTracing: values.trace, ...(nodes === undefined ? {} : { nodes }), ...(values.scene === undefined ? {} : { scene: values.scene }) };
+    const { scene, stress, trace } = values;
+    const options = {
+      isTracing: trace, leftOut, ...(nodes === undefined ? {} : { nodes }), ...(scene === undefined ? {} : { scene }), ...(stress === undefined ? {} : { stress }),
+    };
     const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { ...options, seeds: seedsOfChunk }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
     worker.on("message", (outcome: Outcome) => {
       ran++;
@@ -67,9 +80,19 @@ function runChunk(seedsOfChunk: readonly number[]): Promise<void> {
   });
 }
 
-function report({ seed, scene, atMs, error, trace }: Outcome): void {
+function report({ seed, scene, atMs, error, trace, nodes: nodesMet, items }: Outcome): void {
   for (const line of trace ?? []) console.log(line);
   console.log(`seed ${seed}, scene ${scene}, at ${atMs?.toFixed(1)} ms: ${error}`);
-  const size = nodes === undefined ? "" : ` --nodes ${nodes}`;
-  console.log(`replay: npm run simulate -- --seed ${seed}${size} --scene ${scene} --trace`);
+  const stress = values.stress === undefined ? {} : { stress: values.stress };
+  if (!values.shrink || scene === undefined || error === undefined || nodesMet === undefined || items === undefined) {
+    return console.log(replayLine({ seed, scene, nodes, leftOut, ...stress }));
+  }
+  const least = shrink({ seed, scene, nodes: nodesMet, leftOut, ...stress }, { text: error, items });
+  console.log(`after ${least.tries} tries: ${least.nodes} nodes, ${least.kept.length} of ${least.kept.length + least.leftOut.length - leftOut.length} items take part (${least.kept.join(", ")}): ${least.text}`);
+  console.log(replayLine({ seed, scene, nodes: least.nodes, leftOut: least.leftOut, ...stress }));
+}
+function replayLine(run: { seed: number; scene: string | undefined; nodes: number | undefined; leftOut: readonly string[]; stress?: string }): string {
+  const option = (name: string, value: unknown) => (value === undefined || value === "" ? "" : ` --${name} ${value}`);
+  const without = run.leftOut.length === 0 ? "" : ` --without "${run.leftOut.join(",")}"`;
+  return `replay: npm run simulate -- --seed ${run.seed}${option("nodes", run.nodes)}${option("scene", run.scene)}${option("stress", run.stress)}${without} --trace`;
 }

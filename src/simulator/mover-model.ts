@@ -88,7 +88,7 @@ export function* performMove(move: Move<MoveOutcome>, process: Process, request:
   for (let next = move.next(); ; ) {
     if (next.done === true) return next.value;
     try {
-      yield* crossing(process);
+      yield* crossing(process, "step");
       next = move.next(yield* request(next.value));
     } catch (error) {
       if (!(error instanceof MoveFailure)) throw error;
@@ -303,7 +303,7 @@ export class MoverModel implements Receiver {
     const changed = applyChange(found.record ?? undefined, args.change, captured);
     if ("failure" in changed) throw new MoveFailure(changed.failure.code, changed.failure.message);
     const { record } = changed;
-    yield* crossing(this.daemon.process);
+    yield* crossing(this.daemon.process, "record");
     yield* system(() => {
       if (guard === undefined || guard.isClosed) throw new MoveFailure("EBADF", "no guard");
       if (file.world.random.chance(file.noRoom)) throw new MoveFailure("ENOSPC", "no room for the record");
@@ -318,7 +318,7 @@ export class MoverModel implements Receiver {
     const { file, guard } = hold;
     if (!this.#control.holdsRight(file, this, hold.name)) throw new MoveFailure("EACCES", "the right is lost");
     for (let block = 0; block < BLOCKS; block++) {
-      yield* crossing(this.daemon.process);
+      yield* crossing(this.daemon.process, "punch");
       yield* system(() => {
         if (guard === undefined || guard.isClosed) throw new MoveFailure("EBADF", "no guard");
         file.punch(block, this.process.name);
@@ -348,7 +348,7 @@ export class MoverModel implements Receiver {
     const content = yield* system(() => this.#store.objects.get(object), 5);
     if (content === undefined) throw new MoveFailure("EIO", "no such object");
     for (const [block, version] of content.entries()) {
-      yield* crossing(this.process);
+      yield* crossing(this.process, "restore");
       yield* system(() => {
         if (guard === undefined || guard.isClosed) throw new MoveFailure("EBADF", "no guard");
         file.invisibleWrite(block, version, this.process.name);

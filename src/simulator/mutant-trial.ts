@@ -2,7 +2,8 @@
  * Plants one fault in a copy of the compiled tree and runs seeds on it until a promise breaks.
  *
  * Each edit must match its file exactly once, whatever the white space, else the trial fails: a fault that is not there any
- * more must not count as one that was found. The copy goes when the trial has ended.
+ * more must not count as one that was found. A copy serves one trial after the other, each in a thread of its own, and goes
+ * when it is closed.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +15,7 @@ import type { Outcome } from "./worker.js";
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** What the simulator runs, directly or through what it runs. */
-const folders = ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "client", "os", "simulator"];
+const folders = ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "client", "os", "promises", "simulator"];
 /** A seed that takes so long does not end at all. */
 const SEED_LIMIT_MS = 120_000;
 
@@ -24,9 +25,11 @@ export interface Found {
   readonly trace: readonly string[];
 }
 export interface TrialOptions {
-  readonly seed: number;
-  readonly seeds: number;
+  /** In this order, until one fails. */
+  readonly seeds: readonly number[];
   readonly isTracing?: boolean;
+  /** Begins no seed when that is over. */
+  readonly isOver?: () => boolean;
 }
 
 /** The text with the fault in it. @throws Error when the place is not there, or not the only one. */
@@ -43,31 +46,41 @@ export function plant(mutant: Mutant): Map<string, string> {
   return files;
 }
 
-/** Undefined when all seeds held. */
-export async function tryOut(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
-  const files = plant(mutant);
-  const copy = mkdtempSync(join(tmpdir(), "sluice-mutant-"));
-  const remove = () => rmSync(copy, { recursive: true, force: true });
-  process.once("exit", remove);
-  try {
+/** A copy of the tree for trials, one at a time. */
+export class TrialTree {
+  readonly #root = mkdtempSync(join(tmpdir(), "sluice-mutant-"));
+  readonly #remove = () => rmSync(this.#root, { recursive: true, force: true });
+
+  constructor() {
+    process.once("exit", this.#remove);
     for (const folder of folders) {
-      cpSync(join(dist, folder), join(copy, "dist", folder), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
+      cpSync(join(dist, folder), join(this.#root, "dist", folder), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
     }
-    cpSync(join(dist, "..", "package.json"), join(copy, "package.json"));
-    symlinkSync(join(dist, "..", "node_modules"), join(copy, "node_modules"));
-    for (const [path, text] of files) writeFileSync(join(copy, "dist", path), text);
-    return await firstFailure(join(copy, "dist", "simulator", "worker.js"), mutant.scene, options);
-  } finally {
-    process.off("exit", remove);
-    remove();
+    cpSync(join(dist, "..", "package.json"), join(this.#root, "package.json"));
+    symlinkSync(join(dist, "..", "node_modules"), join(this.#root, "node_modules"));
+  }
+  close(): void {
+    process.off("exit", this.#remove);
+    this.#remove();
+  }
+
+  /** Undefined when all seeds held. */
+  async try(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
+    const files = plant(mutant);
+    try {
+      for (const [path, text] of files) writeFileSync(join(this.#root, "dist", path), text);
+      return await firstFailure(join(this.#root, "dist", "simulator", "worker.js"), mutant, options);
+    } finally {
+      for (const path of files.keys()) cpSync(join(dist, path), join(this.#root, "dist", path));
+    }
   }
 }
 
-function firstFailure(script: string, scene: string, { seed: first, seeds: count, isTracing = false }: TrialOptions): Promise<Found | undefined> {
-  const seeds = Array.from({ length: count }, (_, at) => first + at);
-  const worker = new Worker(script, { workerData: { seeds, scene, isTracing }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
+function firstFailure(script: string, { scene, stress }: Mutant, { seeds, isTracing = false, isOver = () => false }: TrialOptions): Promise<Found | undefined> {
+  const workerData = { seeds, scene, isTracing, ...(stress === undefined ? {} : { stress }) };
+  const worker = new Worker(script, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
   return new Promise((resolve, reject) => {
-    let next = first;
+    let done = 0;
     let timer: NodeJS.Timeout;
     const end = (found: Found | undefined) => {
       clearTimeout(timer);
@@ -75,13 +88,12 @@ function firstFailure(script: string, scene: string, { seed: first, seeds: count
     };
     const watch = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => end({ seed: next, text: "the seed does not end", trace: [] }), SEED_LIMIT_MS);
+      timer = setTimeout(() => end({ seed: seeds[done]!, text: "the seed does not end", trace: [] }), SEED_LIMIT_MS);
     };
     watch();
     worker.on("message", ({ seed, error, trace }: Outcome) => {
       if (error !== undefined) return end({ seed, text: error, trace: trace ?? [] });
-      next = seed + 1;
-      if (next === first + count) end(undefined);
+      if (++done === seeds.length || isOver()) end(undefined);
       else watch();
     });
     worker.on("error", (error) => {

@@ -16,9 +16,12 @@ export interface Mutant {
   readonly name: string;
   /** What is taken away. */
   readonly rule: string;
-  /** Where it ought to be missed. */
+  /** Where it ought to be missed, and what that scene had better lean on (stress.ts). */
   readonly scene: "lease" | "cluster" | "data" | "joined";
+  readonly stress?: string;
   readonly edits: readonly Edit[];
+  /** No seed has found it so far, and why. */
+  readonly open?: string;
   /** Found within few and cheap seeds: `npm test` tries it too. */
   readonly isQuick?: true;
 }
@@ -68,24 +71,24 @@ const guards: readonly Mutant[] = [
     edits: [migrateSteps("if (!isUnbroken || attributes.size !== note.size || attributes.mtimeNs !== mtimeNs)", "if (false)"), mover("if (isMoved)", "if (false)"), mover("if (mark !== nonce)", "if (false)")],
   },
   {
-    name: "compare by mtime alone", rule: "size and mtime do not tell that a file is unchanged, the mark does (C3)", scene: "data",
+    name: "compare by mtime alone", rule: "size and mtime do not tell that a file is unchanged, the mark does (C3)", scene: "data", stress: "records",
     edits: [
       migrateSteps("if (!isUnbroken || attributes", "if (attributes"), mover("if (mark !== nonce)", "if (false)"),
       mover("(args.expectMark !== undefined && args.expectMark !== found.mark) ||", ""),
     ],
   },
   {
-    name: "no second look", rule: "a recall looks again under the guard, and writes nothing where no region is (C3)", scene: "data",
+    name: "no second look", rule: "a recall looks again under the guard, and writes nothing where no region is (C3)", scene: "data", stress: "migrators",
     edits: [
       mover("return yield* this.#inDaemon(this.#look(file));", "return (hold.found ??= yield* this.#inDaemon(this.#look(file)));"),
     ],
   },
   {
-    name: "mark without guard", rule: "a mark is made under the exclusive guard (C3 step 1)", scene: "data",
+    name: "mark without guard", rule: "a mark is made under the exclusive guard (C3 step 1)", scene: "data", stress: "records",
     edits: [mover(`if (yield* system(() => open.tryLock("exclusive"), 0.3)) return`, "if (true) return")],
   },
   {
-    name: "punch without the lock", rule: "who punches keeps the guard on its own descriptor until the last punch has returned (C1)", scene: "joined",
+    name: "punch without the lock", rule: "who punches keeps the guard on its own descriptor until the last punch has returned (C1)", scene: "joined", stress: "punches",
     edits: [application("open.pass(this.process);", "open.pass(this.process); open.close(this.at.process);"), volume("if (guard.isClosed)", "if (false)")],
   },
   {
@@ -93,11 +96,11 @@ const guards: readonly Mutant[] = [
     edits: [mover(`for (let tries = 0; !(yield* system(() => open.tryLock("exclusive"), 0.3)); tries++)`, "for (let tries = 0; false; tries++)")],
   },
   {
-    name: "punch before record", rule: "the record says partial before the first byte goes (C3 steps 6 and 8)", scene: "joined",
+    name: "punch before record", rule: "the record says partial before the first byte goes (C3 steps 6 and 8)", scene: "joined", stress: "punches",
     edits: [migrateSteps(`yield* ask("change-record", "change-record", { change: migratedChange(`, `yield* ask("punch", "punch", {}); yield* ask("change-record", "change-record", { change: migratedChange(`), volume(`if (!record?.regions.some(`, "if (false && !record?.regions.some(")],
   },
   {
-    name: "clear before copy", rule: "a region is cleared when the bytes are back, never before (C3)", scene: "joined",
+    name: "clear before copy", rule: "a region is cleared when the bytes are back, never before (C3)", scene: "joined", stress: "records",
     edits: [recallSteps("yield* copyIn(now, note);", `{ yield* ask("change-record", "change-record", { change: residentChange(note) }); yield* copyIn(now, note); }`)],
   },
   {
@@ -120,11 +123,11 @@ const guards: readonly Mutant[] = [
 
 const fences: readonly Mutant[] = [
   {
-    name: "fence acknowledged before the drain", rule: "an acknowledged fence says that what ran has ended (C4)", scene: "joined",
+    name: "fence acknowledged before the drain", rule: "an acknowledged fence says that what ran has ended (C4)", scene: "joined", stress: "workers",
     edits: [admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack")],
   },
   {
-    name: "neither fence nor round drains", rule: "an acknowledged record says that nothing runs under an older one (C4)", scene: "joined",
+    name: "neither fence nor round drains", rule: "an acknowledged record says that nothing runs under an older one (C4)", scene: "joined", stress: "workers",
     edits: [
       admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack"),
       admission("pending: object.runningNow(), givesGuardBack: true,", "pending: new Set(), givesGuardBack: true,"), managedObject("if (generation < (drain.generation ?? 0))", "if (false)"),
@@ -140,76 +143,76 @@ const fences: readonly Mutant[] = [
     ],
   },
   {
-    name: "fence not heeded", rule: "what a fence stops waits (H3)", scene: "joined",
+    name: "fence not heeded", rule: "what a fence stops waits (H3)", scene: "joined", stress: "rights",
     edits: [admission("if (object.isFencedFor(use.access) && !operation.request.passesFences)", "if (false)")],
   },
   {
-    name: "interested nodes not fenced", rule: "a right waits for every node with an interest (H3)", scene: "joined",
+    name: "interested nodes not fenced", rule: "a right waits for every node with an interest (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("const nodes = new Set(object.interests);", "const nodes = new Set();")],
   },
   {
-    name: "only interested nodes fenced", rule: "an object without a record is fenced on all that mount its file system (H3)", scene: "joined",
+    name: "only interested nodes fenced", rule: "an object without a record is fenced on all that mount its file system (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("if (!claim.isManaged)", "if (false)")],
   },
   {
-    name: "grant before the drain", rule: "a right is granted when all have drained (H3)", scene: "joined",
+    name: "grant before the drain", rule: "a right is granted when all have drained (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("if (targets.some((node) => object.fenced.get(node)?.isDrained === false)) return;", "")],
   },
   {
-    name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined",
+    name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined", stress: "rights",
     edits: [rightsServer("const members = this.#here.view?.members ?? []; const { isInForce } = this.#here; if (this.#isOpen", "const members = this.#here.view?.members ?? []; const isInForce = true; if (this.#isOpen")],
   },
   {
-    name: "grant before all have reported", rule: "a new server knows every holder before it grants (H3 c, e)", scene: "joined",
+    name: "grant before all have reported", rule: "a new server knows every holder before it grants (H3 c, e)", scene: "joined", stress: "rights",
     edits: [rightsServer("|| !members.every((member) => this.#reported.has(member.id))", "")],
   },
   {
-    name: "fence released early", rule: "a fence stands as long as its holder, also under a new server (H3)", scene: "joined",
+    name: "fence released early", rule: "a fence stands as long as its holder, also under a new server (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("this.#lower(object, needed);", `this.#lower(object, "null");`)],
   },
   {
-    name: "holdings not reported", rule: "what is held is told to the server of the new view (H3)", scene: "joined",
+    name: "holdings not reported", rule: "what is held is told to the server of the new view (H3)", scene: "joined", stress: "rights",
     edits: [rightsClient("holds: holds.filter((hold) => homes.get(hold.handle) === id)", "holds: []")],
   },
   {
-    name: "two exclusive rights", rule: "the exclusive right has one holder (H3)", scene: "joined",
+    name: "two exclusive rights", rule: "the exclusive right has one holder (H3)", scene: "joined", stress: "rights",
     edits: [at("dmapi/rights.js")(`return a === "null" || b === "null" || (a === "shared" && b === "shared");`, "return true;")],
   },
   {
-    name: "round of one", rule: "a round waits for every member that mounts the file system (C4)", scene: "joined",
+    name: "round of one", rule: "a round waits for every member that mounts the file system (C4)", scene: "joined", stress: "workers",
     edits: [rounds(`(whom === "all" || member.id !== this.#here.me)`, `(whom === "all" ? member.id === this.#here.me : false)`)],
   },
   {
-    name: "round ends with the view", rule: "a new view ends a round only for members that left (C4 (5), C7)", scene: "joined",
+    name: "round ends with the view", rule: "a new view ends a round only for members that left (C4 (5), C7)", scene: "joined", stress: "workers",
     edits: [rounds("if (!isThere)", "if (true)")],
   },
   {
-    name: "interests outlive an exclusion", rule: "a new life forgets interests, and registers them anew (C7)", scene: "joined",
+    name: "interests outlive an exclusion", rule: "a new life forgets interests, and registers them anew (C7)", scene: "joined", stress: "rights",
     edits: [admission(`object.interest = "none"; object.fence = "null"; object.fenceNumber = 0;`, `object.fence = "null"; object.fenceNumber = 0;`)],
   },
   {
-    name: "right after a failed round", rule: "a changed record whose round failed is not built upon (C4 (5))", scene: "joined",
+    name: "right after a failed round", rule: "a changed record whose round failed is not built upon (C4 (5))", scene: "joined", stress: "workers",
     edits: [objectCalls(`this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     }); } /** Safety`, `this.#settle(call, result); }); } /** Safety`), objectCalls("const owed = this.#undrained.get(checked.args.handle);", "const owed = undefined;")],
   },
   {
-    name: "no interest registered", rule: "a node registers its interest before it touches an object that has a record (H3)", scene: "joined",
+    name: "no interest registered", rule: "a node registers its interest before it touches an object that has a record (H3)", scene: "joined", stress: "rights",
     edits: [admission(`if (object.record !== null && object.interest !== "granted")`, "if (false)")],
   },
   {
-    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined",
+    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined", stress: "wires",
     edits: [at("volume/record-codec.js")("if (old === undefined || (next.residency", "if (old === undefined) return false; if ((next.residency")],
   },
   {
-    name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined",
+    name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined", stress: "rights",
     edits: [at("simulator/joined-node.js")("for (const fence of this.#standing.values()) reactor.step(fence);", "")],
   },
   {
-    name: "admits before fences are told", rule: "a node that joins or mounts waits for every rights server's word (H3)", scene: "joined",
+    name: "admits before fences are told", rule: "a node that joins or mounts waits for every rights server's word (H3)", scene: "joined", stress: "rights",
     edits: [rightsClient("return servers.length > 0 && servers.every((id) => this.#toldBy.has(id));", "return true;")],
   },
   {
-    name: "rights outlive an exclusion", rule: "rights of an excluded life are void (C7)", scene: "joined",
+    name: "rights outlive an exclusion", rule: "rights of an excluded life are void (C7)", scene: "joined", stress: "rights",
     edits: [at("cluster/data-management.js")("this.#rights.excluded();", "")],
   },
   {
@@ -221,7 +224,7 @@ const fences: readonly Mutant[] = [
     edits: [at("cluster/data-management.js")("rights.releaseAll(gate.holderOf(token));", ";")],
   },
   {
-    name: "rights of a predecessor", rule: "what a dead migrator held goes before its successor moves anything", scene: "joined",
+    name: "rights of a predecessor", rule: "what a dead migrator held goes before its successor moves anything", scene: "joined", stress: "migrators",
     edits: [application(`if ("handle" in event) {`, "if (false) {")],
   },
 ];
@@ -244,11 +247,11 @@ const events: readonly Mutant[] = [
     edits: [host("taken.respondCall = call;", "this.#desk.answer(call, {});")],
   },
   {
-    name: "early event dropped", rule: "an event by a newer registry waits for it (H5)", scene: "joined",
+    name: "early event dropped", rule: "an event by a newer registry waits for it (H5)", scene: "cluster", stress: "wires",
     edits: [host("this.#early.push({ from, message });", ";")],
   },
   {
-    name: "misrouted event forgotten", rule: "not here: the source sends it elsewhere (C9)", scene: "joined",
+    name: "misrouted event forgotten", rule: "not here: the source sends it elsewhere (C9)", scene: "cluster", stress: "wires",
     edits: [source("this.#sendElsewhere(held, message.registryVersion);", ";")],
   },
   {
@@ -267,11 +270,11 @@ const events: readonly Mutant[] = [
 
 const registry: readonly Mutant[] = [
   {
-    name: "answered before all acknowledged", rule: "a session call is answered when every member has it (H5)", scene: "cluster",
+    name: "answered before all acknowledged", rule: "a session call is answered when every member has it (H5)", scene: "cluster", stress: "managers",
     edits: [manager("while (this.#answers[0] !== undefined && this.#answers[0].version <= lowest)", "while (this.#answers[0] !== undefined)")],
   },
   {
-    name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster",
+    name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster", stress: "managers",
     edits: [node(`case "registry-installed": this.#copy.install(message.snapshot, message.view, this.#nowMs);`,
       `case "registry-installed": {
         const own = this.#copy.sessions().filter((session) => session.node === this.#id);
@@ -280,11 +283,11 @@ const registry: readonly Mutant[] = [
       node("this.#copy.forget(); this.#manager = undefined;", "this.#manager = undefined;")],
   },
   {
-    name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster",
+    name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster", stress: "managers",
     edits: [manager("this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a))", "this.#phase.copies.reduce((a, b) => (compareCopies(b, a) < 0 ? b : a))")],
   },
   {
-    name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster",
+    name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster", stress: "managers",
     edits: [manager("if (this.#phase.waiting.size > 0) return; let best", "let best")],
   },
   {
@@ -296,11 +299,11 @@ const registry: readonly Mutant[] = [
     edits: [stream("return this.#unacknowledged.slice(0, countMax).map((entry) => this.#numbered(entry));", "return [];")],
   },
   {
-    name: "call not asked again", rule: "an unanswered call is put to the next manager (H5)", scene: "cluster",
+    name: "call not asked again", rule: "an unanswered call is put to the next manager (H5)", scene: "cluster", stress: "managers",
     edits: [node("if (!isSameManager) for (const { request } of unanswered) this.#ask(request);", ""), manager("for (const unfinished of message.unfinished) this.#take(askedOf(from, unfinished));", "")],
   },
   {
-    name: "call run twice", rule: "a request is known by its id, also to the next manager (H5)", scene: "cluster",
+    name: "call run twice", rule: "a request is known by its id, also to the next manager (H5)", scene: "cluster", stress: "managers",
     edits: [manager("if (former !== undefined) {", "if (false) {")],
   },
   {
@@ -308,7 +311,7 @@ const registry: readonly Mutant[] = [
     edits: [host("isEmpty(session) {", "isEmpty(session) { return true;")],
   },
   {
-    name: "joiner without the registry", rule: "a joiner gets the whole registry (H5)", scene: "cluster",
+    name: "joiner without the registry", rule: "a joiner gets the whole registry (H5)", scene: "cluster", stress: "managers",
     edits: [manager("if (member.id !== this.#id && memberOf(before, member) === undefined) this.#install(member.id);", ";")],
   },
   {
@@ -316,19 +319,19 @@ const registry: readonly Mutant[] = [
     edits: [at("cluster/registry/dispositions.js")(`return each.event === "mount" || !change.events.includes(each.event);`, "return true;")],
   },
   {
-    name: "ids from the registry alone", rule: "ids come from a block that the view reserved (H5)", scene: "cluster",
+    name: "ids from the registry alone", rule: "ids come from a block that the view reserved (H5)", scene: "cluster", stress: "managers",
     edits: [manager("this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);", "this.#nextSessionId = best.highestSessionId + 1;")],
   },
   {
-    name: "versions with a gap", rule: "versions are applied one by one (H5)", scene: "cluster",
+    name: "versions with a gap", rule: "versions are applied one by one (H5)", scene: "cluster", stress: "managers",
     edits: [copy("if (change.version !== this.#version + 1) return false;", "if (change.version <= this.#version) return false;"), node("|| change.version > this.#copy.version + 1", "")],
   },
   {
-    name: "answers after the lease", rule: "nobody answers whose lease is over (C8)", scene: "cluster",
+    name: "answers after the lease", rule: "nobody answers whose lease is over (C8)", scene: "cluster", stress: "managers",
     edits: [node("return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;", "return true;")],
   },
   {
-    name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "joined",
+    name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "joined", stress: "rights",
     edits: [at("cluster/view/membership.js")("|| this.#isInForce || this.#removed.length > 0) return;", "|| this.#isInForce) return;")],
   },
   {

@@ -27,6 +27,8 @@ interface Wire {
   /** Grows with each connection: what was in flight on an older one is lost. */
   connection: number;
   lastArrivalMs: number;
+  /** Slowest a frame may travel here, where that is more than elsewhere. */
+  slowMs: number;
   isWanted: boolean;
 }
 
@@ -35,6 +37,7 @@ export class NetworkModel {
   readonly #stations = new Map<NodeId, Station>();
   readonly #wires = new Map<string, Wire>();
   readonly #cuts = new Set<string>();
+  #isCalm = false;
   /** Slowest a frame may travel; faults raise it. */
   delayMs = 5;
 
@@ -53,7 +56,7 @@ export class NetworkModel {
   want(from: Station, to: NodeId): void {
     const name = wireName(from, to);
     if (this.#wires.get(name)?.isWanted) return;
-    const wire: Wire = { from, to, end: undefined, connection: 0, lastArrivalMs: 0, isWanted: true };
+    const wire: Wire = { from, to, end: undefined, connection: 0, lastArrivalMs: 0, slowMs: this.#isCalm ? 0 : this.#world.random.pick(this.#world.stress.wireMs), isWanted: true };
     this.#wires.set(name, wire);
     this.#dialLater(wire, 1);
   }
@@ -69,7 +72,7 @@ export class NetworkModel {
     const wire = this.#wires.get(wireName(from, to));
     if (wire?.end === undefined || this.#isCut(from.id, to)) return;
     const { end, connection } = wire;
-    wire.lastArrivalMs = Math.max(wire.lastArrivalMs, this.#world.nowMs + 0.1 + this.#world.random.below(100) * 0.01 * this.delayMs);
+    wire.lastArrivalMs = Math.max(wire.lastArrivalMs, this.#world.nowMs + 0.1 + this.#world.random.below(100) * 0.01 * Math.max(this.delayMs, wire.slowMs));
     this.#world.after(wire.lastArrivalMs - this.#world.nowMs, () => {
       if (wire.connection !== connection || wire.end !== end || this.#isCut(from.id, to)) return;
       end.process.after(0, () => end.receive(frame));
@@ -91,6 +94,13 @@ export class NetworkModel {
   heal(): void {
     this.#cuts.clear();
     for (const wire of this.#wires.values()) this.#break(wire);
+  }
+  /** Nothing is wrong with it any more. */
+  calm(): void {
+    this.#isCalm = true;
+    this.delayMs = 5;
+    for (const wire of this.#wires.values()) wire.slowMs = 0;
+    this.heal();
   }
   /** Loses the suffix in flight on some wires of a node. */
   breakSome(id: NodeId): void {

@@ -197,7 +197,7 @@ export class ReactorModel implements Server {
     const operation = this.#operations.get(id)!;
     const { request } = operation;
     const inode = this.#inode(request.file.handle);
-    yield* crossing(this.process);
+    yield* crossing(this.process, "operation");
     yield* this.#queued();
     const result = request.kind === "read" ? yield* this.#read(inode, id, request.block) : yield* this.#change(inode, id, request);
     if (result === "overtaken") return this.step({ kind: "operation-overtaken", operation: id });
@@ -207,8 +207,9 @@ export class ReactorModel implements Server {
 
   /** In the queue of a worker; mostly there is none. */
   *#queued(): Thread {
-    const { random } = this.world;
-    if (random.chance(0.06)) yield* sleep(random.below(random.chance(0.2) ? 2_000 : 100));
+    const { random, stress } = this.world;
+    const { chance, longChance, longMs } = stress.queue;
+    if (random.chance(chance)) yield* sleep(random.below(random.chance(longChance) ? longMs : 100));
   }
 
   *#read(inode: Inode, id: OperationId, block: number): Thread<Reply | "overtaken"> {

@@ -6,6 +6,7 @@ import { ClusterScene } from "./cluster-scene.js";
 import { DataScene } from "./data-scene.js";
 import { JoinedScene } from "./joined-scene.js";
 import { LeaseScene } from "./lease-scene.js";
+import { stresses, stressOf } from "./stress.js";
 import { World } from "./world.js";
 
 export interface RunOptions {
@@ -13,6 +14,10 @@ export interface RunOptions {
   readonly nodes?: number;
   /** Only this scene. */
   readonly scene?: string;
+  /** What to lean on (stress.ts); drawn from the seed when absent. */
+  readonly stress?: string;
+  /** Numbered items that do not take part ("user 3"). */
+  readonly leftOut?: readonly string[];
   readonly isTracing?: boolean;
   /** Told how much time passed in its world. */
   readonly passed?: (simulatedMs: number) => void;
@@ -22,6 +27,9 @@ export interface SeedFailure {
   readonly text: string;
   readonly atMs: number;
   readonly trace: readonly string[];
+  readonly nodes: number;
+  /** How many items of each kind the history had until it failed. */
+  readonly items: ReadonlyMap<string, number>;
 }
 
 const scenes: Readonly<Record<string, (world: World, nodes: number) => void>> = {
@@ -39,14 +47,17 @@ export function runSeed(options: RunOptions & { readonly seed: number }): SeedFa
   const name = options.scene ?? turns[options.seed % turns.length]!;
   const world = new World(new Random(options.seed * 16 + sceneNames.indexOf(name)));
   world.isTracing = options.isTracing === true;
+  world.stress = stresses[options.stress ?? stressOf(options.seed)]!;
+  world.leftOut = new Set(options.leftOut);
   const drawn = world.random.between(3, 7);
+  const nodes = options.nodes ?? drawn;
   try {
-    scenes[name]!(world, options.nodes ?? drawn);
+    scenes[name]!(world, nodes);
     return undefined;
   } catch (error) {
     const isViolation = error instanceof Error && error.name === "Violation";
     const text = isViolation ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return { scene: name, text, atMs: world.nowMs, trace: world.trace };
+    return { scene: name, text, atMs: world.nowMs, trace: world.trace, nodes, items: world.items };
   } finally {
     options.passed?.(world.nowMs);
   }

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { plant, tryOut } from "./mutant-trial.js";
+import { plant, TrialTree } from "./mutant-trial.js";
 import { mutants } from "./mutants.js";
 import { regressions } from "./regressions.js";
 import { runSeed } from "./run-seed.js";
@@ -21,7 +21,8 @@ it("every planted fault has exactly one place in the compiled tree, and a name o
 // The whole list: `npm run simulate:mutants`.
 for (const mutant of mutants.filter(({ isQuick }) => isQuick)) {
   it(`a promise is broken by "${mutant.name}": ${mutant.rule}`, async (t) => {
-    const failure = await tryOut(mutant, { seed: 1, seeds: SEEDS_MAX });
+    const tree = new TrialTree();
+    const failure = await tree.try(mutant, { seeds: Array.from({ length: SEEDS_MAX }, (_, at) => at + 1) }).finally(() => tree.close());
     assert.ok(failure !== undefined, `${SEEDS_MAX} seeds noticed nothing`);
     t.diagnostic(`seed ${failure.seed}: ${failure.text}`);
   });

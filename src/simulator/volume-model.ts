@@ -178,7 +178,7 @@ export class VolumeModel {
     const captured = { size: BLOCKS * BLOCK_BYTES, atimeNs: 1n, mtimeNs: file.mtimeNs, ctimeNs: 1n };
     const changed = applyChange(old ?? undefined, change, captured);
     if ("failure" in changed) return { kind: "failed", failure: changed.failure };
-    yield* crossing(this.#process);
+    yield* crossing(this.#process, "record");
     if (file.world.random.chance(file.noRoom)) return failed("ENOSPC", "no room for the record");
     yield* system(() => file.setRecord(changed.record, this.#process.name), 0.5);
     return { ...ok({ generation: changed.record.generation }), ...told(file, old ?? undefined, changed.record) };
@@ -188,7 +188,7 @@ export class VolumeModel {
     const record = yield* system(() => file.record, 0.3);
     if (!record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) return failed("EINVAL", "no region stands over the range");
     for (let block = 0; block < BLOCKS; block++) {
-      yield* crossing(this.#process);
+      yield* crossing(this.#process, "punch");
       yield* system(() => {
         if (guard.isClosed) throw new Error("a punch goes on without its guard");
         file.punch(block, this.#process.name);

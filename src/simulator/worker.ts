@@ -11,6 +11,8 @@ export interface Outcome {
   readonly atMs?: number;
   readonly error?: string;
   readonly trace?: readonly string[];
+  readonly nodes?: number;
+  readonly items?: ReadonlyMap<string, number>;
 }
 
 const { seeds, ...options } = workerData as RunOptions & { readonly seeds: readonly number[] };
@@ -20,6 +22,6 @@ for (const seed of seeds) {
     simulatedMs += ms;
   };
   const failure = runSeed({ ...options, seed, passed });
-  const outcome: Outcome = failure === undefined ? { seed, simulatedMs } : { seed, simulatedMs, scene: failure.scene, atMs: failure.atMs, error: failure.text, trace: failure.trace };
+  const outcome: Outcome = failure === undefined ? { seed, simulatedMs } : { seed, simulatedMs, error: failure.text, ...failure };
   parentPort?.postMessage(outcome);
 }

@@ -9,7 +9,8 @@
  * Source    safety H13.
  */
 import { assert } from "../base/assert.js";
-import type { Random } from "../base/random.js";
+import { Random } from "../base/random.js";
+import { type Crossing, type Stress, stresses } from "./stress.js";
 
 interface Entry {
   readonly atMs: number;
@@ -26,9 +27,14 @@ export class World {
   readonly random: Random;
   nowMs = 0;
   /** Told where a process is about to do something that ought to survive any interruption. */
-  onCrossing: (process: Process) => void = () => {};
+  onCrossing: (process: Process, at: Crossing) => void = () => {};
   readonly trace: string[] = [];
   isTracing = false;
+  /** What this history leans on. */
+  stress: Stress = stresses.plain!;
+  /** Numbered items of a scene that do not take part, by name ("user 3"); a smaller history that fails alike says more. */
+  leftOut: ReadonlySet<string> = new Set();
+  readonly #items = new Map<string, number>();
   #order = 0;
   #numbers = 0;
   #heap: Entry[] = [];
@@ -40,6 +46,20 @@ export class World {
   /** 1, 2, 3 and so on, in this world. */
   newNumber(): number {
     return ++this.#numbers;
+  }
+  /** Whether the next item of that kind takes part. Items are numbered 1, 2, 3 in the order in which they are asked for. */
+  takesPart(kind: string): boolean {
+    const number = (this.#items.get(kind) ?? 0) + 1;
+    this.#items.set(kind, number);
+    return !this.leftOut.has(`${kind} ${number}`);
+  }
+  /** How many of each kind there were. */
+  get items(): ReadonlyMap<string, number> {
+    return this.#items;
+  }
+  /** For an item whose choices are its own. */
+  newRandom(): Random {
+    return new Random(this.random.uint32());
   }
   log(text: () => string): void {
     if (this.isTracing) this.trace.push(`${this.nowMs.toFixed(2).padStart(10)} ${text()}`);
@@ -105,8 +125,8 @@ export function* sleep(ms: number): Thread {
   yield { kind: "sleep", ms };
 }
 /** A place where stopping is worst: a scene may stop the process here. */
-export function* crossing(process: Process): Thread {
-  process.world.onCrossing(process);
+export function* crossing(process: Process, at: Crossing): Thread {
+  process.world.onCrossing(process, at);
   yield { kind: "sleep", ms: 0 };
 }
 /** One system call. What `effect` throws, the call throws. */

@@ -1,0 +1,60 @@
+/**
+ * Swarm testing: each seed leans on other weak places. A stress says what is likelier than usual in that history: where
+ * processes are stopped, which of the faults come, how slow a worker, a wire or a mount may be, how coarse the times of
+ * files are, and how often applications take rights. What a seed leans on is drawn from the seed, save where one is asked for.
+ *
+ * Not here  the scenes, which obey (joined-scene.ts, cluster-scene.ts, data-scene.ts).
+ * Units     milliseconds; probabilities.
+ * Source    safety H13.
+ */
+import { Random } from "../base/random.js";
+
+/** Places where stopping is worst. */
+export type Crossing = "operation" | "record" | "punch" | "restore" | "step" | "request";
+export interface Stress {
+  /** Probability of a stop each time a process passes there, instead of the scene's own. */
+  readonly stopAt: Partial<Record<Crossing, number>>;
+  /** How many stops there may be. */
+  readonly stops: number;
+  /** Of the scene's faults, only these; each scene numbers its own. */
+  readonly faults: readonly number[] | undefined;
+  /** Work waits in the queue of a worker: how often, how often long, and how long then. */
+  readonly queue: { readonly chance: number; readonly longChance: number; readonly longMs: number };
+  /** The slowest of each wire is drawn from these. */
+  readonly wireMs: readonly number[];
+  /** How long a mount may take, and how long after its node it may come. */
+  readonly mountMs: number;
+  /** Times of files go in steps of that. */
+  readonly tickMs: number;
+  /** Applications that take a right for themselves. */
+  readonly holders: number;
+  /** Commands that hand the management over. */
+  readonly handOvers: number;
+  /** Calls of the cluster scene come in bursts around the faults. */
+  readonly isBursty: boolean;
+}
+
+const plain: Stress = {
+  stopAt: {}, stops: 4, faults: undefined, queue: { chance: 0.06, longChance: 0.2, longMs: 2_000 }, wireMs: [0], mountMs: 20, tickMs: 10, holders: 3,
+  handOvers: 0, isBursty: false,
+};
+export const stresses: Readonly<Record<string, Stress>> = {
+  plain,
+  /** Who punches or stores a record stands still in the middle. */
+  punches: { ...plain, stopAt: { punch: 0.25, record: 0.05 }, holders: 0 },
+  records: { ...plain, stopAt: { record: 0.12, restore: 0.03 }, tickMs: 2_000 },
+  /** Sick disks: what was admitted runs for long. */
+  workers: { ...plain, queue: { chance: 0.3, longChance: 0.5, longMs: 14_000 }, handOvers: 12 },
+  rights: { ...plain, holders: 40, faults: [0, 3, 5, 7, 8], mountMs: 3_000 },
+  /** The node that waits for one wire hears long after the others. */
+  wires: { ...plain, wireMs: [0, 0, 0, 300, 1_500], holders: 20, handOvers: 4 },
+  migrators: { ...plain, stopAt: { step: 0.03, request: 0.06, restore: 0.03 }, stops: 12, faults: [1, 2] },
+  managers: { ...plain, wireMs: [0, 0, 50, 400, 1_500], handOvers: 6, isBursty: true },
+};
+export const stressNames = Object.keys(stresses);
+
+/** What the seed leans on: half of all seeds on nothing. */
+export function stressOf(seed: number): string {
+  const random = new Random(seed * 16 + 15);
+  return random.chance(0.4) ? "plain" : random.pick(stressNames);
+}
