@@ -9,6 +9,7 @@ import { readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach } from "node:test";
 import { acceptance, type Letter, type Program, shareBench } from "./bench.js";
+import type { DmSession } from "./dm-session.js";
 import { command, sluice, startMigrator, stopMigrator } from "./migrator.js";
 import { eventually, within } from "./waiting.js";
 
@@ -132,6 +133,45 @@ acceptance("marks on every instance: one of them frees the space, once; with tha
   for (const name of three) assert.equal((await bench().run("sha256sum", [bench().path("B", "fs1", "marks", name)])).toString().slice(0, 64), sums.get(name));
   await stopMigrator(serving.program);
 }, 180_000);
+
+acceptance("T18 a member's node stands still: nobody else's user is delayed; woken, it has each notice once, in order (safety M11)", async (note) => {
+  const sessions = new Map<Letter, DmSession>();
+  for (const letter of everybody) sessions.set(letter, await bench().session(letter, `instance on ${letter}`, { fs1: ["create"] }, "told"));
+  await sessions.get("A")!.enable("fs1", ["create"]);
+  const servers = new Map([...sessions].map(([letter, session]) => [letter, session.serve()]));
+  const { incarnation } = await bench().status("C");
+  bench().cluster.pause(bench().id("C"));
+  try {
+    for (let round = 0; round < 4; round++) {
+      for (const letter of ["A", "B"] as const) await bench().run("mkdir", [bench().path(letter, "fs1", `told-${letter}-${round}`)]);
+    }
+  } finally {
+    bench().cluster.resume(bench().id("C"));
+  }
+  const names = (letter: Letter, source: Letter, isNotice: boolean) => servers.get(letter)!.seen
+    .filter((message) => (message.notice !== undefined) === isNotice && message.source === bench().id(source))
+    .map(({ event }) => (event.type === "create" ? event.name1 : event.type));
+  const made = (letter: Letter) => Array.from({ length: 4 }, (_, round) => `told-${letter}-${round}`);
+  for (const [source, other] of [["A", "B"], ["B", "A"]] as const) {
+    assert.deepEqual(names(source, source, false), made(source), "each handled its own users' while C stood still");
+    await eventually(`${other} is told`, () => names(other, source, true).length >= 4);
+    assert.deepEqual(names(other, source, true), made(source));
+  }
+  // On a machine so loaded that C was given up meanwhile it is another incarnation, of which less is promised.
+  const isSame = await bench().status("C").then((status) => status.incarnation === incarnation && status.state === "member");
+  if (isSame) {
+    for (const source of ["A", "B"] as const) {
+      await eventually(`C is told of ${source}'s`, () => names("C", source, true).length >= 4);
+      assert.deepEqual(names("C", source, true), made(source), "each once, in order");
+    }
+  }
+  note(`T18: C, frozen for eight events, ${isSame ? "was told of each when it woke" : "was given up meanwhile"}`);
+  await bench().until("all three are members", everybody, (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce);
+  for (const [letter, server] of servers) await (letter === "C" && !isSame ? server.stop().catch(() => {}) : server.stop());
+  if (!isSame) await bench().call("C", "session.assume", { session: sessions.get("C")!.id, info: "instance on C" });
+  await sessions.get("A")!.enable("fs1", []);
+  for (const session of sessions.values()) await session.end();
+}, 120_000);
 
 /** Files f1 ... of random bytes, with their checksums. */
 async function makeFiles(name: string, count: number, bytes = 100_000): Promise<Map<string, string>> {

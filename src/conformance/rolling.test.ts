@@ -165,7 +165,7 @@ class Calls {
   count = 0;
   readonly #ids = new Set<SessionId>();
   #isOver = true;
-  #work: Promise<void[]> = Promise.resolve([]);
+  #work: Promise<unknown> = Promise.resolve();
 
   go(letters: readonly Letter[]): void {
     this.#isOver = false;
