@@ -322,7 +322,9 @@ export class NodeProcess {
     for (;;) {
       const failure = await this.#callInside("fs.mount", { fs }).then(() => undefined, (refused: DmFailure) => refused);
       if (failure === undefined || this.isStopping) return;
-      if (!isRetryable(failure.code) || this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) throw new Error(`fileSystems: ${fs}: ${failure.message}`);
+      // An exclusion refuses the call of a mount under way, and the mount goes on: then it is there, and announced again.
+      if (this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) return;
+      if (!isRetryable(failure.code)) throw new Error(`fileSystems: ${fs}: ${failure.message}`);
       this.#log(`mounting ${fs}: ${failure.message}; tried again`);
       await new Promise((resolve) => setTimeout(resolve, MOUNT_RETRY_MS));
     }
