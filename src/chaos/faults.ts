@@ -13,6 +13,7 @@ const kinds = [
   "kill", "kill-manager", "kill-session-node", "kill-manager-and-session-node", "freeze", "freeze-past-eviction", "freeze-manager",
   "cut", "cut-one-way", "isolate", "full", "move-manager", "kill-application", "kill-user",
 ] as const;
+const RESTART_BOUND_MS = 240_000;
 export type FaultKind = (typeof kinds)[number];
 export interface Planned {
   readonly kind: FaultKind;
@@ -121,9 +122,20 @@ export class Faults {
     ]);
     await delay(3 * plan.holdMs);
     for (const [at, node] of victims.entries()) {
-      await run.cluster.restart(node);
+      await this.#restart(node);
       this.#chaos.daemon(node, "up");
       faults[at]!.untilNs = now();
+    }
+  }
+  /** A slow machine may need longer than a command waits. */
+  async #restart(node: NodeId): Promise<void> {
+    const { cluster } = this.#chaos.run;
+    try {
+      await cluster.restart(node);
+    } catch (error) {
+      if (cluster.pid(node) === undefined) throw error;
+      this.#chaos.run.note(String(error));
+      await cluster.waitUntilUsable([node], RESTART_BOUND_MS);
     }
   }
   /** A cluster that has not recovered from the fault before may not have what a probe needs. */
