@@ -64,6 +64,10 @@ export class ManagerCalls {
   ownCalls(): number[] {
     return [...this.#asked.values()].flatMap(({ client }) => (client?.call === undefined ? [] : [client.call]));
   }
+  /** Those that may end without an answer. What a mount announces goes on: the mount itself is half done. */
+  get endable(): RequestId[] {
+    return [...this.#asked].filter(([, { call }]) => call.kind !== "announce-mount").map(([request]) => request);
+  }
   /** A new life: nobody answers what the former one asked. */
   begin(incarnation: Incarnation): void {
     this.#incarnation = incarnation;

@@ -136,6 +136,12 @@ export function limitMs(timeoutMs: number): number {
 export interface NodeTimeouts {
   /** A link that is down this long between two living members is reported as not reaching. */
   readonly linkGraceMs: number;
+  /**
+   * A member from which nothing is heard for so long, over whatever link, is reported as not reached, and who is outside the
+   * largest fully connected set is evicted; a node whose lease has been over for so long ends the calls made on it. So a call
+   * ends within this plus one takeover (safety C7).
+   */
+  readonly linkTimeoutMs: number;
   /** A data event without an owner; a day or more: without limit. */
   readonly ownerTimeoutMs: number;
   /** A mount that needs a session waits so long for one; a day or more: without limit. */
@@ -153,7 +159,7 @@ export interface NodeTimeouts {
   readonly claimStepMs: number;
 }
 export const defaultTimeouts: NodeTimeouts = {
-  linkGraceMs: 2_000, ownerTimeoutMs: 60_000, mountTimeoutMs: 60_000, sessionFailureTimeoutMs: 300_000, failedSessionRetentionMs: 86_400_000,
+  linkGraceMs: 2_000, linkTimeoutMs: 6_000, ownerTimeoutMs: 60_000, mountTimeoutMs: 60_000, sessionFailureTimeoutMs: 300_000, failedSessionRetentionMs: 86_400_000,
   fencedHoldMs: 30_000, namespaceEventTimeoutMs: 30_000, roundTimeoutMs: 30_000, claimStepMs: 500,
 };
 export type { EventType };

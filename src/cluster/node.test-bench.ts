@@ -18,7 +18,7 @@ import type { MemberFacts, View } from "./view-document.js";
 
 const RENEW_MS = 250;
 const HOLD_MS = 4_000;
-const DEAD_MS = 6_000;
+export const DEAD_MS = 6_000;
 const RECONNECT_MS = 100;
 
 type Input = NodeInput extends infer I ? (I extends unknown ? Omit<I, "atMs"> : never) : never;
@@ -68,6 +68,9 @@ export class Bench {
   readonly #links = new Map<string, number>();
   readonly #arrivesAtMs = new Map<string, number>();
   readonly #cuts = new Set<string>();
+  /** Nodes whose coordination directory fails: nothing is read, renewed or answered. */
+  readonly #withoutDisk = new Set<NodeId>();
+  readonly #slow = new Map<string, number>();
   #connections = 0;
   #timers: Timer[] = [];
   #order = 0;
@@ -124,8 +127,17 @@ export class Bench {
   cut(from: NodeId, to: NodeId): void {
     this.#cuts.add(`${from} ${to}`);
   }
+  failDisk(id: NodeId): void {
+    this.#withoutDisk.add(id);
+  }
+  /** Frames between them take so much longer. */
+  slow(a: NodeId, b: NodeId, byMs: number): void {
+    this.#slow.set(linkKey(a, b), byMs);
+  }
   heal(): void {
     this.#cuts.clear();
+    this.#slow.clear();
+    this.#withoutDisk.clear();
   }
   breakLink(a: NodeId, b: NodeId): void {
     const key = linkKey(a, b);
@@ -214,7 +226,7 @@ export class Bench {
     if (connection === undefined || this.#cuts.has(`${process.id} ${to}`)) return;
     const [low, high] = this.#options.latencyMs ?? [1, 1];
     const way = `${process.id} ${to} ${connection}`;
-    const atMs = Math.max(this.#nowMs + this.random.between(low, high), this.#arrivesAtMs.get(way) ?? 0);
+    const atMs = Math.max(this.#nowMs + this.random.between(low, high) + (this.#slow.get(linkKey(process.id, to)) ?? 0), this.#arrivesAtMs.get(way) ?? 0);
     this.#arrivesAtMs.set(way, atMs);
     this.#after(atMs - this.#nowMs, () => {
       const peer = this.processes.get(to);
@@ -250,7 +262,7 @@ export class Bench {
     this.#after(RENEW_MS, () => {
       if (this.processes.get(process.id) === process && process.life === life && process.isRunning) this.#tick(process);
     });
-    if (process.isPaused) return;
+    if (process.isPaused || this.#withoutDisk.has(process.id)) return;
     const lease = this.#leases.get(process.id);
     if (lease === undefined) return;
     if (lease.isTaken) {
@@ -297,6 +309,11 @@ export class Bench {
       if (process.life === life && process.isRunning && this.processes.get(process.id) === process) this.#tell(process, fact());
     });
     if (lease === undefined) return;
+    if (this.#withoutDisk.has(process.id)) {
+      // Asked again when the directory is there again, as a driver does.
+      this.#after(RENEW_MS, () => { if (process.life === life && process.isRunning) this.#coordinate(process, request); });
+      return;
+    }
     switch (request.kind) {
       case "publish-view":
         return answer(() => this.#publish(request.view));

@@ -51,6 +51,8 @@ export class ClusterNode {
   #clockAheadMs = 0;
   #state: NodeState = "starting";
   #isAdmitting = false;
+  /** Since this node saw that it was over; a pause of its own is not counted. */
+  #leaseOverSinceMs: number | undefined;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
   #toldHands: RegistryHands | undefined;
@@ -85,7 +87,7 @@ export class ClusterNode {
   get deadlineMs(): number {
     if (this.#state === "stopping") return Infinity;
     const ofData = Math.min(this.#streams.deadlineMs, this.#dataManagement.deadlineMs);
-    return Math.min(this.#membership.deadlineMs, ofData, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
+    return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
   }
 
   step(input: NodeInput): NodeEffect[] {
@@ -97,6 +99,7 @@ export class ClusterNode {
       this.#heedLease();
       do this.#deliverInbox();
       while (this.#tellHands());
+      this.#endCallsIfLeaseLongOver();
     }
     const effects = this.#effects;
     this.#effects = [];
@@ -460,6 +463,10 @@ export class ClusterNode {
     if (!this.#isReady) {
       return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "ENOTREADY", message: "this node is not in the view of the cluster; try again" } });
     }
+    if (this.#isLeaseLongOver) {
+      this.#effects.push({ kind: "refuse-call", call: input.call, failure: { code: "ENOTREADY", message: "this node has not renewed its lease for too long and may be out of the view; try again, or on another node" } });
+      return;
+    }
     const call = readClusterCall(input.name, input.args);
     if (call === undefined) return this.#dataManagementStep(input);
     if (call.kind === "wrong") return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "EINVAL", message: `${input.name}: ${call.message}` } });
@@ -542,9 +549,30 @@ export class ClusterNode {
 
   #heedLease(): void {
     const isOver = this.#nowMs >= this.#membership.validUntilMs;
+    this.#leaseOverSinceMs = isOver ? (this.#leaseOverSinceMs ?? this.#nowMs) : undefined;
     if (isOver !== this.#streams.isClosed) this.#streamsDid(this.#streams.setClosed(isOver, this.#nowMs));
     if (this.#heldAnswers.length === 0 || !this.#mayAnswer) return;
     this.#effects.push(...this.#heldAnswers);
+    this.#heldAnswers = [];
+  }
+
+  /** Others may have gone on without this node, and nobody may be able to tell it (safety C7). */
+  get #isLeaseLongOver(): boolean {
+    return this.#membership.view !== undefined && this.#nowMs >= this.#leaseLongOverAtMs;
+  }
+  get #leaseLongOverAtMs(): number {
+    return this.#leaseOverSinceMs === undefined ? Infinity : this.#leaseOverSinceMs + this.#options.timeouts.linkTimeoutMs;
+  }
+  get #endsCallsAtMs(): number {
+    if (this.#membership.view === undefined || (this.#heldAnswers.length === 0 && this.#managerCalls.endable.length === 0)) return Infinity;
+    return this.#leaseLongOverAtMs;
+  }
+  /** No call waits for a lease that does not come back. What was asked may take effect all the same. */
+  #endCallsIfLeaseLongOver(): void {
+    if (!this.#isLeaseLongOver) return;
+    const failure = { code: "ENOTREADY", message: "this node has not renewed its lease for too long and may be out of the view; whether the call took effect is not known" } as const;
+    for (const request of this.#managerCalls.endable) this.#managerAnswered(request, { kind: "failed", failure });
+    for (const { call } of this.#heldAnswers) this.#effects.push({ kind: "refuse-call", call, failure });
     this.#heldAnswers = [];
   }
 

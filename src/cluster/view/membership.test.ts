@@ -39,7 +39,7 @@ const publishedReach = (effects: readonly MembershipEffect[]) =>
 
 test("a peer whose silence is over the limit is not reached, also where another's frame comes in the place of the deadline", () => {
   const desk = new Desk();
-  const lostAtMs = 3 * defaultTimeouts.linkGraceMs;
+  const lostAtMs = defaultTimeouts.linkTimeoutMs;
   desk.pass(lostAtMs - 100);
   desk.at(lostAtMs - 100, { kind: "heard", peer: C, incarnation: one });
   desk.pass(lostAtMs);
@@ -48,7 +48,7 @@ test("a peer whose silence is over the limit is not reached, also where another'
 });
 
 test("the same where it is a greeting or a renewed lease that comes first", () => {
-  const lostAtMs = 3 * defaultTimeouts.linkGraceMs;
+  const lostAtMs = defaultTimeouts.linkTimeoutMs;
   for (const first of [
     { kind: "view-message", from: C, incarnation: one, message: { kind: "greeting", incarnation: one } },
     { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 2e9 } },

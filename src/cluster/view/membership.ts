@@ -75,6 +75,7 @@ interface Publication {
 export class Membership {
   readonly #cluster: string;
   readonly #linkGraceMs: number;
+  readonly #timeouts: NodeOptions["timeouts"];
   readonly #claimStepMs: number;
   readonly #pingMs: number;
   readonly #standing: Standing;
@@ -114,11 +115,12 @@ export class Membership {
     const { cluster, id, incarnation, bootId, address, isEligible, preference, versions, timeouts } = options;
     this.#cluster = cluster;
     this.#self = { id, incarnation, bootId, address, isEligible, preference, ...(versions !== undefined && { versions }) };
+    this.#timeouts = timeouts;
     this.#linkGraceMs = timeouts.linkGraceMs;
     this.#claimStepMs = timeouts.claimStepMs;
     this.#pingMs = timeouts.linkGraceMs / 2;
     this.#standing = new Standing(id);
-    this.#reach = new Reach(timeouts.linkGraceMs);
+    this.#reach = new Reach(timeouts);
     this.#claim = new Claim(timeouts.claimStepMs);
   }
 
@@ -416,7 +418,7 @@ export class Membership {
     this.#validUntilMs = -Infinity;
     this.#claim.forget();
     this.#backOff.clear();
-    this.#reach = new Reach(this.#linkGraceMs);
+    this.#reach = new Reach(this.#timeouts);
     this.#effects.push({ kind: "exclude", incarnation, why }, { kind: "coordinate", request: { kind: "rejoin", incarnation } });
     // Links tell the incarnation when they are made: they are made anew.
     for (const peer of this.#wantedLinks.keys()) this.#effects.push({ kind: "link-unwanted", peer });
@@ -437,7 +439,7 @@ export class Membership {
     if (view === undefined || this.#isInForce) return;
     this.#isInForce = true;
     // Whoever hears nothing for longer than that is evicted, so nobody stays ignorant.
-    this.#tellInForceUntilMs = this.#nowMs + 4 * this.#linkGraceMs;
+    this.#tellInForceUntilMs = this.#nowMs + this.#timeouts.linkTimeoutMs + this.#linkGraceMs;
     this.#effects.push({ kind: "in-force", view });
   }
 

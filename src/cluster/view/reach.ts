@@ -23,9 +23,9 @@ export class Reach {
   readonly #silenceMs: number;
   readonly #peers = new Map<NodeId, Peer>();
 
-  constructor(linkGraceMs: number) {
+  constructor({ linkGraceMs, linkTimeoutMs }: { readonly linkGraceMs: number; readonly linkTimeoutMs: number }) {
     this.#graceMs = linkGraceMs;
-    this.#silenceMs = 3 * linkGraceMs;
+    this.#silenceMs = linkTimeoutMs;
   }
 
   linkUp(peer: NodeId, incarnation: Incarnation): void {
