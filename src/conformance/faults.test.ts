@@ -5,9 +5,14 @@
  * Source    requirements R3, R4; safety C7, C8, H14; blueprint section 7.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { DmError } from "../dmapi/errors.js";
+import type { StatusDocument } from "../dmapi/status.js";
 import { acceptance, type Letter, shareBench } from "./bench.js";
 import { assumeAndFinish, blockReaders } from "./blocked-readers.js";
-import { refused } from "./waiting.js";
+import { eventually, refused, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
 const everybody: readonly Letter[] = ["A", "B", "C"];
@@ -38,3 +43,60 @@ acceptance("a frozen session node is fenced: its session moves at once, the reco
   await bench().until("and serves its users", ["C"], ({ state }) => state === "member");
   assert.equal((await bench().run("cat", [bench().path("C", "fs1", "fenced")])).toString(), "true bytes\n");
 });
+
+acceptance("a link is cut between two living nodes whose leases stand: one of them leaves, each call ends, and healed it is back", async () => {
+  for (const isOneWay of [true, false]) {
+    await bench().nameFirstManager();
+    const before = (await bench().status("A")).view!.number;
+    await bench().cluster.cut(bench().id("B"), bench().id("C"), isOneWay);
+    try {
+      // On the two of them a call may be refused, since its node leaves; it does not wait for ever.
+      const ended = await within(Promise.all(everybody.map((letter) => endOfCall(letter))), "each call ends", 60_000);
+      assert.equal(ended[0], "made", "the manager reaches both");
+      await bench().until("one of the two is out", ["A"], ({ view }) => view!.number > before && view!.isInForce && view!.members.length === 2, 60_000);
+    } finally {
+      await bench().cluster.heal();
+    }
+    await bench().until("all three are members", everybody, ({ state, view }) => state === "member" && view?.isInForce === true && view.members.length === 3, 60_000);
+  }
+}, 180_000);
+
+acceptance("a node cannot renew its lease while its links live: it is out after a while, each call ends, and it comes back in another life", async () => {
+  const { incarnation } = await bench().status("C");
+  const mend = await preventRenewal("C");
+  try {
+    const isOut = ({ view }: StatusDocument) => view?.isInForce === true && !view.members.some((member) => member.id === bench().id("C") && member.incarnation === incarnation);
+    for (let isOver = false; !isOver; ) {
+      const [onManager, onOther, onNode] = await within(Promise.all(everybody.map((letter) => endOfCall(letter))), "each call ends", 60_000);
+      assert.deepEqual([onManager, onOther], ["made", "made"], "the others go on");
+      assert.ok(onNode === "made" || onNode === "ENOTREADY", onNode);
+      isOver = isOut(await bench().status("A"));
+    }
+  } finally {
+    mend();
+  }
+  await bench().until("it is a member in another life", everybody, ({ state, view }) =>
+    state === "member" && view?.isInForce === true && view.members.some((member) => member.id === bench().id("C") && member.incarnation > incarnation), 60_000);
+}, 180_000);
+
+async function endOfCall(letter: Letter): Promise<string> {
+  try {
+    const { session } = await bench().call(letter, "session.create", { info: `made on ${letter}` });
+    await bench().call(letter, "session.destroy", { session });
+    return "made";
+  } catch (error) {
+    assert(error instanceof DmError, String(error));
+    return error.code;
+  }
+}
+
+/** A renewal is a rename of the node's own lease file: one that is immutable cannot be renewed. */
+async function preventRenewal(letter: Letter): Promise<() => void> {
+  const leases = join(bench().cluster.directory, "coordination", "leases");
+  const own = () => readdirSync(leases).filter((name) => name.startsWith(bench().id(letter))).map((name) => join(leases, name));
+  const mark = (flag: "+i" | "-i", file: string) => spawnSync("chattr", [flag, file]).status === 0;
+  await eventually("the lease file is caught between two renewals", () => own().some((file) => mark("+i", file) && existsSync(file)));
+  return () => {
+    for (const file of own()) mark("-i", file);
+  };
+}
