@@ -58,8 +58,9 @@ export class Conversation {
   #view: View | undefined;
   #nowMs = 0;
   #lines: string[] = [];
-  /** Of nodes whose log answers only when told. */
+  /** Of nodes whose log, or mounts, answer only when told. */
   readonly #slowLogs = new Map<NodeId, (() => void)[]>();
+  readonly #slowMounts = new Map<NodeId, (() => void)[]>();
   readonly #eventLogs = new EventLogModel();
   readonly #watch: (message: Send["message"]) => void;
 
@@ -122,6 +123,12 @@ export class Conversation {
         if (next !== undefined) next();
         return;
       }
+      case "slow-mount":
+        this.#slowMounts.set(node, []);
+        return;
+      case "mount-done":
+        this.#slowMounts.get(node)?.shift()?.();
+        return;
       case "freeze":
         this.#station(node).isFrozen = true;
         return;
@@ -327,7 +334,10 @@ export class Conversation {
       const { regions } = (work as { args: { regions?: readonly unknown[] } }).args;
       result = { kind: "ok", result: {}, ...(regions?.length === 0 ? { announcement: told } : { round: told }) };
     }
-    this.#tell(station.id, { kind: "volume-done", job, result });
+    const done = () => this.#tell(station.id, { kind: "volume-done", job, result });
+    const slow = name === "mount" ? this.#slowMounts.get(station.id) : undefined;
+    if (slow === undefined) done();
+    else slow.push(done);
   }
 
   #manage(station: Station, request: RequestId, call: ManagerCall): void {
