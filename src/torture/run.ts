@@ -191,7 +191,7 @@ export function stateOfProcess(pid: number): string {
     return "";
   }
 }
-/** Processes, other than this one, that have any of these words in their command line. */
+/** Processes, other than this one, whose command line has that word. */
 export function processesNaming(word: string): { pid: number; command: string }[] {
   const found: { pid: number; command: string }[] = [];
   for (const name of readdirSync("/proc")) {
