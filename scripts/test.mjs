@@ -53,7 +53,7 @@ if (isBuilt) {
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
   const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
   // The longest first, so that none of them runs alone at the end; `--times` tells which these are.
-  const longest = ["safety", "failover", "events", "sessions", "migration", "bad-input", "applications", "mounted-node", "simulator", "migrator", "mount", "shared-volume"];
+  const longest = ["rolling", "safety", "parallel", "failover", "events", "sessions", "migration", "bad-input", "applications", "manager-seats", "mounted-node", "simulator", "migrator", "mount", "shared-volume"];
   const rank = (file) => longest.findIndex((name) => file.endsWith(`/${name}.test.js`)) + 1 || longest.length + (isAcceptance(file) ? 1 : 2);
   all.sort((a, b) => rank(a) - rank(b));
   const acceptance = { title: "acceptance tests", files: all.filter(isAcceptance) };
