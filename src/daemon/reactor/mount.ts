@@ -16,7 +16,7 @@ import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
 import { isLocalBacking } from "./backing-calls.js";
 import type { SideThreadOptions } from "./side-threads.js";
-import type { ThreadData } from "./thread.js";
+import type { BeginSide, ThreadData } from "./thread.js";
 
 const IO_THREADS_LOCAL = 2;
 const IO_THREADS = 4;
@@ -38,7 +38,9 @@ export class ReactorMount {
   /** Settings of the kernel the operator should change. */
   readonly warnings: readonly string[];
   readonly #reactor: Worker;
-  readonly #sides: readonly Worker[];
+  readonly #sides: Worker[] = [];
+  /** What a side thread is given when it begins; none once it has begun, or never will. */
+  readonly #sidesToBegin: (SideThreadOptions | undefined)[] = [];
   readonly #wakeFd: number;
   readonly #fuseFd: number;
   readonly #channel: MainEnd;
@@ -77,18 +79,16 @@ export class ReactorMount {
     this.#wakeFd = options.wakeFd;
     this.#fuseFd = options.fuseFd;
     this.#over = new Promise((resolve) => (this.#overResolve = resolve));
-    const sides: Worker[] = [];
     const over = new SharedArrayBuffer(4);
     const side = (count: number): MessagePort[] =>
       Array.from({ length: count }, () => {
         const channel = new MessageChannel();
-        const workerData: SideThreadOptions = { port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over };
-        sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [channel.port2] }));
+        this.#sidesToBegin.push({ port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over });
         return channel.port1;
       });
     const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS), over };
-    this.#sides = sides;
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
+    this.#reactor.on("message", (at: BeginSide) => this.#beginSide(at));
     this.#channel = new MainEnd(mainEnd, (message) => this.#received(message));
     this.#channelFd = options.channelFd;
     this.#reactor.on("error", (error) => this.#threadEnded({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
@@ -120,6 +120,14 @@ export class ReactorMount {
       await this.#over;
     }
     await this.#closeAll();
+  }
+
+  /** An error of it is not caught here, so that the process ends: its requests would never be answered. */
+  #beginSide(at: BeginSide): void {
+    const workerData = this.#sidesToBegin[at];
+    this.#sidesToBegin[at] = undefined;
+    if (workerData === undefined) return; // the mount is over
+    this.#sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [workerData.port] }));
   }
 
   /** What it had said before counts for more. */
@@ -158,6 +166,7 @@ export class ReactorMount {
     return this.#closing;
   }
   async #close(): Promise<void> {
+    for (const side of this.#sidesToBegin.splice(0)) side?.port.close();
     files.replaceByNothing(this.#fuseFd);
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#fuseFd);

@@ -1,6 +1,7 @@
 /**
  * The reactor's ports to its side threads: I/O workers, which do backing calls that may block, and notifiers, which tell
- * the kernel to drop pages and may wait for write-back. Both answer by a message and a write to the reactor's eventfd.
+ * the kernel to drop pages and may wait for write-back. Both answer by a message and a write to the reactor's eventfd. A
+ * thread begins with the first request to it: many a mount needs none of them.
  *
  * Source    safety H1, C6.
  */
@@ -27,16 +28,20 @@ type SideWork = { readonly kind: "call"; readonly name: string; readonly args: r
 interface SideThread {
   readonly port: MessagePort;
   busy: number;
+  hasBegun: boolean;
 }
 
-/** One kind of side threads: each request goes to the least busy. */
+/** One kind of side threads: each request goes to the least busy, and of those to the first. */
 export class SideThreads {
   readonly #threads: SideThread[];
+  readonly #begin: (at: number) => void;
   readonly #waiting = new Map<number, { thread: SideThread; answered: (result: unknown) => void }>();
   #next = 1;
 
-  constructor(ports: readonly MessagePort[]) {
-    this.#threads = ports.map((port) => ({ port, busy: 0 }));
+  /** @param begin has the thread at the other end of that port begun; called once for each port. */
+  constructor(ports: readonly MessagePort[], begin: (at: number) => void = () => {}) {
+    this.#threads = ports.map((port) => ({ port, busy: 0, hasBegun: false }));
+    this.#begin = begin;
   }
   get waiting(): number {
     return this.#waiting.size;
@@ -47,7 +52,10 @@ export class SideThreads {
     thread.busy++;
     this.#waiting.set(id, { thread, answered });
     const request: SideRequest = { id, ...work };
-    thread.port.postMessage(request);
+    thread.port.postMessage(request); // kept by the port until its thread has begun
+    if (thread.hasBegun) return;
+    thread.hasBegun = true;
+    this.#begin(this.#threads.indexOf(thread));
   }
   /** To be called after each wake. */
   receive(): void {

@@ -23,6 +23,8 @@ export interface ThreadData {
   readonly notifiers: readonly MessagePort[];
   readonly over: SharedArrayBuffer;
 }
+/** What the reactor's worker posts to its parent: a side thread is needed, by its place among `io` and then `notifiers`. */
+export type BeginSide = number;
 
 /** Requests served before messages and timers are looked at again. */
 const BATCH = 64;
@@ -30,6 +32,7 @@ const NOT_MOUNTED_YET_MS = 5;
 const SIDE_LOOK_MS = 1000;
 
 assert(parentPort !== null, "the reactor runs in a worker");
+const parent = parentPort;
 const data = workerData as ThreadData;
 const { options } = data;
 setThreadName(`sluice-${options.fs}`);
@@ -37,10 +40,11 @@ setIoFlusher();
 separateFileMode();
 takeThreadIdentity();
 const ticks = new Int32Array(options.ticks);
-const io = new SideThreads(data.io);
+const beginFrom = (first: number) => (at: number) => parent.postMessage((first + at) satisfies BeginSide);
+const io = new SideThreads(data.io, beginFrom(0));
 const [first, ...others] = data.notifiers;
-const notifiers = new SideThreads([first!]);
-const patientNotifiers = new SideThreads(others);
+const notifiers = new SideThreads([first!], beginFrom(data.io.length));
+const patientNotifiers = new SideThreads(others, beginFrom(data.io.length + 1));
 const channel = new ReactorEnd(options.channelFd);
 const reactor = new Reactor(options, { post: (message) => channel.post(message), io, notifiers, patientNotifiers });
 const { core } = reactor;
