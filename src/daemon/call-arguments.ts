@@ -5,42 +5,42 @@
  * Source    safety H6 (handles carry a keyed checksum), H15; XDSM C429: EINVAL for a malformed argument, EBADF for a
  *           handle that names nothing of ours.
  */
-import { z } from "zod";
 import type { CallName } from "../dmapi/calls.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import { GLOBAL_HANDLE, parseHandle } from "../dmapi/handle.js";
 import { type Handle, NAME_PATTERN } from "../dmapi/ids.js";
 import type { HandleSeal } from "../volume/handle-seal.js";
+import { between, type Fault, type Field, flag, map, oneOf, optional, placeText, text, whole } from "./fields.js";
 
-const nameRule = "letters, digits, '_', '.', '-', at most 63";
-const name = z.string({ error: nameRule }).regex(NAME_PATTERN, { error: nameRule });
-const count = z.int().min(0);
-const nothing = z.strictObject({});
+const name = text((found) => NAME_PATTERN.test(found), "letters, digits, '_', '.', '-', at most 63");
+const count = whole(0, Number.MAX_SAFE_INTEGER);
+const nothing = map({});
 
 const shapes = {
   "node.status": nothing,
   "node.waiters": nothing,
   "cluster.waiters": nothing,
-  "cluster.trace": z.strictObject({ token: count }),
+  "cluster.trace": map({ token: count }),
   "registry.audit": nothing,
-  "node.log": z.strictObject({ after: count.optional(), waitMs: z.number().min(0).max(86_400_000).optional(), max: count.optional() }),
-  "manager.move": z.strictObject({ to: name }),
-  "node.fence": z.strictObject({ node: name, force: z.boolean().optional() }),
-  "link.cut": z.strictObject({ peer: name, direction: z.enum(["both", "send", "receive"]) }),
-  "link.heal": z.strictObject({ peer: name.optional() }),
-  "test.spoil": z.strictObject({ what: z.enum(["hosted-sessions", "registry", "distribution"]), on: z.boolean().optional() }),
+  "node.log": map({ after: optional(count), waitMs: optional(between(0, 86_400_000)), max: optional(count) }),
+  "manager.move": map({ to: name }),
+  "node.fence": map({ node: name, force: optional(flag) }),
+  "link.cut": map({ peer: name, direction: oneOf(["both", "send", "receive"]) }),
+  "link.heal": map({ peer: optional(name) }),
+  "test.spoil": map({ what: oneOf(["hosted-sessions", "registry", "distribution"]), on: optional(flag) }),
   "node.stop": nothing,
   "fs.list": nothing,
-} as const satisfies Partial<Record<CallName, z.ZodType>>;
+} as const satisfies Partial<Record<CallName, Field<unknown, unknown>>>;
 
 /** What is wrong with a call, or undefined; EINVAL or EBADF. */
 export function faultOf(called: string, args: unknown, seal: HandleSeal): DmFailure | undefined {
   if (Object.hasOwn(shapes, called)) {
-    const checked = shapes[called as keyof typeof shapes].safeParse(args);
-    if (checked.success) return undefined;
-    const issue = checked.error.issues[0]!;
-    const at = issue.path.length === 0 ? "its arguments" : issue.path.join(".");
-    return { code: "EINVAL", message: `${called}: ${at}: ${issue.message}` };
+    const faults: Fault[] = [];
+    shapes[called as keyof typeof shapes].read(args, [], faults);
+    const [fault] = faults;
+    if (fault === undefined) return undefined;
+    const what = fault.isUnknownKey ? "unknown key; allowed: " : "";
+    return { code: "EINVAL", message: `${called}: ${placeText(fault.at, "its arguments")}: ${what}${fault.allowed}` };
   }
   const handle = (args as { readonly handle?: unknown }).handle;
   if (handle === undefined || handle === GLOBAL_HANDLE) return undefined;

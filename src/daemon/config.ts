@@ -10,10 +10,10 @@
 import { readFileSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { parse } from "yaml";
-import { z } from "zod";
 import { BACKLOG_MAX } from "../cluster/durable-events/log-writer.js";
 import { defaultTimeouts, type NodeTimeouts } from "../cluster/node-contract.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
+import { changed, type Fault, flag, listOf, map, oneOf, optional, placeText, type ReadOf, text, whole, withDefault, type WrittenOf } from "./fields.js";
 
 /** The configuration is wrong; the text is for the administrator, one line for each fault. */
 export class ConfigError extends Error {
@@ -25,25 +25,9 @@ const DAY_MS = 86_400_000;
 const CONFIG_LENGTH_MAX = 64 * 1024;
 /** Of a wrong value in a message. */
 const SHOWN_LENGTH_MAX = 200;
-const nameRule = "letters, digits, '_', '.', '-', beginning with a letter or digit, at most 63";
-const name = z.string({ error: nameRule }).regex(NAME_PATTERN, { error: nameRule });
-const pathRule = "an absolute path";
-const path = z.string({ error: pathRule }).refine((text) => isAbsolute(text) && !text.includes("\0"), { error: pathRule }).transform(trimmed);
-const addressRule = "host:port with a port from 1 to 65535, such as 127.0.0.1:7801 or [::1]:7801";
-const address = z.string({ error: addressRule }).refine(isAddress, { error: addressRule });
-const flag = z.boolean({ error: "true or false" });
-
-function whole(low: number, high: number) {
-  const error = `a whole number from ${low} to ${high}`;
-  return z.int({ error }).min(low, { error }).max(high, { error });
-}
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, { error: values.map((value) => JSON.stringify(value)).join(" or ") });
-}
-function map<S extends z.ZodRawShape>(shape: S) {
-  const keys = Object.keys(shape).join(", ");
-  return z.strictObject(shape, { error: (issue) => (issue.code === "unrecognized_keys" ? `the keys ${keys}` : `a map with the keys ${keys}`) });
-}
+const name = text((found) => NAME_PATTERN.test(found), "letters, digits, '_', '.', '-', beginning with a letter or digit, at most 63");
+const path = changed(text((found) => isAbsolute(found) && !found.includes("\0"), "an absolute path"), trimmed);
+const address = text(isAddress, "host:port with a port from 1 to 65535, such as 127.0.0.1:7801 or [::1]:7801");
 
 /** Beside the cluster's own time-outs: those of this node's threads and links. */
 const ownTimeouts = {
@@ -62,25 +46,24 @@ const ownTimeouts = {
 };
 export type Timeouts = NodeTimeouts & typeof ownTimeouts;
 const timeoutDefaults: Timeouts = { ...defaultTimeouts, ...ownTimeouts };
-const timeouts = map(
-  Object.fromEntries(Object.keys(timeoutDefaults).map((key) => [key, whole(0, 365 * DAY_MS).optional()])) as Record<keyof Timeouts, z.ZodOptional<z.ZodInt>>,
-);
+const timeout = optional(whole(0, 365 * DAY_MS));
+const timeouts = map(Object.fromEntries(Object.keys(timeoutDefaults).map((key) => [key, timeout])) as Record<keyof Timeouts, typeof timeout>);
 
 const fileSystem = map({
   name,
   backing: path,
   /** Where users see it; absent: attached, not mounted. */
-  mountpoint: path.optional(),
-  mode: oneOf(["fast", "exact"]).default("fast"),
-  autoMount: flag.default(true),
+  mountpoint: optional(path),
+  mode: withDefault(oneOf(["fast", "exact"]), "fast"),
+  autoMount: withDefault(flag, true),
   /** "required": a mount waits for a session with a disposition for mount events (XDSM mount event). */
-  mountEvents: oneOf(["required", "optional"]).default("optional"),
+  mountEvents: withDefault(oneOf(["required", "optional"]), "optional"),
   /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */
-  dataEventRetry: whole(-1, 1_000).default(2),
+  dataEventRetry: withDefault(whole(-1, 1_000), 2),
   /** A data event that no session takes: "wait" for one as long as timeouts.ownerTimeoutMs, then EIO; "error": EIO at once; "ignore": the operation goes on, save where bytes are not there. */
-  ownerTimeout: oneOf(["wait", "error", "ignore"]).default("wait"),
+  ownerTimeout: withDefault(oneOf(["wait", "error", "ignore"]), "wait"),
   /** So much of the data of waiting writes is kept in memory; what is more waits in an unlinked file (safety M8). */
-  heldBytesMax: whole(0, 2 ** 40).default(256 * 1024 * 1024),
+  heldBytesMax: withDefault(whole(0, 2 ** 40), 256 * 1024 * 1024),
 });
 
 const schema = map({
@@ -91,28 +74,28 @@ const schema = map({
   /** The unix socket for applications; descriptors are passed on `<socket>.fd`. */
   socket: path,
   /** Besides root: members of this group may connect. They are as good as root over the data. */
-  applicationGroup: whole(0, 2 ** 32 - 2).optional(),
+  applicationGroup: optional(whole(0, 2 ** 32 - 2)),
   coordination: map({
-    driver: oneOf(["shared-volume"]).default("shared-volume"),
+    driver: withDefault(oneOf(["shared-volume"]), "shared-volume"),
     directory: path,
     /** Heartbeat interval H, validity of a lease after its renewal, silence after which others take a node for dead (C8). */
-    renewMs: whole(10, 60_000).optional(),
-    holdMs: whole(50, 600_000).optional(),
-    deadMs: whole(100, 900_000).optional(),
+    renewMs: optional(whole(10, 60_000)),
+    holdMs: optional(whole(50, 600_000)),
+    deadMs: optional(whole(100, 900_000)),
   }),
-  eligible: flag.default(true),
-  preference: whole(0, 1_000_000).default(0),
-  fileSystems: z.array(fileSystem, { error: "a list of file systems" }).default([]),
-  timeouts: timeouts.prefault({}),
+  eligible: withDefault(flag, true),
+  preference: withDefault(whole(0, 1_000_000), 0),
+  fileSystems: withDefault(listOf(fileSystem, "a list of file systems"), []),
+  timeouts: withDefault(timeouts, {}),
   /** Which mounts, preunmounts and unmounts of this node sessions are told of (cluster/node-contract.ts). */
-  mountEvent: oneOf(["all", "SessionNode", "LocalNode"]).default("all"),
+  mountEvent: withDefault(oneOf(["all", "SessionNode", "LocalNode"]), "all"),
   /** Logged events of this node that one durable session has not acknowledged; operations that raise more wait. */
-  durableBacklogMax: whole(1, 10_000_000).default(BACKLOG_MAX),
+  durableBacklogMax: withDefault(whole(1, 10_000_000), BACKLOG_MAX),
   /** The message log as JSON lines, besides the ring in memory. */
-  logFile: path.optional(),
+  logFile: optional(path),
 });
 
-type Parsed = z.output<typeof schema>;
+type Parsed = ReadOf<typeof schema>;
 export type FileSystemConfig = Omit<Parsed["fileSystems"][number], "name"> & { readonly name: FsName };
 export type NodeConfig = Omit<Parsed, "node" | "timeouts" | "fileSystems"> & {
   readonly node: NodeId;
@@ -120,7 +103,7 @@ export type NodeConfig = Omit<Parsed, "node" | "timeouts" | "fileSystems"> & {
   readonly fileSystems: readonly FileSystemConfig[];
 };
 /** What may be written in node.yaml; for those who write one. */
-export type NodeConfigFile = z.input<typeof schema>;
+export type NodeConfigFile = WrittenOf<typeof schema>;
 
 /** @throws ConfigError naming the file and every fault found. */
 export function readConfig(file: string): NodeConfig {
@@ -142,22 +125,19 @@ export function parseConfig(text: string, origin: string): NodeConfig {
   } catch (error) {
     throw new ConfigError(`${origin}: not YAML: ${(error as Error).message}`, { cause: error });
   }
-  const parsed = schema.safeParse(raw);
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.flatMap((issue) => describe(issue, raw)).map((line) => `${origin}: ${line}`).join("\n"));
-  const given = Object.fromEntries(Object.entries(parsed.data.timeouts).filter(([, value]) => value !== undefined));
-  const config = { ...parsed.data, timeouts: { ...timeoutDefaults, ...given } } as unknown as NodeConfig;
+  const misfits: Fault[] = [];
+  const read = schema.read(raw, [], misfits);
+  if (misfits.length > 0) throw new ConfigError(misfits.map((fault) => `${origin}: ${describe(fault, raw)}`).join("\n"));
+  const config = { ...read, timeouts: { ...timeoutDefaults, ...read.timeouts } } as unknown as NodeConfig;
   const faults = contradictions(config);
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${origin}: ${fault}`).join("\n"));
   return config;
 }
 
-type Issue = z.core.$ZodIssue;
-function describe(issue: Issue, raw: unknown): string[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `${pathText([...issue.path, key])}: unknown key; allowed: ${issue.message}`);
-  }
-  const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], raw);
-  return [`${pathText(issue.path)}: found ${shown(found)}; allowed: ${issue.message}`];
+function describe({ at, allowed, isUnknownKey }: Fault, raw: unknown): string {
+  if (isUnknownKey) return `${placeText(at)}: unknown key; allowed: ${allowed}`;
+  const found = at.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw);
+  return `${placeText(at)}: found ${shown(found)}; allowed: ${allowed}`;
 }
 function shown(found: unknown): string {
   if (found === undefined) return "nothing";
@@ -167,10 +147,6 @@ function shown(found: unknown): string {
   } catch {
     return "a value that contains itself"; // YAML allows it
   }
-}
-function pathText(keys: readonly PropertyKey[]): string {
-  if (keys.length === 0) return "the whole file";
-  return keys.map((key, at) => (typeof key === "number" ? `[${key}]` : `${at === 0 ? "" : "."}${String(key)}`)).join("");
 }
 
 /** What each key allows alone, but not together. */

@@ -9,20 +9,24 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { z } from "zod";
+import { isFlag, isText, isWhole, listOf, mapOf, matching, oneOf } from "../../base/shape.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../../dmapi/ids.js";
 import { CommandFailure, messageOf } from "../failure.js";
 
-const name = z.string().regex(NAME_PATTERN);
-const planSchema = z.object({
-  format: z.literal(1),
-  cluster: name,
-  mode: z.enum(["fast", "exact"]),
-  isFastFailover: z.boolean(),
-  fileSystems: z.array(z.object({ name, backing: z.string() })),
-  nodes: z.array(z.object({ id: name, port: z.number().int(), preference: z.number().int() })).min(1),
+/** As it stands in the file. */
+type PlanFile = Omit<Plan, "directory">;
+const isName = matching(NAME_PATTERN);
+const hasPlanShape = mapOf({
+  format: oneOf([1]),
+  cluster: isName,
+  mode: oneOf(["fast", "exact"]),
+  isFastFailover: isFlag,
+  fileSystems: listOf(mapOf({ name: isName, backing: isText })),
+  nodes: listOf(mapOf({ id: isName, port: isWhole, preference: isWhole })),
 });
-type PlanFile = z.infer<typeof planSchema>;
+function isPlanFile(value: unknown): value is PlanFile {
+  return hasPlanShape(value) && (value as PlanFile).nodes.length > 0;
+}
 
 export interface PlannedFileSystem {
   readonly name: FsName;
@@ -81,7 +85,9 @@ export function readPlan(directory: string): Plan | undefined {
   const path = join(directory, "cluster.json");
   if (!existsSync(path)) return undefined;
   try {
-    return fromFile(resolve(directory), planSchema.parse(JSON.parse(readFileSync(path, "utf8"))));
+    const file: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (!isPlanFile(file)) throw new Error("a key is missing, or has a value that cannot be");
+    return fromFile(resolve(directory), file);
   } catch (error) {
     throw new CommandFailure({
       asked: `read the cluster in ${directory}`, found: `${path} is not a plan of ours (${messageOf(error).split("\n")[0]})`,
@@ -177,7 +183,7 @@ function refused(directory: string, found: string, next: string): CommandFailure
 function fromFile(directory: string, file: PlanFile): Plan {
   return {
     directory, cluster: file.cluster, mode: file.mode, isFastFailover: file.isFastFailover,
-    fileSystems: file.fileSystems.map((fs) => ({ name: fs.name as FsName, backing: fs.backing })),
-    nodes: file.nodes.map((node) => ({ ...node, id: node.id as NodeId })),
+    fileSystems: file.fileSystems.map((fs) => ({ name: fs.name, backing: fs.backing })),
+    nodes: file.nodes.map(({ id, port, preference }) => ({ id, port, preference })),
   };
 }
