@@ -25,7 +25,7 @@ import { type MountOptions, ReactorMount } from "./mount.js";
 
 export const KEY = "5a".repeat(32);
 export const FSID = "0123456789abcdef";
-const WAIT_MS = 5_000;
+const WAIT_MS = 30_000; // a loaded machine takes long to start a thread
 /** So long a standstill is the test's own affair. */
 const STANDSTILL_MS = 24 * 3600_000;
 
