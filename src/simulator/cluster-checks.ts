@@ -33,6 +33,8 @@ export class ClusterChecks {
   /** Lives that have, as members, a whole copy of the registry. */
   readonly #copies = new Set<string>();
   readonly #versions = new Map<string, number>();
+  /** Until when, on its own clock, a life may go by its view. */
+  readonly #validUntilMs = new Map<string, number>();
   readonly #processes = new Map<string, NodeModel>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
 
@@ -156,7 +158,15 @@ export class ClusterChecks {
     }
   }
 
+  /** Whether that node goes by a view in which it is: the latest, or one that it may still take for the latest (safety C7, C8). */
+  isBound(node: NodeModel): boolean {
+    const life = lifeName(node);
+    if (this.isInView(life)) return true;
+    if (!node.process.isRunning || !node.isAdmitting || this.#isUnknowinglyOut(node)) return false;
+    return node.process.clockMs < (this.#validUntilMs.get(life) ?? 0);
+  }
   told(by: NodeModel, fact: CoordinationFact): void {
+    if (fact.kind === "lease-renewed") this.#validUntilMs.set(lifeName(by), fact.validUntilMs);
     if (fact.kind !== "member-dead" || !fact.isProven) return;
     const lives = this.#nodes().some((node) => node.process.state !== "dead" && lifeName(node) === lifeName(fact));
     this.#world.check(!lives, () => `${by.id} was told that ${lifeName(fact)} is proven dead, and it lives`);

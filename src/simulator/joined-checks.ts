@@ -9,7 +9,8 @@
  * - a token names one event; who answered one with success has ended its wait;
  * - no operation waits for ever.
  *
- * A node that is out of the latest view is bound by the guard alone (safety C1, C7), so it is not looked at here.
+ * A node that is out of the latest view and whose lease is over is bound by the guard alone (safety C1, C7), so it is not
+ * looked at here.
  */
 import type { NodeEffect } from "../cluster/node-contract.js";
 import type { DmResponse, EventMessage } from "../dmapi/events.js";
@@ -127,13 +128,13 @@ export class JoinedChecks {
     this.#rights.set(file, rights);
     return rights;
   }
-  /** A right goes with the life of its node in the view. */
+  /** A right goes with the life of its node in the view: not before that node's lease is over, where it cannot know yet. */
   #isBinding({ at, life }: RightThought): boolean {
-    return !at.node.isDead && lifeName(at.node) === life && this.cluster.isInView(life);
+    return !at.node.isDead && lifeName(at.node) === life && this.cluster.isBound(at.node);
   }
 
   touched(at: JoinedNode, { file, access, passesFences, block, operation, admittedAtMs }: Touch): void {
-    if (access === "look" || passesFences || !this.cluster.isInView(lifeName(at.node))) return;
+    if (access === "look" || passesFences || !this.cluster.isBound(at.node)) return;
     for (const right of this.#rights.get(file) ?? []) {
       // What was admitted in a life that is over, the guard alone stops.
       if (!this.#isBinding(right) || admittedAtMs < at.rejoinedAtMs) continue;

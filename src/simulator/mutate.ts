@@ -27,7 +27,8 @@ const endMs = beganMs + 1000 * Number(values.within ?? Number.POSITIVE_INFINITY)
 const sweep = Array.from({ length: Number(values.seeds) }, (_, at) => Number(values.seed) + at);
 const chosen = mutants.filter(({ name }) => values.only === undefined || values.only.split(",").some((text) => name.includes(text)));
 const hasSeed = ({ name }: Mutant) => mutantSeeds[name] !== undefined;
-const waiting = [...chosen.filter(hasSeed), ...chosen.filter((mutant) => !hasSeed(mutant))];
+const turnOf = (mutant: Mutant) => (hasSeed(mutant) ? 0 : mutant.open === undefined ? 1 : 2);
+const waiting = [...chosen].sort((a, b) => turnOf(a) - turnOf(b));
 const seeds: Record<string, number> = { ...mutantSeeds };
 let found = 0;
 let missed = 0;
