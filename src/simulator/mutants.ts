@@ -350,7 +350,11 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "lease from the end of the call", rule: "a lease counts from before its renewal was issued (C8)", scene: "lease",
-    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewed(done.startMs);", "this.#renewed(done.endMs + this.#times.holdMs);")],
+    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs);", "this.#renewedAgain(done.endMs + this.#times.holdMs);")],
+  },
+  {
+    name: "renewed without a look", rule: "whoever's lease was over learns of the view before it acts again (C7)", scene: "cluster",
+    edits: [at("coordination/shared-volume/lease-machine.js")("const wasOver = this.#nowMs >= this.#validUntilMs;", "const wasOver = false;")],
   },
 ];
 

@@ -45,6 +45,7 @@ export class NodeModel implements Station {
   site: Site | undefined;
   #lastCall = 0;
   #timerMs = Number.POSITIVE_INFINITY;
+  #toldMs = 0;
 
   constructor(options: {
     world: World; id: NodeId; incarnation: Incarnation; process: Process; network: NetworkModel; directory: DirectoryModel; preference: number;
@@ -61,10 +62,14 @@ export class NodeModel implements Station {
     this.node = new ClusterNode({ ...facts, cluster: "sim", timeouts: simulatedTimeouts });
     const driver = LeaseDriverModel.start({
       process, directory, facts,
-      tell: (fact) => process.after(world.random.below(3), () => {
-        options.told(this, fact);
-        this.input({ kind: "coordination", fact });
-      }),
+      tell: (fact) => {
+        // In the order in which they were told, as by a message port.
+        this.#toldMs = Math.max(this.#toldMs, world.nowMs + world.random.below(3));
+        process.after(this.#toldMs - world.nowMs, () => {
+          options.told(this, fact);
+          this.input({ kind: "coordination", fact });
+        });
+      },
     });
     if (driver === undefined) throw new Error("an identity is started once");
     this.#coordination = driver;

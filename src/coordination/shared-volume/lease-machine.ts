@@ -272,7 +272,7 @@ export class LeaseMachine {
     this.#renewalTriedMs ??= done.startMs;
     if (done.answer.kind === "done") {
       this.#renewals = next;
-      this.#renewed(done.startMs);
+      yield* this.#renewedAgain(done.startMs);
       const tookMs = done.endMs - done.startMs;
       if (tookMs > this.#times.holdMs / 4) this.#tell({ kind: "coordination-failed", message: `the volume is slow: a renewal took ${Math.round(tookMs)} ms` });
       return;
@@ -290,13 +290,23 @@ export class LeaseMachine {
       if (name.kind !== "lease") return this.#loseLease();
       if (name.renewals === this.#renewals + 1 && this.#renewalTriedMs !== undefined) {
         this.#renewals = name.renewals;
-        return this.#renewed(this.#renewalTriedMs);
+        return yield* this.#renewedAgain(this.#renewalTriedMs);
       }
       this.#renewals = name.renewals;
       this.#renewalTriedMs = undefined;
       return;
     }
     if (this.#nowMs > this.#validUntilMs) this.#loseLease(); // somebody removed it
+  }
+
+  /**
+   * While its lease was over the others may have gone on without this node, and its lease file is no sign that they did
+   * not: it learns of the present view before it may act again.
+   */
+  *#renewedAgain(issuedMs: number): Procedure {
+    const wasOver = this.#nowMs >= this.#validUntilMs;
+    if (wasOver && !(yield* this.#lookAtViews())) return;
+    this.#renewed(issuedMs);
   }
 
   #renewed(issuedMs: number): void {
@@ -437,18 +447,20 @@ export class LeaseMachine {
 
   // --- views --------------------------------------------------------------------------------------------------------
 
-  *#lookAtViews(): Procedure {
+  /** False when the directory did not say. */
+  *#lookAtViews(): Procedure<boolean> {
     const listing = yield* this.#list("views");
-    if (listing === undefined) return;
+    if (listing === undefined) return false;
     const highest = Math.max(-1, ...listing.names.map(parseViewName).filter((number) => number !== undefined));
     if (highest > (this.#view?.number ?? -1)) {
       const file = yield* this.#read(paths.view(highest), decodeViewFile);
-      if (file === undefined) return; // pruned meanwhile, or unreachable: the next look tells
+      if (file === undefined) return false; // pruned meanwhile, or unreachable: the next look tells
       this.#seeView(file.view);
     } else if (!this.#hasToldView) {
       this.#tell({ kind: "view-seen", view: undefined });
     }
     this.#hasToldView = true;
+    return true;
   }
 
   #seeView(view: View): void {
