@@ -14,8 +14,21 @@ const top = join(dirname(fileURLToPath(import.meta.url)), "..");
 const isLong = process.argv.includes("--long");
 const onlyAt = process.argv.indexOf("--only");
 const hasPrograms = process.argv.includes("--programs");
-const programTests = join("conformance", "programs.test");
-const only = hasPrograms ? programTests : onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
+const hasRecovery = process.argv.includes("--recovery");
+const only = onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
+const isWhole = only === undefined && !hasPrograms && !hasRecovery;
+const suiteOf = (file) => {
+  const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
+  if (name === "programs") return "programs";
+  return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators"].includes(name) ? "recovery" : "short";
+};
+function isWanted(file) {
+  if (only !== undefined) return file.includes(only);
+  const suite = suiteOf(file);
+  if (hasPrograms) return suite === "programs";
+  if (hasRecovery) return suite === "recovery";
+  return suite === "short" || (isLong && suite === "recovery");
+}
 const minute = 60_000;
 /** What is wanted; a loaded machine may take longer, up to the run's limit. */
 const BUDGET_MS = 3 * minute;
@@ -46,10 +59,10 @@ const checks = [
 ];
 const [isBuilt] = await Promise.all([
   run.step("types", bin("tsc"), ["-p", top]),
-  ...(only === undefined ? checks.map(([name, command, args]) => run.step(name, bin(command), args)) : []),
+  ...(isWhole ? checks.map(([name, command, args]) => run.step(name, bin(command), args)) : []),
 ]);
 if (isBuilt) {
-  const all = testFiles(top).filter((file) => (only === undefined ? !file.includes(programTests) : file.includes(only)));
+  const all = testFiles(top).filter(isWanted);
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
   const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
   // The longest first, so that none of them runs alone at the end; `--times` tells which these are.
@@ -66,7 +79,7 @@ if (isBuilt) {
     await run.files([acceptance, units], { concurrency: 4, limitMs: (hasPrograms ? 8 : 6) * minute, env });
   }
   const simulator = join(top, "dist", "simulator", "main.js");
-  if (only === undefined && existsSync(simulator)) {
+  if (isWhole && existsSync(simulator)) {
     const seeds = isLong ? "5000" : "500";
     await run.step(`simulate, ${seeds} seeds`, process.execPath, [simulator, "--seeds", seeds], {
       limitMs: isLong ? 30 * minute : 3 * minute, says: /^.* seeds from .*$/m,
@@ -75,5 +88,5 @@ if (isBuilt) {
 }
 run.checkNothingLeft();
 if (process.argv.includes("--times")) run.printTimes();
-if (!isLong && !hasPrograms && run.elapsedMs() > BUDGET_MS) console.log(`took ${Math.round(run.elapsedMs() / 1000)} s: more than the ${BUDGET_MS / 1000} s wanted on two idle processors`);
+if (!isLong && isWhole && run.elapsedMs() > BUDGET_MS) console.log(`took ${Math.round(run.elapsedMs() / 1000)} s: more than the ${BUDGET_MS / 1000} s wanted on two idle processors`);
 process.exit(run.finish());

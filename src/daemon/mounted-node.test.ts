@@ -73,7 +73,7 @@ test("a daemon that stands still past the limit has its connection aborted: its 
   daemon.child.kill("SIGSTOP");
   const { code } = await user(`cat ${file()}`).ended;
   assert.notEqual(code, 0);
-  assert.match(daemon.told, /watchdog: FUSE connection \d+ stood still/);
+  await daemon.until(() => /watchdog: FUSE connection \d+ stood still/.test(daemon.told), "the watchdog says so");
   daemon.child.kill("SIGCONT");
 });
 
