@@ -14,7 +14,7 @@ import { assumeAndFinish, blockReaders } from "./blocked-readers.js";
 import type { DmSession, Server } from "./dm-session.js";
 import { eventually, within } from "./waiting.js";
 
-const bench = shareBench({ nodes: 4, fileSystems: ["fs1"], isFastFailover: true });
+const bench = shareBench({ nodes: 4, fileSystems: ["fs1"] });
 const everybody: readonly Letter[] = ["A", "B", "C", "D"];
 const without = (...gone: Letter[]) => everybody.filter((letter) => !gone.includes(letter));
 

@@ -36,8 +36,18 @@ export const whyNot: string | undefined =
  * printed for people and decides nothing.
  */
 export function acceptance(name: string, body: (note: (text: string) => void) => Promise<void>, timeoutMs = 60_000): void {
-  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, (t) => body((text) => t.diagnostic(`note: ${text}`)));
+  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, async (t) => {
+    try {
+      await body((text) => t.diagnostic(`note: ${text}`));
+    } catch (error) {
+      // For whoever reads the failure: what the nodes thought of each other then.
+      for (const line of (await opened?.standing().catch(() => [])) ?? []) t.diagnostic(line);
+      throw error;
+    }
+  });
 }
+/** The bench that this file has open. */
+let opened: Bench | undefined;
 
 /** One bench for a whole file: opened before its first test, closed after its last, also on failure. */
 export function shareBench(options: BenchOptions): () => Bench {
@@ -47,6 +57,7 @@ export function shareBench(options: BenchOptions): () => Bench {
     // A run that takes too long is asked to end before it is killed: nothing may stay mounted.
     process.once("SIGTERM", () => void (bench === undefined ? Bench.closeHalfOpen() : bench.close()).finally(() => process.exit(143)));
     bench = await Bench.open(options);
+    opened = bench;
   }, { timeout: 110_000 });
   after(async () => bench?.close(), { timeout: 60_000 });
   return () => {
@@ -187,6 +198,14 @@ export class Bench {
     const found = this.#letters.get(letter);
     assert(found !== undefined, `the bench has no node ${letter}`);
     return found;
+  }
+  /** One line for each node that answers: the view it knows, its members' incarnations, the links that are down. */
+  async standing(): Promise<string[]> {
+    return Promise.all(this.letters.map(async (letter) => {
+      const { view, links } = await within(this.status(letter), "its status");
+      const members = view?.members.map(({ id, incarnation }) => `${id}@${incarnation}`).join(" ") ?? "none";
+      return `${letter} (${this.id(letter)}): view ${view?.number} of ${view?.manager}: ${members}; links ${JSON.stringify(links)}`;
+    }).map((line) => line.catch((error: Error) => error.message)));
   }
   get letters(): Letter[] {
     return [...this.#letters.keys()];

@@ -13,7 +13,7 @@ import { acceptance, isLong, type Letter, shareBench } from "./bench.js";
 import { DmSession } from "./dm-session.js";
 import { eventually, refused, within } from "./waiting.js";
 
-const bench = shareBench({ nodes: 4, fileSystems: ["fs1"], isFastFailover: true });
+const bench = shareBench({ nodes: 4, fileSystems: ["fs1"] });
 const FILES = isLong ? 1_000 : 250;
 
 async function durableSession(letter: Letter): Promise<DmSession> {

@@ -16,7 +16,7 @@ import type { DmSession } from "./dm-session.js";
 import { sluice, startMigrator, stopMigrator } from "./migrator.js";
 import { eventually, refused, within } from "./waiting.js";
 
-const bench = shareBench({ nodes: 3, fileSystems: ["fs1"], isFastFailover: true });
+const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
 const everybody: readonly Letter[] = ["A", "B", "C"];
 const names = { B: "session node", C: "source node", A: "third node" } as const;
 type Seat = keyof typeof names;
