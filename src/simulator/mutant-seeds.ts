@@ -19,6 +19,7 @@ export const mutantSeeds: Readonly<Record<string, number>> = {
   "write without guard": 1,
   "record as before the guard": 22,
   "guard kept": 1,
+  "written past a sync": 3327,
   "fence acknowledged before the drain": 13,
   "neither fence nor round drains": 2,
   "invalidate before answer": 1,

@@ -115,6 +115,10 @@ const guards: readonly Mutant[] = [
     edits: [admission(`this.#effects.push({ kind: "drop-guard", handle: object.handle }); } object.drains.delete(drain);`, "} object.drains.delete(drain);")],
   },
   {
+    name: "written past a sync", rule: "the guard outlives every write under it, also one that another flush let through (C1)", scene: "data",
+    edits: [admission("if (use.needsGuard) object.guardUsed();", "")],
+  },
+  {
     name: "write-back into the hole", rule: "write-back of a range that is not resident recalls it first (C6)", scene: "data",
     edits: [dueEvents("if (isWriteback) { if (record.residency", "if (isWriteback) { return undefined; if (record.residency")],
   },

@@ -347,6 +347,39 @@ describe("drains", () => {
     bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
     assert.deepEqual(bench.happened(), ["drop-guard f", "round-drained r1"]);
   });
+  test("what another flush lets write while the data of one is being synced is drained and synced before the guard goes back", () => {
+    const bench = new Bench();
+    const other = "r2" as RequestId;
+    bench.write(1);
+    bench.ran(1);
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
+    bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
+    bench.step({ kind: "round-begun", round: other, from: "n2", work: { kind: "flush", handle: F } });
+    bench.happened();
+    bench.write(2, F, true);
+    assert.deepEqual(bench.happened(), ["admit 2"], "else the pages of the other would never be written");
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), [], "write 2 runs under the guard");
+    bench.ran(2);
+    assert.deepEqual(bench.happened(), ["sync-data f", "finish 2"]);
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), ["drop-guard f", "round-drained r1"]);
+  });
+  test("a write that began and ended while the data was being synced is synced too", () => {
+    const bench = new Bench();
+    bench.write(1);
+    bench.ran(1);
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
+    bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
+    bench.step({ kind: "round-begun", round: "r2" as RequestId, from: "n2", work: { kind: "drop-pages", handle: F } });
+    bench.write(2, F, true);
+    bench.ran(2);
+    bench.happened();
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), ["sync-data f"]);
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), ["drop-guard f", "round-drained r1"]);
+  });
   test("held operations do not count: a round does not wait for them", () => {
     const bench = new Bench({ owned: ["read"] });
     bench.records.set(F, stub);

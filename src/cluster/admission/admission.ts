@@ -150,6 +150,7 @@ export class Admission {
     for (const use of uses) {
       const object = this.#object(use.handle);
       object.running.set(operation.request.id, { access: use.access, hasGuard: use.needsGuard, generation: object.stored });
+      if (use.needsGuard) object.guardUsed();
     }
     this.#effects.push({ kind: "admit", operation: operation.request.id });
   }
@@ -503,7 +504,7 @@ export class Admission {
     if (object === undefined) return;
     for (const drain of object.drains) {
       if (drain.round !== input.round || drain.from !== input.from) continue;
-      if (input.kind === "data-synced" && drain.step === "sync") this.#finishDrain(object, drain);
+      if (input.kind === "data-synced" && drain.step === "sync") this.#synced(object, drain);
       else if (input.kind === "pages-flushed" && drain.step === "pages") {
         drain.step = "drain";
         if (drain.afterPages === "done") this.#finishDrain(object, drain);
@@ -511,6 +512,12 @@ export class Admission {
       }
     }
     this.#advanceDrains(object);
+  }
+
+  #synced(object: ManagedObject, drain: Drain): void {
+    if (drain.mustSyncAgain !== true) return this.#finishDrain(object, drain);
+    drain.mustSyncAgain = false;
+    drain.step = "drain";
   }
 
   #beginDrain(object: ManagedObject, drain: Drain): void {

@@ -24,12 +24,15 @@ export interface Running {
  *   pages -> drain -> sync (flush)   -> done
  *   pages (drop-pages)               -> done
  *   drain (fence, release)           -> done
+ * What was written while its data was being synced, past the pages of another flush, is drained and synced too.
  * `done` gives the guard back where asked, then tells.
  */
 export interface Drain {
   step: "load" | "pages" | "drain" | "sync";
   readonly afterPages: "drain" | "done";
   readonly hasSync: boolean;
+  /** Somebody was admitted to write since its sync began. */
+  mustSyncAgain?: boolean;
   readonly pending: Set<OperationId>;
   readonly givesGuardBack: boolean;
   /** Nothing may run that was admitted under less: "load" adds to `pending` what was, while it lasted. */
@@ -79,6 +82,10 @@ export class ManagedObject {
   get hasGuardedRunning(): boolean {
     for (const running of this.running.values()) if (running.hasGuard) return true;
     return false;
+  }
+  /** An operation begins that may write. */
+  guardUsed(): void {
+    for (const drain of this.drains) if (drain.step === "sync") drain.mustSyncAgain = true;
   }
   isFencedFor(access: Access): boolean {
     return fences(this.fence, access) && !(access === "read" && this.isFlushingPages);
