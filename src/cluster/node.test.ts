@@ -23,9 +23,12 @@ class Conversation {
   /** Of calls made by `burst`: only the sum is told. */
   readonly #burst = new Map<number, string[]>();
   #isQuiet = false;
+  /** The way on which everything is lost from the first message on that begins so. */
+  #losing: { readonly from: NodeId; readonly to: NodeId; readonly begin: string } | undefined;
   readonly #bench = new Bench({}, (node, effect, atMs) => {
     if ("call" in effect && typeof effect.call === "number") this.#burst.get(effect.call)?.push(outcomeOf(effect));
     if (this.#isQuiet && !(effect.kind === "coordinate" && effect.request.kind === "publish-view")) return;
+    this.#loseFrom(node, effect);
     const text = textOf(node, effect);
     // Repeated with the greetings: once is enough to read.
     if (text?.includes(" view-in-force ") && this.#told.has(text)) return;
@@ -43,6 +46,7 @@ class Conversation {
     else if (verb === "call") this.#bench.call(a as NodeId, Number(b), words[2] as CallName, JSON.parse(line.slice(line.indexOf("{"))));
     else if (verb === "kill" || verb === "pause" || verb === "resume") this.#bench[verb](a as NodeId);
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
+    else if (verb === "lose") this.#losing = { from: a as NodeId, to: b as NodeId, begin: words.slice(2).join(" ") };
     else if (verb === "burst") this.#beginBurst(words as NodeId[]);
     else if (verb === "quiet" || verb === "loud") this.#isQuiet = verb === "quiet";
     else if (verb === "fenced") this.#lines.push(`   view ${this.#bench.views.at(-1)?.number} of ${a} says: ${JSON.stringify(this.#bench.processes.get(a as NodeId)!.machine.view?.removed ?? []).replaceAll('"', "")}`);
@@ -53,6 +57,15 @@ class Conversation {
     else assert.fail(`unknown command ${line}`);
     if (verb === "call") this.#bench.run(20);
     return this.#lines;
+  }
+
+  /** What is on its way already arrives. */
+  #loseFrom(node: NodeId, effect: NodeEffect): void {
+    const losing = this.#losing;
+    if (effect.kind !== "transmit" || effect.frame.body === undefined || node !== losing?.from || effect.to !== losing.to) return;
+    if (!messageText(effect.frame.body).startsWith(losing.begin)) return;
+    this.#losing = undefined;
+    this.#bench.cut(node, effect.to);
   }
 
   /** Fifty calls to make a session, by turns on each of the nodes, in one moment. */

@@ -300,7 +300,9 @@ export class ClusterNode {
       case "registry-collect":
         return this.#send(from, { kind: "registry-collected", view: message.view, snapshot: this.#copy.snapshot(), unfinished: this.#managerCalls.unfinished() });
       case "registry-installed":
-        this.#copy.install(message.snapshot, message.view, this.#nowMs);
+        // Sent in a former term of the same manager, and late: what came since stays.
+        if (this.#copy.isAfter(message.snapshot)) return;
+        this.#copy.install(message.snapshot, this.#nowMs);
         this.#acknowledgedVersion = message.snapshot.version;
         this.#barriers = [];
         this.#registryApplied({});
@@ -404,7 +406,7 @@ export class ClusterNode {
       this.#send(from, { kind: "registry-wanted", version: this.#copy.version });
       return;
     }
-    if (this.#copy.apply(change, this.#membership.view?.number ?? 0, this.#nowMs)) {
+    if (this.#copy.apply(change, this.#nowMs)) {
       this.#registryApplied({ change });
       for (const each of change.changes) {
         if (each.kind === "session-put" && each.session.state === "closing") this.#raiseBarrier(change.version, each.session.node);

@@ -59,7 +59,10 @@ export interface RegistryContent {
 }
 /** A whole copy, as collected from and installed on members. */
 export interface RegistrySnapshot extends RegistryContent {
-  /** Number of the view in force under which this copy was last changed; compared before `version`. */
+  /**
+   * Of the view in which the manager collected whose versions these are; compared before `version`. It is not the view in
+   * which a version came: one manager's versions come to one member before a view and to the next after it.
+   */
   readonly view: number;
   readonly destroyed: readonly SessionId[];
   readonly answered: readonly { readonly request: RequestId; readonly result: ManagerResult }[];

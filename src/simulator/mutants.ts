@@ -36,6 +36,7 @@ const rounds = at("cluster/rounds.js");
 const source = at("cluster/source-node/source-node.js");
 const host = at("cluster/session-node/session-node.js");
 const node = at("cluster/node.js");
+const copy = at("cluster/registry/copy.js");
 const manager = at("cluster/registry/session-manager.js");
 const stream = at("cluster/stream.js");
 const objectCalls = at("cluster/dm-calls/object-calls.js");
@@ -278,16 +279,24 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster", stress: "managers",
-    edits: [node(`case "registry-installed": this.#copy.install(message.snapshot, message.view, this.#nowMs);`,
-      `case "registry-installed": {
+    edits: [node("if (this.#copy.isAfter(message.snapshot)) return; this.#copy.install(message.snapshot, this.#nowMs);",
+      `{
         const own = this.#copy.sessions().filter((session) => session.node === this.#id);
         const others = message.snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
-        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, message.view, this.#nowMs); }`),
+        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, this.#nowMs); }`),
       node("this.#copy.forget(); this.#manager = undefined;", "this.#manager = undefined;")],
   },
   {
     name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster", stress: "managers",
     edits: [manager("this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a))", "this.#phase.copies.reduce((a, b) => (compareCopies(b, a) < 0 ? b : a))")],
+  },
+  {
+    name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", scene: "cluster", stress: "managers",
+    edits: [node("if (this.#copy.apply(change, this.#nowMs))", "if (this.#copy.apply(change, this.#nowMs, this.#membership.view?.number))"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
+  },
+  {
+    name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", scene: "cluster", stress: "managers",
+    edits: [node("if (this.#copy.isAfter(message.snapshot)) return;", "")],
   },
   {
     name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster", stress: "managers",

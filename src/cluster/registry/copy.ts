@@ -1,8 +1,9 @@
 /**
  * One node's copy of the registry. Every node has the whole of it, so whoever becomes manager can collect it from anyone.
  *
- * Versions are applied one by one in order; a whole copy is installed by a manager and replaces whatever was here. Of two
- * copies the one with the higher (view, version) is the truth, always: also against a session node's own record.
+ * Versions are applied one by one in order; a whole copy is installed by a manager and replaces what was here, unless that
+ * is later. Of two copies the one with the higher (view, version) is the truth, always: also against a session node's own
+ * record. That view is the one in which their manager collected: under one manager the version alone counts.
  *
  * Owns      sessions, tombstones, dispositions, answers given within a day, the audit.
  * Not here  deciding what the next version is (session-manager.ts).
@@ -69,10 +70,9 @@ export class RegistryCopy {
   }
 
   /** Whether it was the next version; an older one is known already, a later one means that something is missing. */
-  apply(change: RegistryVersion, view: number, atMs: number): boolean {
+  apply(change: RegistryVersion, atMs: number): boolean {
     if (change.version !== this.#version + 1) return false;
     this.#version = change.version;
-    this.#view = Math.max(this.#view, view);
     for (const each of change.changes) this.#change(each, atMs);
     this.#audit = withAudit(this.#audit, change.audit ?? []);
     this.#forgetAnswers(atMs);
@@ -80,8 +80,8 @@ export class RegistryCopy {
     return true;
   }
 
-  install(snapshot: RegistrySnapshot, view: number, atMs: number): void {
-    this.#view = view;
+  install(snapshot: RegistrySnapshot, atMs: number): void {
+    this.#view = snapshot.view;
     this.#version = snapshot.version;
     this.#isInstalled = true;
     this.#sessions = new Map(snapshot.sessions.map((session) => [session.id, session]));
@@ -95,15 +95,21 @@ export class RegistryCopy {
   }
 
   forget(): void {
-    this.install({ view: 0, version: 0, sessions: [], destroyed: [], dispositions: [], answered: [], highestSessionId: 0 }, 0, 0);
+    this.install({ view: 0, version: 0, sessions: [], destroyed: [], dispositions: [], answered: [], highestSessionId: 0 }, 0);
     this.#isInstalled = false;
   }
 
   /** Test switch: as if the session node had lost its own record, and nothing else. */
   forgetSessionsOf(node: NodeId): void {
     for (const session of this.sessions()) if (session.node === node) this.#sessions.delete(session.id);
+    this.#view = 0;
     this.#version = 0;
     this.#snapshot = undefined;
+  }
+
+  /** Whether that copy is of the past (safety C10). */
+  isAfter(snapshot: RegistrySnapshot): boolean {
+    return compareCopies({ view: this.#view, version: this.#version }, snapshot) > 0;
   }
 
   /** Without the answers, of which there may be many: it is asked for at each version. */
@@ -154,6 +160,6 @@ export class RegistryCopy {
 }
 
 /** Positive when `a` is the later truth (safety C10). */
-export function compareCopies(a: RegistrySnapshot, b: RegistrySnapshot): number {
+export function compareCopies(a: Pick<RegistrySnapshot, "view" | "version">, b: Pick<RegistrySnapshot, "view" | "version">): number {
   return a.view - b.view || a.version - b.version;
 }

@@ -21,7 +21,7 @@ const session = (id: number, node: string, state: SessionRecord["state"], group?
 });
 function copy(): RegistryCopy {
   const made = new RegistryCopy();
-  made.apply({ version: 1, by: "A" as NodeId, changes: [session(1, "B", "active"), session(2, "B", "failed"), session(3, "B", "closing"), session(4, "C", "active", "movers")] }, 1, 0);
+  made.apply({ version: 1, by: "A" as NodeId, changes: [session(1, "B", "active"), session(2, "B", "failed"), session(3, "B", "closing"), session(4, "C", "active", "movers")] }, 0);
   return made;
 }
 const own = (id: number): Owner => ({ kind: "session", session: id as SessionId });
@@ -98,8 +98,8 @@ test("a destroyed session takes its dispositions along, and the last of a group 
   made.apply({ version: 2, by: "A" as NodeId, changes: [
     { kind: "dispositions-set", owner: own(1), fs: fs1!, events: ["read"], below: EVENT_COUNT },
     { kind: "dispositions-set", owner: group, fs: fs1!, events: ["write"], below: EVENT_COUNT },
-  ] }, 1, 0);
-  made.apply({ version: 3, by: "A" as NodeId, changes: [{ kind: "session-destroyed", id: 1 as SessionId }, { kind: "session-destroyed", id: 4 as SessionId }] }, 1, 0);
+  ] }, 0);
+  made.apply({ version: 3, by: "A" as NodeId, changes: [{ kind: "session-destroyed", id: 1 as SessionId }, { kind: "session-destroyed", id: 4 as SessionId }] }, 0);
   assert.deepEqual([made.dispositions, made.snapshot().destroyed], [[], [1, 4]]);
 });
 
@@ -110,7 +110,7 @@ test("utf8Length counts bytes", () => {
 test("a node has 4,000 sessions at the most, whether made there or assumed; other nodes have their own", () => {
   const full = copy();
   const many = Array.from({ length: SESSIONS_PER_NODE_MAX }, (_, at) => session(100 + at, "A", "active"));
-  full.apply({ version: 2, by: "A" as NodeId, changes: many }, 1, 0);
+  full.apply({ version: 2, by: "A" as NodeId, changes: many }, 0);
   const planned = (call: SessionCall, from: string) => plan(call, { copy: full, view, from: from as NodeId }, () => 9_999 as SessionId);
   const create = { kind: "create-session", info: "" } as const;
   const assume = (id: number) => ({ kind: "assume-session", session: id as SessionId, info: "" }) as const;
@@ -120,6 +120,6 @@ test("a node has 4,000 sessions at the most, whether made there or assumed; othe
     assert.equal(planned(call, "C").kind, "change");
   }
   assert.equal(planned(assume(100), "A").kind, "change", "its own counts already");
-  full.apply({ version: 3, by: "A" as NodeId, changes: [{ kind: "session-destroyed", id: 100 as SessionId }] }, 1, 0);
+  full.apply({ version: 3, by: "A" as NodeId, changes: [{ kind: "session-destroyed", id: 100 as SessionId }] }, 0);
   assert.equal(planned(create, "A").kind, "change", "a place is free again");
 });

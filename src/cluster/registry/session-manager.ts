@@ -272,13 +272,13 @@ export class SessionManager {
   }
 
   #merge(best: RegistrySnapshot): void {
-    this.#copy.install(best, this.#view.number, this.#nowMs);
+    this.#copy.install({ ...best, view: this.#view.number }, this.#nowMs);
     // A destroy whose manager died is undone; if its caller still waits, the retry begins it anew.
     const reopened = this.#copy.sessions().filter((session) => session.state === "closing" && this.#isHosted(session.id));
     const lost = this.#lost();
     const changes = [...lost.map((session) => put({ ...session, state: "failed" })), ...reopened.map((session) => put({ ...session, state: "active" }))];
     if (changes.length > 0) {
-      this.#copy.apply(this.#version(this.#id, changes, [...lost.map(auditOfLoss), ...reopened.map(auditOfReopening)], undefined), this.#view.number, this.#nowMs);
+      this.#copy.apply(this.#version(this.#id, changes, [...lost.map(auditOfLoss), ...reopened.map(auditOfReopening)], undefined), this.#nowMs);
     }
     assert(best.highestSessionId < this.#nextSessionId || best.highestSessionId <= this.#view.sessionIdLimit, "ids come only from blocks reserved in a view");
     this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);
@@ -485,7 +485,7 @@ export class SessionManager {
 
   #issue(by: NodeId, changes: readonly RegistryChange[], audited: readonly Audited[], caller?: CallerInfo): number {
     const change = this.#version(by, changes, audited, caller);
-    const isNext = this.#copy.apply(change, this.#view.number, this.#nowMs);
+    const isNext = this.#copy.apply(change, this.#nowMs);
     assert(isNext, "the manager's own copy is the newest");
     this.#noteFailed();
     this.#effects.push({ kind: "applied", change });
