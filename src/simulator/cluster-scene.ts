@@ -196,13 +196,20 @@ export class ClusterScene {
       const got = yield* node.call("event.get", { session, max: 3, waitMs: 2_000 }, client);
       if (got.kind === "gone" || (got.kind === "failed" && !["EAGAIN", "ENOTREADY"].includes(got.failure.code))) return ended();
       if (got.kind === "failed") yield* sleep(100 + this.world.random.below(400));
-      else for (const message of got.result) yield* this.#answer(node, session, message, client);
+      else yield* this.#answerAll(node, session, got.result, client);
     }
+  }
+  /** It has them all from now on, and answers one after the other. */
+  *#answerAll(node: NodeModel, session: SessionId, messages: readonly EventMessage[], client: number): Thread {
+    for (const message of messages) {
+      const number = operationNumber(message);
+      if (number !== undefined && message.token !== undefined) this.#checks.received(node, session, message, number);
+    }
+    for (const message of messages) yield* this.#answer(node, session, message, client);
   }
   *#answer(node: NodeModel, session: SessionId, message: EventMessage, client: number): Thread {
     const number = operationNumber(message);
     if (message.token === undefined) return;
-    if (number !== undefined) this.#checks.received(node, session, message, number);
     yield* sleep(this.world.random.below(400));
     const response = this.world.random.chance(0.8) ? ({ kind: "continue" } as const) : ({ kind: "abort", code: "EPERM" } as const);
     if (number !== undefined) this.#checks.responding(number, response);
