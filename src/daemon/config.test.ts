@@ -28,6 +28,14 @@ test("a small file is enough; the rest has defaults", () => {
   assert.deepEqual({ eventTimeoutMs, sessionFailureTimeoutMs, mountTimeoutMs }, { eventTimeoutMs: 86_400_000, sessionFailureTimeoutMs: 300_000, mountTimeoutMs: 60_000 });
 });
 
+test("what a program writes as JSON is read as the same; a key that stands in it twice is a fault", () => {
+  const config = parseConfig(good, "node.yaml");
+  const { timeouts: _, ...file } = config;
+  const text = `${JSON.stringify(file, undefined, 2)}\n`;
+  assert.deepEqual(parseConfig(text, "node.yaml"), parseConfig(good.replace(/timeouts.*/, ""), "node.yaml"));
+  assert.throws(() => parseConfig(text.replace("{", '{\n  "cluster": "other",'), "node.yaml"), /not YAML: Map keys must be unique/);
+});
+
 const faults: readonly [string, (text: string) => string, RegExp][] = [
   ["a wrong type", (text) => text.replace("cluster: demo", "cluster: 7"), /^node\.yaml: cluster: found 7; allowed: letters, digits/],
   ["a missing key", (text) => text.replace("node: a\n", ""), /node: found nothing; allowed: letters/],

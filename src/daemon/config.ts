@@ -8,8 +8,8 @@
  * Not here  what needs the machine to judge: whether backing exists and is private (prepare.ts).
  */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { isAbsolute, normalize } from "node:path";
-import { parse } from "yaml";
 import { BACKLOG_MAX } from "../cluster/durable-events/log-writer.js";
 import { defaultTimeouts, type NodeTimeouts } from "../cluster/node-contract.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../dmapi/ids.js";
@@ -121,7 +121,7 @@ export function parseConfig(text: string, origin: string): NodeConfig {
   if (text.length > CONFIG_LENGTH_MAX) throw new ConfigError(`${origin}: ${text.length} characters; at most ${CONFIG_LENGTH_MAX} are allowed`);
   let raw: unknown;
   try {
-    raw = parse(text, { logLevel: "error" });
+    raw = writtenByProgram(text) ?? yaml().parse(text, { logLevel: "error" });
   } catch (error) {
     throw new ConfigError(`${origin}: not YAML: ${(error as Error).message}`, { cause: error });
   }
@@ -132,6 +132,21 @@ export function parseConfig(text: string, origin: string): NodeConfig {
   const faults = contradictions(config);
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${origin}: ${fault}`).join("\n"));
   return config;
+}
+
+/** The YAML library is a good part of a daemon's start: it is loaded for files that people wrote. */
+function yaml(): typeof import("yaml") {
+  return createRequire(import.meta.url)("yaml") as typeof import("yaml");
+}
+/** JSON is YAML too. It must be what a program writes, to the last character: else a key that stands there twice would pass. */
+function writtenByProgram(text: string): unknown {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return `${JSON.stringify(value, undefined, 2)}\n` === text ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function describe({ at, allowed, isUnknownKey }: Fault, raw: unknown): string {

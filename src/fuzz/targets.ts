@@ -6,7 +6,7 @@
  * Source    safety H6, H15; requirement "garbage on every socket".
  */
 import assert from "node:assert/strict";
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { crc32 } from "../base/crc32.js";
 import type { Random } from "../base/random.js";
 import { checkCall, isHandled } from "../cluster/dm-calls/arguments.js";

@@ -4,7 +4,7 @@
  *
  * Source    XDSM C429 dm_send_msg; peers' words for verbs and states.
  */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { faultOfPacked } from "../base/message-pack.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";
 import { type Handle, MESSAGE_DATA_LENGTH_MAX } from "../dmapi/ids.js";

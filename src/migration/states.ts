@@ -14,7 +14,7 @@
  *
  * Source    blueprint 8; peers' words: IBM's states, Lustre's flags.
  */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { faultOfPacked } from "../base/message-pack.js";
 import { isCount, isFlag, isText, mapOf, oneOf, optional } from "../base/shape.js";
 import type { FileAttributes } from "../dmapi/calls.js";

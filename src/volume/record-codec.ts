@@ -10,7 +10,7 @@
  * Owns      format, limits, rules that every record keeps.
  * Units     bytes; nanoseconds since 1970 as bigint.
  */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { crc32 } from "../base/crc32.js";
 import { faultOfPacked } from "../base/message-pack.js";
 import { isCount } from "../base/shape.js";

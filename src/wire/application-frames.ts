@@ -12,7 +12,7 @@
  * Units     bytes. Whole numbers beyond 2^53 and times travel as bigint and come back as bigint.
  * Source    dmapi/calls.ts.
  */
-import { Packr, RESERVE_START_SPACE } from "msgpackr";
+import { Packr, RESERVE_START_SPACE } from "msgpackr/pack";
 import { faultOfPacked } from "../base/message-pack.js";
 import type { VersionRange } from "../base/version-range.js";
 import { type DmCode, errnoOf } from "../dmapi/errors.js";

@@ -11,7 +11,7 @@
  * Source    safety C7, C9.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { Packr, RESERVE_START_SPACE } from "msgpackr";
+import { Packr, RESERVE_START_SPACE } from "msgpackr/pack";
 import { faultOfPacked } from "../base/message-pack.js";
 import { isVersionRange, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";

@@ -1,9 +1,9 @@
 /**
- * The configuration file of one daemon of a local cluster.
+ * The configuration file of one daemon of a local cluster, as JSON, which is YAML too: neither the command nor the daemon
+ * then needs the YAML library to begin.
  *
  * Units     milliseconds.
  */
-import { stringify } from "yaml";
 import type { NodeConfigFile } from "../../daemon/config.js";
 import type { NodeId } from "../../dmapi/ids.js";
 import { coordinationDirectory, mountpointOf, nodeDirectory, type Plan, socketOf } from "./plan.js";
@@ -23,5 +23,5 @@ export function nodeFile(plan: Plan, id: NodeId): string {
     fileSystems: plan.fileSystems.map((fs) => ({ name: fs.name, backing: fs.backing, mountpoint: mountpointOf(plan, id, fs.name), mode: plan.mode })),
     logFile: `${nodeDirectory(plan, id)}/messages.jsonl`,
   };
-  return stringify(file);
+  return `${JSON.stringify(file, undefined, 2)}\n`;
 }

@@ -7,7 +7,7 @@
  * Not here  files (store.ts).
  * Source    safety M11; cluster/durable-events/event-log.ts.
  */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { crc32 } from "../../base/crc32.js";
 import { faultOfPacked } from "../../base/message-pack.js";
 import { isCount, isRecord, isText, listOf, mapOf } from "../../base/shape.js";
