@@ -306,7 +306,11 @@ export class JoinedScene {
     if (new Set(reports.map((each) => each.registry.version)).size !== 1) return `registry versions differ: ${reports.map((each) => each.registry.version).join(" ")}`;
     const unfinished = reports.find((each) => each.unfinished > 0);
     if (unfinished !== undefined) return `${unfinished.id} still waits for the manager`;
-    if (this.#application() === undefined) return "no migrator serves";
+    const application = this.#application();
+    if (application === undefined) return "no migrator serves";
+    // One whose node was excluded learns it at its next call.
+    const served = reports[0]?.registry.sessions.find((session) => session.id === application.session);
+    if (served?.state !== "active" || served.node !== application.at.node.id) return `session ${application.session} of ${application.process.name} is not there any more`;
     if (this.#open > 0) return `${this.#open} user operations wait: ${this.#checks.cluster.unrest() ?? "for no event"}`;
     const busy = this.#applications.find((each) => each.process.isAlive && !each.isIdle);
     if (busy !== undefined) return `${busy.process.name} is busy`;
