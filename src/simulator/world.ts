@@ -154,9 +154,9 @@ export class Process {
   readonly name: string;
   state: "running" | "paused" | "machine-paused" | "dying" | "dead" = "running";
   readonly #rate: number;
-  readonly #offsetMs: number;
-  #stoppedMs = 0;
-  #pausedAtMs = 0;
+  /** The clock showed `#shownMs` when the world's was at `#shownAtMs`; never less afterwards, not even by a rounding. */
+  #shownMs: number;
+  #shownAtMs = 0;
   #backlog: (() => void)[] = [];
   #kernelBacklog: (() => void)[] = [];
   #inKernel = 0;
@@ -166,7 +166,7 @@ export class Process {
     this.world = world;
     this.name = name;
     this.#rate = 1 + (world.random.below(2001) - 1000) / 100_000;
-    this.#offsetMs = world.random.below(1_000_000);
+    this.#shownMs = world.random.below(1_000_000);
   }
 
   get isAlive(): boolean {
@@ -177,8 +177,7 @@ export class Process {
   }
   /** This process's monotonic clock. It stops with its machine. */
   get clockMs(): number {
-    const stopped = this.#stoppedMs + (this.state === "machine-paused" ? this.world.nowMs - this.#pausedAtMs : 0);
-    return this.#offsetMs + (this.world.nowMs - stopped) * this.#rate;
+    return this.state === "machine-paused" ? this.#shownMs : this.#shownMs + (this.world.nowMs - this.#shownAtMs) * this.#rate;
   }
   /** When its machine last began to run again. */
   lastStopMs = Number.NEGATIVE_INFINITY;
@@ -194,14 +193,14 @@ export class Process {
 
   pause(isMachine: boolean): void {
     if (this.state !== "running") return;
+    if (isMachine) this.#shownMs = this.clockMs;
     this.state = isMachine ? "machine-paused" : "paused";
-    this.#pausedAtMs = this.world.nowMs;
     this.world.log(() => `${this.name} ${this.state}`);
   }
   resume(): void {
     if (this.state !== "paused" && this.state !== "machine-paused") return;
     if (this.state === "machine-paused") {
-      this.#stoppedMs += this.world.nowMs - this.#pausedAtMs;
+      this.#shownAtMs = this.world.nowMs;
       this.lastStopMs = this.world.nowMs;
     }
     this.state = "running";
