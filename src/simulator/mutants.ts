@@ -206,6 +206,10 @@ const fences: readonly Mutant[] = [
     edits: [admission(`if (object.record !== null && object.interest !== "granted")`, "if (false)")],
   },
   {
+    name: "record believed past a fence", rule: "a record is read anew when a fence has gone down: its holder may have died before it told of a change (H3)", scene: "joined",
+    edits: [managedObject("this.mustLoadAgain ||= this.record !== undefined || this.isLoading;", ";")],
+  },
+  {
     name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined", stress: "wires",
     open: "a right must change hands on other wires before a slow one brings the first record, and a user touch that file meanwhile",
     edits: [at("volume/record-codec.js")("if (old === undefined || (next.residency", "if (old === undefined) return false; if ((next.residency")],

@@ -265,6 +265,30 @@ describe("drains", () => {
     bench.ran(2);
     assert.deepEqual(bench.happened(), ["fence-drained 1", "hold 4 fence", "finish 2"]);
   });
+  test("a first record stored under a right whose holder died before it told so is known once the fence is down", () => {
+    const bench = new Bench();
+    bench.grantsInterest = false;
+    bench.read(1);
+    bench.ran(1);
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 1 });
+    bench.records.set(F, resident);
+    bench.step({ kind: "fence-lowered", handle: F, fence: "null", fenceNumber: 2 });
+    bench.happened();
+    bench.read(2);
+    assert.deepEqual(bench.happened(), ["interest f", "hold 2 interest"], "or no later right on it would be told to this node");
+  });
+  test("what was read of a record while a fence stood is not believed when it is down", () => {
+    const bench = new Bench();
+    bench.loads = false;
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 1 });
+    bench.read(1);
+    bench.step({ kind: "fence-lowered", handle: F, fence: "null", fenceNumber: 2 });
+    bench.happened();
+    bench.step({ kind: "record-loaded", handle: F, record: null });
+    assert.deepEqual(bench.happened(), ["load f"]);
+    bench.step({ kind: "record-loaded", handle: F, record: null });
+    assert.deepEqual(bench.happened(), ["admit 1"]);
+  });
   test("an exclusive fence takes the guard back first", () => {
     const bench = new Bench();
     bench.write(1);

@@ -436,18 +436,14 @@ export class Admission {
   #interestGranted(input: { handle: Handle; fence: AdmissionFence["fence"]; fenceNumber: number }): void {
     const object = this.#object(input.handle);
     if (object.interest === "wanted") object.interest = "granted";
-    if (input.fenceNumber >= object.fenceNumber) {
-      object.fence = input.fence;
-      object.fenceNumber = input.fenceNumber;
-    }
+    if (input.fenceNumber >= object.fenceNumber) object.setFence(input);
     this.#filterWaiting(object);
   }
 
   #fenceRaised(input: AdmissionFence): void {
     const object = this.#object(input.handle);
     if (input.fenceNumber < object.fenceNumber) return;
-    object.fence = input.fence;
-    object.fenceNumber = input.fenceNumber;
+    object.setFence(input);
     this.#beginDrain(object, {
       step: "drain", afterPages: "done", hasSync: false, pending: object.runningNow(input.fence), givesGuardBack: input.fence === "exclusive",
       done: { kind: "fence-drained", handle: object.handle, fenceNumber: input.fenceNumber },
@@ -457,8 +453,7 @@ export class Admission {
   #fenceLowered(input: AdmissionFence): void {
     const object = this.#object(input.handle);
     if (input.fenceNumber < object.fenceNumber) return;
-    object.fence = input.fence;
-    object.fenceNumber = input.fenceNumber;
+    object.setFence(input);
     this.#filterWaiting(object);
     if (input.fence === "null" && object.isIdle && object.record === undefined && object.interest === "none") this.#objects.delete(input.handle);
   }

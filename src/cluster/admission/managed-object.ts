@@ -8,7 +8,7 @@
  */
 import type { Handle, OperationId, RequestId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
-import { fences, type Access, type Right } from "../../dmapi/rights.js";
+import { fences, isAtLeast, type Access, type Right } from "../../dmapi/rights.js";
 import type { AdmissionEffect } from "./operation.js";
 
 export interface Running {
@@ -82,6 +82,12 @@ export class ManagedObject {
   get hasGuardedRunning(): boolean {
     for (const running of this.running.values()) if (running.hasGuard) return true;
     return false;
+  }
+  /** Who had the right may have stored a record and died before it told so: what was read while the fence stood is not believed later. */
+  setFence({ fence, fenceNumber }: { readonly fence: Right; readonly fenceNumber: number }): void {
+    if (!isAtLeast(fence, this.fence)) this.mustLoadAgain ||= this.record !== undefined || this.isLoading;
+    this.fence = fence;
+    this.fenceNumber = fenceNumber;
   }
   /** An operation begins that may write. */
   guardUsed(): void {
