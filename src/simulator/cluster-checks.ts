@@ -35,6 +35,8 @@ export class ClusterChecks {
   readonly #versions = new Map<string, number>();
   /** Until when, on its own clock, a life may go by its view. */
   readonly #validUntilMs = new Map<string, number>();
+  /** Lives that have been told of a view without them: what they renew from then on gives them nothing back. */
+  readonly #toldOut = new Set<string>();
   readonly #processes = new Map<string, NodeModel>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
 
@@ -166,7 +168,9 @@ export class ClusterChecks {
     return node.process.clockMs < (this.#validUntilMs.get(life) ?? 0);
   }
   told(by: NodeModel, fact: CoordinationFact): void {
-    if (fact.kind === "lease-renewed") this.#validUntilMs.set(lifeName(by), fact.validUntilMs);
+    const life = lifeName(by);
+    if (fact.kind === "view-seen" && fact.view?.removed?.some((removed) => lifeName(removed) === life) === true) this.#toldOut.add(life);
+    if (fact.kind === "lease-renewed" && !this.#toldOut.has(life)) this.#validUntilMs.set(life, fact.validUntilMs);
     if (fact.kind !== "member-dead" || !fact.isProven) return;
     const lives = this.#nodes().some((node) => node.process.state !== "dead" && lifeName(node) === lifeName(fact));
     this.#world.check(!lives, () => `${by.id} was told that ${lifeName(fact)} is proven dead, and it lives`);
