@@ -167,7 +167,8 @@ export class Membership {
   }
   /** All but the reach, which every frame moves. */
   #reckonDueMs(): number {
-    const again = this.#publication === undefined ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
+    // Without a lease nothing is published; its renewal brings us here again.
+    const again = this.#publication === undefined || this.#nowMs >= this.#validUntilMs ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
     return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, this.#admissionMs());
   }
 
