@@ -71,9 +71,11 @@ export class MountCalls {
     if (mountpoint === undefined) return this.#desk.refuse(call.call, "EINVAL", `no mount point is known for ${args.fs}: name one`);
     this.#busy.add(args.fs);
     const giveUp = (failure: DmFailure) => {
-      this.#busy.delete(args.fs);
-      this.#desk.refuse(call.call, failure.code, failure.message);
-      this.#announce(call, args.fs, false, () => undefined);
+      const undone = () => {
+        this.#busy.delete(args.fs);
+        this.#desk.refuse(call.call, failure.code, failure.message);
+      };
+      this.#desk.ask(undefined, { kind: "announce-mount", fs: args.fs, isMounted: false }, undone, undone);
     };
     this.#announce(call, args.fs, true, () => {
       const event: MountEvent = { type: "mount", fsHandle: fs.handle, rootHandle: fs.rootHandle, mountpoint, source: args.fs, isReadOnly: false };
@@ -178,14 +180,19 @@ export class MountCalls {
     });
   }
 
-  /** Its event tells the result and cannot change it. */
+  /** Its event tells the result and cannot change it. Who mounts again before all know would overtake what is announced. */
   #unmounted(call: Call, fs: AttachedFs, isForced: boolean, failure: DmFailure | undefined): void {
-    this.#busy.delete(fs.fs);
     const event: NamespaceEvent = { type: "unmount", handle1: fs.handle, mode: isForced ? 1 : 0, returnCode: failure === undefined ? 0 : errnoOf[failure.code] };
     if (failure === undefined) this.#ended(fs.fs);
     this.#raise(call, fs, event, true, () => {
-      if (failure !== undefined) return this.#desk.refuse(call.call, failure.code, failure.message);
-      this.#announce(call, fs.fs, false, () => this.#desk.answer(call.call, {}));
+      if (failure !== undefined) {
+        this.#busy.delete(fs.fs);
+        return this.#desk.refuse(call.call, failure.code, failure.message);
+      }
+      this.#announce(call, fs.fs, false, () => {
+        this.#busy.delete(fs.fs);
+        this.#desk.answer(call.call, {});
+      });
     });
   }
 
