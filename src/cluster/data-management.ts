@@ -126,6 +126,10 @@ export class DataManagement {
     };
   }
 
+  /** Calls of applications that have no answer yet, whatever they wait for. */
+  openCalls(): readonly number[] {
+    return this.#desk.openCalls();
+  }
   /** Calls of applications here that wait for a right, or for the session manager. */
   blockedCalls(): { readonly rights: readonly RightWanted[]; readonly manager: ReturnType<CallDesk["managerAwaited"]> } {
     return { rights: this.#rightCalls.wanted(), manager: this.#desk.managerAwaited() };

@@ -7,13 +7,14 @@
  *
  * Used only by tests. The simulator proper models more (volumes, kernels); this is for the membership half.
  */
+import { assert } from "../base/assert.js";
 import { Random } from "../base/random.js";
 import type { CallName } from "../dmapi/calls.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import type { CoordinationFact, CoordinationRequest } from "./coordination-contract.js";
 import type { Frame } from "./messages.js";
 import { ClusterNode } from "./node.js";
-import { defaultTimeouts, type NodeEffect, type NodeInput } from "./node-contract.js";
+import { defaultTimeouts, type NodeEffect, type NodeInput, type VolumeJob, type VolumeResult } from "./node-contract.js";
 import type { MemberFacts, View } from "./view-document.js";
 
 const RENEW_MS = 250;
@@ -35,6 +36,8 @@ export interface Process {
   wanted: Map<NodeId, Incarnation>;
   told: Map<NodeId, string>;
   toldView: string | undefined;
+  /** Asked of coordination while its directory failed. */
+  owed: CoordinationRequest[];
 }
 interface Lease {
   facts: MemberFacts;
@@ -54,6 +57,8 @@ export interface BenchOptions {
   readonly preference?: Readonly<Record<string, number>>;
   /** How far a node's own clock is from the others'. */
   readonly skewMs?: Readonly<Record<string, number>>;
+  /** What each node's volume does with a job, and that its reactors drain at once; absent: there is neither. */
+  readonly volume?: (work: VolumeJob) => VolumeResult;
 }
 export type Watch = (node: NodeId, effect: NodeEffect, atMs: number) => void;
 
@@ -75,6 +80,7 @@ export class Bench {
   #timers: Timer[] = [];
   #order = 0;
   #nowMs = 0;
+  #stepsAtOnce = 0;
 
   constructor(options: BenchOptions, watch: Watch = () => undefined) {
     this.#options = options;
@@ -95,7 +101,7 @@ export class Bench {
       id, incarnation, bootId: "boot", address: `${id}:1`, isEligible: true, preference: this.#options.preference?.[id] ?? 0,
     };
     const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts });
-    const process: Process = { id, machine, deadlineMs: machine.deadlineMs - this.#skewMs(id), life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined };
+    const process: Process = { id, machine, deadlineMs: machine.deadlineMs - this.#skewMs(id), life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined, owed: [] };
     this.processes.set(id, process);
     this.#leases.set(id, { facts, reaches: [], renewedAtMs: this.#nowMs, isTaken: false, isLocked: true });
     this.#tick(process);
@@ -190,6 +196,8 @@ export class Bench {
     const dueMs = Math.max(due?.deadlineMs ?? Infinity, this.#nowMs);
     const atMs = Math.min(timer?.atMs ?? Infinity, dueMs);
     if (atMs > untilMs) return false;
+    this.#stepsAtOnce = atMs > this.#nowMs ? 0 : this.#stepsAtOnce + 1;
+    assert(this.#stepsAtOnce < 100_000, `time goes on: ${due?.id} asks for ${due?.deadlineMs} again and again`);
     this.#nowMs = atMs;
     if (timer !== undefined && timer.atMs <= dueMs) {
       this.#timers.splice(this.#timers.indexOf(timer), 1);
@@ -217,8 +225,16 @@ export class Bench {
       case "coordinate":
         return this.#coordinate(process, effect.request);
       default:
-        return;
+        if (this.#options.volume !== undefined) this.#work(process, effect, this.#options.volume);
     }
+  }
+
+  #work(process: Process, effect: NodeEffect, volume: (work: VolumeJob) => VolumeResult): void {
+    const { life } = process;
+    const tell = (input: Input): void => this.#after(1, () => { if (process.life === life) this.step(process, input); });
+    if (effect.kind === "volume-job") tell({ kind: "volume-done", job: effect.job, result: volume(effect.work) });
+    if (effect.kind === "raise-fence") tell({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
+    if (effect.kind === "begin-round") tell({ kind: "round-drained", round: effect.round, from: effect.from });
   }
 
   #transmit(process: Process, to: NodeId, frame: Frame): void {
@@ -309,9 +325,9 @@ export class Bench {
       if (process.life === life && process.isRunning && this.processes.get(process.id) === process) this.#tell(process, fact());
     });
     if (lease === undefined) return;
-    if (this.#withoutDisk.has(process.id)) {
-      // Asked again when the directory is there again, as a driver does.
-      this.#after(RENEW_MS, () => { if (process.life === life && process.isRunning) this.#coordinate(process, request); });
+    if (this.#withoutDisk.has(process.id) || process.owed.length > 0) {
+      process.owed.push(request);
+      if (process.owed.length === 1) this.#payLater(process);
       return;
     }
     switch (request.kind) {
@@ -336,6 +352,18 @@ export class Bench {
       case "leave":
         lease.isLocked = false;
     }
+  }
+
+  /** Asked again, in order, when the directory is there again, as a driver does. */
+  #payLater(process: Process): void {
+    const { life } = process;
+    this.#after(RENEW_MS, () => {
+      if (process.life !== life || !process.isRunning) return;
+      if (this.#withoutDisk.has(process.id)) return this.#payLater(process);
+      const owed = process.owed;
+      process.owed = [];
+      for (const request of owed) this.#coordinate(process, request);
+    });
   }
 
   #publish(view: View): CoordinationFact {

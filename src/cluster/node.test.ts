@@ -25,7 +25,7 @@ class Conversation {
   #isQuiet = false;
   /** The way on which everything is lost from the first message on that begins so. */
   #losing: { readonly from: NodeId; readonly to: NodeId; readonly begin: string } | undefined;
-  readonly #bench = new Bench({}, (node, effect, atMs) => {
+  readonly #bench = new Bench({ volume: () => ({ kind: "ok", result: {}, record: null }) }, (node, effect, atMs) => {
     if ("call" in effect && typeof effect.call === "number") this.#burst.get(effect.call)?.push(outcomeOf(effect));
     if (this.#isQuiet && !(effect.kind === "coordinate" && effect.request.kind === "publish-view")) return;
     this.#loseFrom(node, effect);
@@ -43,7 +43,8 @@ class Conversation {
     if (verb === "start") for (const id of words) this.#bench.start(id as NodeId);
     else if (verb === "run") this.#bench.run(Number(a));
     else if (verb === "heal") this.#bench.heal();
-    else if (verb === "call") this.#bench.call(a as NodeId, Number(b), words[2] as CallName, JSON.parse(line.slice(line.indexOf("{"))));
+    else if (verb === "call") this.#bench.call(a as NodeId, Number(b), words[2] as CallName, argumentsOf(line.slice(line.indexOf("{"))));
+    else if (verb === "failDisk") this.#bench.failDisk(a as NodeId);
     else if (verb === "kill" || verb === "pause" || verb === "resume") this.#bench[verb](a as NodeId);
     else if (verb === "cut" || verb === "breakLink") this.#bench[verb](a as NodeId, b as NodeId);
     else if (verb === "lose") this.#losing = { from: a as NodeId, to: b as NodeId, begin: words.slice(2).join(" ") };
@@ -93,6 +94,10 @@ class Conversation {
   }
 }
 
+/** JSON in which "bytes" are some bytes and "F1" is a handle. */
+function argumentsOf(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown) => (value === "bytes" ? new Uint8Array([1, 2, 3]) : value === "F1" ? objectHandle(1) : value));
+}
 function outcomeOf(effect: NodeEffect): string {
   if (effect.kind === "answer-call") return JSON.stringify(effect.result);
   return effect.kind === "refuse-call" ? effect.failure.code : "";

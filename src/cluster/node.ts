@@ -97,9 +97,9 @@ export class ClusterNode {
       this.#heedLease();
       this.#take(input);
       this.#heedLease();
+      this.#endCallsIfLeaseLongOver();
       do this.#deliverInbox();
       while (this.#tellHands());
-      this.#endCallsIfLeaseLongOver();
     }
     const effects = this.#effects;
     this.#effects = [];
@@ -566,15 +566,22 @@ export class ClusterNode {
     return this.#leaseOverSinceMs === undefined ? Infinity : this.#leaseOverSinceMs + this.#options.timeouts.linkTimeoutMs;
   }
   get #endsCallsAtMs(): number {
-    if (this.#membership.view === undefined || (this.#heldAnswers.length === 0 && this.#managerCalls.endable.length === 0)) return Infinity;
-    return this.#leaseLongOverAtMs;
+    if (this.#leaseOverSinceMs === undefined || this.#membership.view === undefined) return Infinity;
+    const isNoneOpen = this.#heldAnswers.length === 0 && this.#managerCalls.endable.length === 0 && this.#dataManagement.openCalls().length === 0;
+    return isNoneOpen ? Infinity : this.#leaseLongOverAtMs;
   }
-  /** No call waits for a lease that does not come back. What was asked may take effect all the same. */
+  /**
+   * No call waits for a lease that does not come back, whomever else it waits for: nobody may be there to tell this node
+   * anything. What was asked may take effect all the same; what an answer carried is there for the next who asks.
+   */
   #endCallsIfLeaseLongOver(): void {
     if (!this.#isLeaseLongOver) return;
     const failure = { code: "ENOTREADY", message: "this node has not renewed its lease for too long and may be out of the view; whether the call took effect is not known" } as const;
     for (const request of this.#managerCalls.endable) this.#managerAnswered(request, { kind: "failed", failure });
-    for (const { call } of this.#heldAnswers) this.#effects.push({ kind: "refuse-call", call, failure });
+    for (const call of [...this.#dataManagement.openCalls(), ...this.#heldAnswers.map((answer) => answer.call)]) {
+      this.#effects.push({ kind: "refuse-call", call, failure });
+      this.#dataManagementStep({ kind: "call-abandoned", call, atMs: this.#nowMs });
+    }
     this.#heldAnswers = [];
   }
 

@@ -64,6 +64,9 @@ export class CallDesk {
     this.#open.delete(call);
     for (const undo of open?.undo ?? []) undo();
   }
+  openCalls(): number[] {
+    return [...this.#open.keys()];
+  }
   callsOf(client: number): number[] {
     return [...this.#open.values()].filter(({ call }) => call.client === client).map(({ call }) => call.call);
   }
