@@ -7,7 +7,8 @@
  * - no held operation is lost, or ended twice, or goes on without an application having said so;
  * - a synchronous event is with one application at a time;
  * - view numbers have one content; a proof of death is true;
- * - what is mounted on a node stands in the view.
+ * - what is mounted on a node stands in the view;
+ * - while a node stays out of the view, no user waits there for its event longer than the operator allows.
  */
 import type { CoordinationFact } from "../cluster/coordination-contract.js";
 import type { Decision, NodeEffect } from "../cluster/node-contract.js";
@@ -19,8 +20,11 @@ import { OperationPromises, type Reception } from "../promises/operations.js";
 import { checkRegistries } from "../promises/registry.js";
 import { SessionPromises, type SessionsAnswered } from "../promises/sessions.js";
 import { simulatedTimes } from "./lease-driver-model.js";
-import type { CallOutcome, NodeModel } from "./node-model.js";
+import { type CallOutcome, type NodeModel, simulatedTimeouts } from "./node-model.js";
 import type { World } from "./world.js";
+
+/** Within that time a node does what it owes, once it runs. */
+const ENDING_MS = 1_000;
 
 export class ClusterChecks {
   readonly #world: World;
@@ -38,6 +42,8 @@ export class ClusterChecks {
   /** Lives that have been told of a view without them: what they renew from then on gives them nothing back. */
   readonly #toldOut = new Set<string>();
   readonly #processes = new Map<string, NodeModel>();
+  /** Nodes out of the view, with what began when they were excluded. */
+  readonly #out = new Map<NodeModel, object>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
 
   constructor(world: World, nodes: () => NodeModel[]) {
@@ -176,10 +182,27 @@ export class ClusterChecks {
     this.#world.check(!lives, () => `${by.id} was told that ${lifeName(fact)} is proven dead, and it lives`);
   }
   observe(by: NodeModel, effect: NodeEffect): void {
-    if (effect.kind === "set-admission" && effect.isOpen) {
+    if (effect.kind !== "set-admission") return;
+    this.#out.delete(by);
+    if (!effect.isOpen) this.#watchUsers(by);
+    else {
       this.#copies.add(lifeName(by));
       this.#processes.set(lifeName(by), by);
     }
+  }
+
+  #watchUsers(node: NodeModel): void {
+    const exclusion = {};
+    this.#out.set(node, exclusion);
+    const waiting = this.#operations.waiting.filter((each) => each.node === node);
+    const dueMs = node.process.clockMs + simulatedTimeouts.fencedHoldMs + ENDING_MS;
+    const look = () => {
+      if (this.#out.get(node) !== exclusion || node.node.view !== undefined) return;
+      if (node.process.clockMs < dueMs) return node.process.after(node.process.toWorldMs(dueMs - node.process.clockMs) + ENDING_MS, look);
+      const left = waiting.find(({ operation }) => this.#operations.isWaiting(operation));
+      this.#world.check(left === undefined, () => `${node.id} is out of the view for ${simulatedTimeouts.fencedHoldMs} ms, and operation ${left?.operation} still waits`);
+    };
+    if (waiting.length > 0) look();
   }
 
   // The registry.

@@ -63,6 +63,8 @@ export class ClusterScene {
     for (let operation = 0; operation < OPERATIONS; operation++) this.#at("operation", 4_000, (own) => this.#userOperation(own), faults);
     for (const atMs of faults) this.#item("fault", atMs, (own) => this.#fault(own));
     for (let move = 0; move < world.stress.handOvers; move++) this.#at("hand-over", 4_000, (own) => this.#handOver(own));
+    for (let each = 0; each < world.stress.isolations; each++) this.#at("isolation", 4_000, (own) => this.#isolate(own));
+    for (let each = 0; each < world.stress.blackouts; each++) this.#at("blackout", 10_000, (own) => this.#blackOut(own));
     this.#sampleLater();
     world.run(RUN_MS);
     this.#heal();
@@ -223,8 +225,7 @@ export class ClusterScene {
     if (number !== undefined) this.#checks.responded(node, number);
   }
 
-  #userOperation(random: Random): void {
-    const node = this.#anyNode(random);
+  #userOperation(random: Random, node = this.#anyNode(random)): void {
     if (node === undefined || !node.process.isRunning || !node.isAdmitting) return;
     const operation = ++this.#operations as OperationId;
     const fs = random.pick(fsNames);
@@ -289,6 +290,33 @@ export class ClusterScene {
         return this.world.after(random.between(500, 15_000), () => this.#network.heal());
       case 7:
         this.#network.delayMs = random.pick([1, 50, 1_000]);
+    }
+  }
+  /** A node that hears nobody, where programs go on asking for lists, while sessions are made on the others. */
+  #isolate(random: Random): void {
+    const victim = random.pick([...this.#nodes.values()]);
+    this.world.log(() => `${victim.id} is isolated`);
+    for (const id of this.#ids) {
+      if (id === victim.id) continue;
+      this.#network.cut(victim.id, id);
+      this.#network.cut(id, victim.id);
+    }
+    for (let atMs = 2_000; atMs < 10_000; atMs += 100) {
+      const other = random.pick([...this.#nodes.values()]);
+      this.world.after(atMs, () => {
+        this.#outside.start(this.#list(victim, ++this.#clients));
+        if (other !== victim && atMs % 300 === 0) this.#outside.start(this.#create(other, ++this.#clients));
+      });
+    }
+    for (let atMs = 0; atMs < 3_000; atMs += 500) this.world.after(atMs, () => this.#userOperation(random, victim));
+    this.world.after(random.pick([8_000, 25_000]), () => this.#network.heal());
+  }
+  #blackOut(random: Random): void {
+    if (this.#isHealing) return;
+    this.world.log(() => "every node dies");
+    for (const node of this.#nodes.values()) {
+      node.process.kill();
+      this.#restartLater(node, random.between(50, 3_000));
     }
   }
   #restartLater(victim: NodeModel, delayMs: number): void {

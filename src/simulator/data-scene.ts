@@ -65,6 +65,7 @@ export class DataScene {
     const { random } = world;
     this.#startMover(random.pick(this.#machines));
     for (let user = 0; user < USERS; user++) this.#at("user", random.below(RUN_MS), (own) => this.#startUser(own));
+    for (let user = 0; user < world.stress.mappers; user++) this.#at("mapper", random.below(RUN_MS), (own) => this.#startMapper(own));
     for (let move = 0; move < MOVES; move++) this.#at("move", random.below(RUN_MS), (own) => this.#wish(own));
     for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", 1_000 + random.below(RUN_MS - 5_000), (own) => this.#fault(own));
     let crossings = world.stress.stops;
@@ -235,6 +236,11 @@ export class DataScene {
     else if (kind < 7) this.#use(machine, this.#rewrite(machine, file, random));
     else this.#use(machine, this.#map(machine, file, random));
   }
+  /** Several of them on one mount: while one waits for a page, another touches the next. */
+  #startMapper(random: Random): void {
+    const machine = random.chance(0.8) ? this.#machines[0]! : random.pick(this.#machines);
+    this.#use(machine, this.#map(machine, this.#files.get("file1" as Handle)!, random, { touches: 150, pauseMs: 60, stores: 0.02 }));
+  }
   #use(machine: Machine, work: Thread<string>): void {
     this.#open++;
     machine.kernelProcess.start(this.#counted(work));
@@ -268,15 +274,15 @@ export class DataScene {
   }
 
   /** Looks and stores through a mapping that lives for a while, also after its file was closed. */
-  *#map({ kernel, daemon }: Machine, file: FileModel, random: Random): Thread<string> {
+  *#map({ kernel, daemon }: Machine, file: FileModel, random: Random, { touches, pauseMs, stores } = { touches: 6, pauseMs: 1_500, stores: 0.5 }): Thread<string> {
     const isWriter = random.chance(0.5);
     const open = yield* kernel.open(file, isWriter, () => daemon.reactor.hasRegions(file));
     if (open === undefined) return "open for mapping refused";
-    for (let touch = 0; touch < 6; touch++) {
+    for (let touch = 0; touch < touches; touch++) {
       const block = random.below(BLOCKS);
-      const isDone = isWriter && random.chance(0.5) ? yield* kernel.store(open, block) : yield* kernel.read(open, block, true);
+      const isDone = isWriter && random.chance(stores) ? yield* kernel.store(open, block) : yield* kernel.read(open, block, true);
       if (!isDone) return "fault refused";
-      yield* sleep(random.below(1_500));
+      yield* sleep(random.below(pauseMs));
     }
     return "mapped";
   }

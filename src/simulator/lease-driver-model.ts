@@ -4,12 +4,15 @@
 import type { CoordinationFact, CoordinationRequest } from "../cluster/coordination-contract.js";
 import type { MemberFacts } from "../cluster/view-document.js";
 import { paths } from "../coordination/shared-volume/layout.js";
-import { type LeaseEffect, type LeaseInput, LeaseMachine, type LeaseTimes } from "../coordination/shared-volume/lease-machine.js";
+import { type LeaseEffect, type LeaseInput, LeaseMachine, type LeaseTimes, oneMachine } from "../coordination/shared-volume/lease-machine.js";
 import type { DirectoryModel } from "./directory-model.js";
-import { type Process, Signal, system, type Thread } from "./world.js";
+import { type Process, Signal, sleep, system, type Thread, type World } from "./world.js";
 
 /** Between the two sizes the product ships, so that a simulated minute holds several lives. */
 export const simulatedTimes: LeaseTimes = { renewMs: 1_000, holdMs: 4_000, deadMs: 7_000 };
+export function leaseTimesIn({ stress }: World): LeaseTimes {
+  return stress.hasShortLeases ? oneMachine : simulatedTimes;
+}
 
 export class LeaseDriverModel {
   readonly process: Process;
@@ -18,6 +21,8 @@ export class LeaseDriverModel {
   readonly #tell: (fact: CoordinationFact) => void;
   readonly #requests: CoordinationRequest[] = [];
   readonly #wake = new Signal();
+  /** Whether the volume is slow to it. */
+  #isSlow: boolean | undefined;
 
   /** @returns undefined while another process holds the identity. */
   static start(options: {
@@ -36,7 +41,7 @@ export class LeaseDriverModel {
     const identity = {
       id: facts.id, process: process.name, pid: 1, host: facts.id, bootId: facts.bootId, address: facts.address, incarnation: facts.incarnation,
     };
-    this.machine = new LeaseMachine({ facts, identity, times: simulatedTimes });
+    this.machine = new LeaseMachine({ facts, identity, times: leaseTimesIn(process.world) });
     process.start(this.#run());
   }
 
@@ -71,8 +76,20 @@ export class LeaseDriverModel {
       if (call === undefined) return;
       const { call: work } = call;
       const startMs = this.process.clockMs;
+      const slowMs = work.kind === "rename" ? this.#slowMs() : 0;
+      const beforeMs = slowMs > 0 && this.process.world.random.chance(0.5) ? slowMs : 0;
+      if (beforeMs > 0) yield* sleep(beforeMs);
       const answer = yield* system(() => this.#directory.perform(work, this.process), 2);
+      if (slowMs > beforeMs) yield* sleep(slowMs - beforeMs);
       effects = this.machine.step({ kind: "call-done", done: { answer, startMs, endMs: this.process.clockMs }, ...this.#now });
     }
+  }
+
+  #slowMs(): number {
+    const { random, stress } = this.process.world;
+    const { chance, ms } = stress.slowRenames;
+    if (chance === 0) return 0;
+    this.#isSlow ??= random.chance(0.4);
+    return this.#isSlow && random.chance(chance) ? random.below(ms) : 0;
   }
 }

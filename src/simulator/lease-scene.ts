@@ -18,7 +18,7 @@ import type { MemberFacts, View } from "../cluster/view-document.js";
 import { decodeViewFile, type Life, isSameLife, lifeName } from "../coordination/shared-volume/layout.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { DirectoryModel } from "./directory-model.js";
-import { LeaseDriverModel, simulatedTimes } from "./lease-driver-model.js";
+import { LeaseDriverModel, leaseTimesIn } from "./lease-driver-model.js";
 import { Process, type World } from "./world.js";
 
 const RUN_MS = 60_000;
@@ -242,7 +242,7 @@ export class LeaseScene {
     if (fact.kind === "claim-won") {
       const old = this.#all.find((each) => each.id === fact.manager && isSameLife(each.life, { id: fact.manager, incarnation: fact.incarnation }));
       // A clock that stood still with its machine cannot know; what such a node does is refused elsewhere (safety C7, C1).
-      const couldKnow = old !== undefined && old.process.state !== "machine-paused" && old.process.lastStopMs < world.nowMs - simulatedTimes.holdMs;
+      const couldKnow = old !== undefined && old.process.state !== "machine-paused" && old.process.lastStopMs < world.nowMs - leaseTimesIn(world).holdMs;
       world.check(!couldKnow || !old.isValid, () => `${ruler.id} won the claim of ${lifeName(old!.life)}, whose lease is still valid by its own clock`);
     }
     if (fact.kind === "member-dead" && fact.isProven) {

@@ -2,8 +2,8 @@
  * Plants one fault in a copy of the compiled tree and runs seeds on it until a promise breaks.
  *
  * Each edit must match its file exactly once, whatever the white space, else the trial fails: a fault that is not there any
- * more must not count as one that was found. A copy serves one trial after the other, each in a thread of its own, and goes
- * when it is closed.
+ * more must not count as one that was found. Nor does a seed count that fails without the fault as well. A copy serves one
+ * trial after the other, each in a thread of its own, and goes when it is closed.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +16,7 @@ import type { Outcome } from "./worker.js";
 const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** What the simulator runs, directly or through what it runs. */
 const folders = ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "client", "os", "promises", "simulator"];
+const SCRIPT = join("simulator", "worker.js");
 /** A seed that takes so long does not end at all. */
 const SEED_LIMIT_MS = 120_000;
 
@@ -64,16 +65,30 @@ export class TrialTree {
     this.#remove();
   }
 
-  /** Undefined when all seeds held. */
+  /** Undefined when all seeds held, or fail without the fault as well. */
   async try(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
     const files = plant(mutant);
     try {
       for (const [path, text] of files) writeFileSync(join(this.#root, "dist", path), text);
-      return await firstFailure(join(this.#root, "dist", "simulator", "worker.js"), mutant, options);
+      for (let { seeds } = options; seeds.length > 0; ) {
+        const failure = await firstFailure(join(this.#root, "dist", SCRIPT), mutant, { ...options, seeds });
+        if (failure === undefined || (await holdsWithout(mutant, failure.seed))) return failure;
+        seeds = seeds.slice(seeds.indexOf(failure.seed) + 1);
+      }
+      return undefined;
     } finally {
       for (const path of files.keys()) cpSync(join(dist, path), join(this.#root, "dist", path));
     }
   }
+}
+
+const held = new Map<string, Promise<boolean>>();
+/** Whether the seed holds in the tree as it is. */
+function holdsWithout(mutant: Mutant, seed: number): Promise<boolean> {
+  const key = `${mutant.scene} ${mutant.stress ?? ""} ${seed}`;
+  const known = held.get(key) ?? firstFailure(join(dist, SCRIPT), mutant, { seeds: [seed] }).then((failure) => failure === undefined);
+  held.set(key, known);
+  return known;
 }
 
 function firstFailure(script: string, { scene, stress }: Mutant, { seeds, isTracing = false, isOver = () => false }: TrialOptions): Promise<Found | undefined> {

@@ -120,7 +120,7 @@ const guards: readonly Mutant[] = [
     edits: [admission("if (use.needsGuard) object.guardUsed();", "")],
   },
   {
-    name: "write-back into the hole", rule: "write-back of a range that is not resident recalls it first (C6)", scene: "data",
+    name: "write-back into the hole", rule: "write-back of a range that is not resident recalls it first (C6)", scene: "data", stress: "mappings",
     edits: [dueEvents("if (isWriteback) { if (record.residency", "if (isWriteback) { return undefined; if (record.residency")],
   },
 ];
@@ -270,8 +270,7 @@ const events: readonly Mutant[] = [
     edits: [at("cluster/source-node/tokens.js")("this.#slot = life.slot; this.#counter = hashOf(", "this.#slot = life.slot; this.#counter = 0 * hashOf(")],
   },
   {
-    name: "held events forgotten", rule: "users of an excluded node wait for it to rejoin (C7)", scene: "joined",
-    open: "no scene keeps a node out of the view for longer than its users wait",
+    name: "held events forgotten", rule: "users of an excluded node wait for it to rejoin (C7)", scene: "cluster", stress: "isolations",
     edits: [source(`this.#log.excluded(); for (const held of this.#held.values())`, "this.#log.excluded(); this.#held.clear(); for (const held of this.#held.values())")],
   },
 ];
@@ -335,7 +334,7 @@ const registry: readonly Mutant[] = [
     edits: [at("cluster/registry/dispositions.js")(`return each.event === "mount" || !change.events.includes(each.event);`, "return true;")],
   },
   {
-    name: "ids from the registry alone", rule: "ids come from a block that the view reserved (H5)", scene: "cluster", stress: "managers",
+    name: "ids from the registry alone", rule: "ids come from a block that the view reserved (H5)", scene: "cluster", stress: "blackouts",
     edits: [manager("this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);", "this.#nextSessionId = best.highestSessionId + 1;")],
   },
   {
@@ -343,8 +342,7 @@ const registry: readonly Mutant[] = [
     edits: [node("return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;", "return true;")],
   },
   {
-    name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "joined", stress: "rights",
-    open: "40 seeds: no node that was removed believed in its right still",
+    name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "cluster", stress: "isolations",
     edits: [at("cluster/view/membership.js")("|| this.#isInForce || this.#removed.length > 0) return;", "|| this.#isInForce) return;")],
   },
   {
@@ -366,8 +364,8 @@ const registry: readonly Mutant[] = [
     edits: [directory("if (this.#files.has(call.to)) return failed(\"EEXIST\", call.to);", "")],
   },
   {
-    name: "lease from the end of the call", rule: "a lease counts from before its renewal was issued (C8)", scene: "lease",
-    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs);", "this.#renewedAgain(done.endMs + this.#times.holdMs);")],
+    name: "lease from the end of the call", rule: "a lease counts from before its renewal was issued (C8)", scene: "lease", stress: "volumes",
+    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs);", "this.#renewedAgain(done.endMs);")],
   },
   {
     name: "renewed without a look", rule: "whoever's lease was over learns of the view before it acts again (C7)", scene: "cluster",

@@ -1,11 +1,13 @@
 /**
- * `npm run simulate:mutants -- [--only TEXT] [--seed S] [--seeds N] [--within SECONDS] [--trace] [--record] [--threads T]`:
- * takes one safety rule after the other away (mutants.ts) and runs seeds until a promise breaks, at most N (2,000) for each:
- * first the one that found it last (mutant-seeds.ts), then those from S on. Those with such a seed come first; `--within`
- * ends the search, and what was not found by then is missed. `--record` notes what found each.
+ * `npm run simulate:mutants -- [--only TEXT,...] [--seed S] [--seeds N] [--within SECONDS] [--threads T] [--trace] [--record] [--rate N]`:
+ * takes one safety rule after the other away (mutants.ts) and runs seeds until a promise breaks, at most N (2,000) for each.
+ * First each is tried with the seed that found it last (mutant-seeds.ts); those that it finds no more are then looked for
+ * from seed S on, some seeds of each at a time, so that none takes all the time of the others. `--within` ends the search;
+ * what was not found by then is not found. `--record` notes what found each. `--rate N` runs N seeds of each, goes on after
+ * one has found it, and says how many did.
  *
- * Prints which seed found it and what the checker said; the last line says how many were found and missed. Exit 0 only when
- * none was missed but those of which the list says that they are open.
+ * A fault of which the list says that it is open is only looked for when `--only` asks for it by name. The last line says
+ * how many were planted and found. Exit 0 only when every one that is not open was.
  */
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -13,63 +15,98 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { mutantSeeds } from "./mutant-seeds.js";
-import { TrialTree } from "./mutant-trial.js";
+import { type Found, TrialTree } from "./mutant-trial.js";
 import { type Mutant, mutants } from "./mutants.js";
 
 const { values } = parseArgs({
   options: {
     only: { type: "string" }, seed: { type: "string", default: "1" }, seeds: { type: "string", default: "2000" }, within: { type: "string" },
-    trace: { type: "boolean", default: false }, record: { type: "boolean", default: false }, threads: { type: "string" },
+    trace: { type: "boolean", default: false }, record: { type: "boolean", default: false }, threads: { type: "string" }, rate: { type: "string" },
   },
 });
+/** Tried of one fault before it is another's turn. */
+const SLICE = 12;
+
+interface Search {
+  readonly mutant: Mutant;
+  /** Not tried yet, in this order. */
+  seeds: readonly number[];
+  tried: number;
+  busyMs: number;
+}
+
 const beganMs = performance.now();
 const endMs = beganMs + 1000 * Number(values.within ?? Number.POSITIVE_INFINITY);
+const isOver = () => performance.now() > endMs;
 const sweep = Array.from({ length: Number(values.seeds) }, (_, at) => Number(values.seed) + at);
-const chosen = mutants.filter(({ name }) => values.only === undefined || values.only.split(",").some((text) => name.includes(text)));
-const hasSeed = ({ name }: Mutant) => mutantSeeds[name] !== undefined;
-const turnOf = (mutant: Mutant) => (hasSeed(mutant) ? 0 : mutant.open === undefined ? 1 : 2);
-const waiting = [...chosen].sort((a, b) => turnOf(a) - turnOf(b));
+const chosen = mutants.filter(({ name, open }) => (values.only === undefined ? open === undefined : values.only.split(",").some((text) => name.includes(text))));
+const waiting: Search[] = chosen.map((mutant) => ({ mutant, seeds: seedsFor(mutant.name), tried: 0, busyMs: 0 }));
 const seeds: Record<string, number> = { ...mutantSeeds };
 let found = 0;
-let missed = 0;
-let lost = 0;
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 const threads = values.threads === undefined ? Math.min(2, availableParallelism()) : Number(values.threads);
-await Promise.all(Array.from({ length: threads }, work));
+await Promise.all(Array.from({ length: Math.min(threads, chosen.length) }, work));
 if (values.record) record();
-const cpu = process.cpuUsage();
-console.log(`${((performance.now() - beganMs) / 1000).toFixed(0)} s, ${((cpu.user + cpu.system) / 1e6).toFixed(0)} s of processor time`);
-console.log(`${found} found, ${missed} missed`);
-process.exit(lost === 0 && chosen.length > 0 ? 0 : 1);
+const { user, system } = process.cpuUsage();
+console.log(`${((performance.now() - beganMs) / 1000).toFixed(0)} s, ${((user + system) / 1e6).toFixed(0)} s of processor time`);
+const open = mutants.filter((mutant) => mutant.open !== undefined).length;
+const missed = chosen.length - found;
+console.log(`${chosen.length} planted faults, ${found} found, ${missed} not found${open === 0 || values.only !== undefined ? "" : `, ${open} more known to be open`}`);
+process.exit(missed === 0 && chosen.length > 0 ? 0 : 1);
 
 async function work(): Promise<void> {
   const tree = new TrialTree();
-  for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) await run(mutant, tree);
+  for (let search = waiting.shift(); search !== undefined; search = waiting.shift()) await goOn(search, tree);
   tree.close();
 }
-async function run(mutant: Mutant, tree: TrialTree): Promise<void> {
-  const mutantBeganMs = performance.now();
-  const { name, rule, scene, stress, open } = mutant;
-  let line: string;
+
+/** The recorded seed alone, then a slice at a time, until it is found or nothing is left. */
+async function goOn(search: Search, tree: TrialTree): Promise<void> {
+  const { mutant, tried } = search;
+  const turn = search.seeds.slice(0, tried === 0 && mutantSeeds[mutant.name] !== undefined ? 1 : SLICE);
+  const turnBeganMs = performance.now();
+  let failure: Found | undefined;
   try {
-    const failure = await tree.try(mutant, { seeds: seedsFor(name), isTracing: values.trace, isOver: () => performance.now() > endMs });
-    for (const each of failure?.trace ?? []) console.log(each);
-    if (failure === undefined) line = `MISSED (${rule})${open === undefined ? "" : `: ${open}`}`;
-    else line = `seed ${failure.seed}: ${firstLines(failure.text)}`;
-    if (failure !== undefined) {
-      found++;
-      seeds[name] = failure.seed;
-    } else {
-      missed++;
-      if (open === undefined) lost++;
-    }
+    if (values.rate !== undefined) return await rate(mutant, tree);
+    failure = await tree.try(mutant, { seeds: turn, isTracing: values.trace, isOver });
   } catch (error) {
-    missed++;
-    lost++;
-    line = `MISSED: ${(error as Error).message}`;
+    return tell(search, `NOT PLANTED: ${(error as Error).message}`);
   }
-  console.log(`${name}, scene ${scene}${stress === undefined ? "" : ` (${stress})`}, ${((performance.now() - mutantBeganMs) / 1000).toFixed(1)} s: ${line}`);
+  search.busyMs += performance.now() - turnBeganMs;
+  search.seeds = search.seeds.slice(turn.length);
+  search.tried += turn.length;
+  if (failure === undefined) {
+    if (isOver()) tell(search, `NOT FOUND by the end of the time, after at most ${search.tried} seeds (${mutant.rule})`);
+    else if (search.seeds.length === 0) tell(search, `NOT FOUND by ${search.tried} seeds (${mutant.rule})${mutant.open === undefined ? "" : `: ${mutant.open}`}`);
+    else waiting.push(search);
+    return;
+  }
+  found++;
+  seeds[mutant.name] = failure.seed;
+  for (const line of failure.trace) console.log(line);
+  tell(search, `seed ${failure.seed}: ${firstLines(failure.text)}`);
+}
+
+async function rate(mutant: Mutant, tree: TrialTree): Promise<void> {
+  const by: number[] = [];
+  let text = "";
+  for (let left = sweep.slice(0, Number(values.rate)); left.length > 0; ) {
+    const failure = await tree.try(mutant, { seeds: left, isOver });
+    if (failure === undefined) break;
+    by.push(failure.seed);
+    text = firstLines(failure.text);
+    left = left.slice(left.indexOf(failure.seed) + 1);
+  }
+  if (by.length > 0) {
+    found++;
+    seeds[mutant.name] = by[0]!;
+  }
+  console.log(`${mutant.name}: ${by.length} of ${values.rate} seeds found it (${by.slice(0, 8).join(", ")}): ${text}`);
+}
+
+function tell({ mutant: { name, scene, stress }, busyMs }: Search, line: string): void {
+  console.log(`${name}, scene ${scene}${stress === undefined ? "" : ` (${stress})`}, ${(busyMs / 1000).toFixed(1)} s: ${line}`);
 }
 /** The one that found it last goes first, and counts as one of them. */
 function seedsFor(name: string): number[] {
