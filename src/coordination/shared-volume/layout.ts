@@ -56,18 +56,19 @@ function parseLife(text: string): Life | undefined {
   const at = text.indexOf("@");
   const id = text.slice(0, at);
   const digits = text.slice(at + 1);
-  if (at < 1 || !NAME_PATTERN.test(id) || !/^\d{1,15}$/.test(digits)) return undefined;
+  if (at < 1 || !NAME_PATTERN.test(id) || !isNumber(digits)) return undefined;
   return { id: id as NodeId, incarnation: Number(digits) as Incarnation };
 }
 
 /** Undefined for names that are not ours or still being written. */
 export function parseLeaseName(name: string): LeaseName | undefined {
-  const parts = name.split("+");
-  if (parts.length === 1) {
-    const match = /^(.+)\.(\d{1,15})$/.exec(name);
-    const life = match === null ? undefined : parseLife(match[1]!);
-    return life === undefined ? undefined : { kind: "lease", life, renewals: Number(match![2]) };
+  if (!name.includes("+")) {
+    const at = name.lastIndexOf(".");
+    const renewals = name.slice(at + 1);
+    const life = at < 1 || !isNumber(renewals) ? undefined : parseLife(name.slice(0, at));
+    return life === undefined ? undefined : { kind: "lease", life, renewals: Number(renewals) };
   }
+  const parts = name.split("+");
   const life = parseLife(parts[1]!);
   if (life === undefined) return undefined;
   if (parts[0] === "left" && parts.length === 2) return { kind: "left", life };
@@ -77,8 +78,19 @@ export function parseLeaseName(name: string): LeaseName | undefined {
 
 /** The number of a view's file name. */
 export function parseViewName(name: string): number | undefined {
-  const match = /^view\.(\d{1,15})$/.exec(name);
-  return match === null ? undefined : Number(match[1]);
+  if (!name.startsWith("view.")) return undefined;
+  const digits = name.slice("view.".length);
+  return isNumber(digits) ? Number(digits) : undefined;
+}
+
+/** 1 to 15 digits. */
+function isNumber(text: string): boolean {
+  if (text.length === 0 || text.length > 15) return false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code < 48 || code > 57) return false;
+  }
+  return true;
 }
 
 /** Content of a lease file. `process` names the daemon process, which may live through several incarnations. */

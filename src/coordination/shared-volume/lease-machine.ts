@@ -55,7 +55,10 @@ type Procedure<Result = void> = Generator<VolumeCall, Result, CallDone>;
 
 const VIEWS_KEPT = 8;
 const VIEW_NAMES_KEPT = 512;
-const PROBE_EVERY_MS = 20;
+/** A process that just lost its links is mostly gone within milliseconds; one that is not is looked at ever more seldom. */
+const PROBE_FIRST_MS = 20;
+const PROBE_EVERY_MS = 250;
+const PROBE_GROWTH = 1.5;
 
 export class LeaseMachine {
   readonly #times: LeaseTimes;
@@ -86,7 +89,7 @@ export class LeaseMachine {
   /** Procedures to try again at the next tick, after a failure of the volume. */
   #again: { readonly name: string; readonly procedure: () => Procedure }[] = [];
   #nextTickMs = 0;
-  readonly #probes = new Map<string, { readonly life: Life; nextMs: number; readonly untilMs: number }>();
+  readonly #probes = new Map<string, { readonly life: Life; nextMs: number; everyMs: number; readonly untilMs: number }>();
   /** As last read of each node. */
   readonly #identities = new Map<NodeId, { readonly text: string; readonly document: IdentityDocument | undefined }>();
   #told: CoordinationFact[] = [];
@@ -171,7 +174,8 @@ export class LeaseMachine {
   #tick(): void {
     for (const probe of this.#probes.values()) {
       if (probe.nextMs > this.#nowMs) continue;
-      probe.nextMs = this.#nowMs + PROBE_EVERY_MS;
+      probe.nextMs = this.#nowMs + probe.everyMs;
+      probe.everyMs = Math.min(probe.everyMs * PROBE_GROWTH, PROBE_EVERY_MS);
       this.#enqueueOnce(`probe ${probe.life.id}`, () => this.#probe(probe.life));
     }
     if (this.#nowMs < this.#nextTickMs) return;
@@ -196,7 +200,7 @@ export class LeaseMachine {
         break;
       case "probe": {
         const life = { id: request.id, incarnation: request.incarnation };
-        this.#probes.set(request.id, { life, nextMs: this.#nowMs, untilMs: this.#nowMs + this.#times.holdMs / 2 });
+        this.#probes.set(request.id, { life, nextMs: this.#nowMs, everyMs: PROBE_FIRST_MS, untilMs: this.#nowMs + this.#times.holdMs / 2 });
         this.#tick();
         break;
       }
