@@ -59,6 +59,8 @@ export class DataManagement {
   readonly #attached = new AttachedFileSystems();
   /** For which operations here wait; one that is cut short by an exclusion is begun again by the node's next life. */
   readonly #roundsWanted = new Map<OperationId, RoundWanted>();
+  /** Before that nothing comes by time alone; each step reckons it anew. */
+  #dueMs = Number.POSITIVE_INFINITY;
   /** Last told to the reactors, so that they hear of changes only. */
   readonly #ownedEvents = new Map<FsName, EventSet>();
 
@@ -96,15 +98,22 @@ export class DataManagement {
     assert(input.atMs >= this.#here.nowMs, "time never runs backwards");
     this.#here.nowMs = input.atMs;
     this.#take(input);
-    this.#desk.timePassed();
-    this.#host.timePassed();
-    this.#source.timePassed();
-    this.#rounds.timePassed();
+    this.#dueMs = this.#reckonDueMs();
+    if (this.#dueMs <= input.atMs) {
+      this.#desk.timePassed();
+      this.#host.timePassed();
+      this.#source.timePassed();
+      this.#rounds.timePassed();
+      this.#dueMs = this.#reckonDueMs();
+    }
     return this.#here.takeEffects();
   }
 
   /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
   get deadlineMs(): number {
+    return this.#dueMs;
+  }
+  #reckonDueMs(): number {
     return Math.min(this.#desk.deadlineMs, this.#host.deadlineMs, this.#source.deadlineMs, this.#rounds.deadlineMs);
   }
 

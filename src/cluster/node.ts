@@ -20,7 +20,7 @@ import { type Message, type RegistryMessage, versionOfKind } from "./messages.js
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
-import type { ManagerCall, ManagerResult, RegistrySnapshot } from "./registry-document.js";
+import type { ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
 import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
@@ -82,6 +82,22 @@ export class ClusterNode {
   /** The view this node goes by. */
   get view(): View | undefined {
     return this.#membership.view;
+  }
+  get state(): NodeState {
+    return this.#state;
+  }
+  get isManaging(): boolean {
+    return this.#manager !== undefined;
+  }
+  /** As this node's copy of the registry has them. */
+  get sessions(): readonly SessionRecord[] {
+    return this.#copy.sessions();
+  }
+  session(id: SessionId): SessionRecord | undefined {
+    return this.#copy.session(id);
+  }
+  get registryVersion(): number {
+    return this.#copy.version;
   }
   /** When the driver owes a `time-passed`; Infinity while nothing can expire. */
   get deadlineMs(): number {
