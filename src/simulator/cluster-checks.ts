@@ -45,6 +45,9 @@ export class ClusterChecks {
   /** Nodes out of the view, with what began when they were excluded. */
   readonly #out = new Map<NodeModel, object>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
+  #latestView: View | undefined;
+  /** What the last sample was of. */
+  #lastSeen = "";
 
   constructor(world: World, nodes: () => NodeModel[]) {
     this.#world = world;
@@ -123,9 +126,10 @@ export class ClusterChecks {
     if (node === undefined || !node.process.isRunning) return false;
     const latest = this.#latestView;
     if (latest === undefined || !latest.members.some((member) => lifeName(member) === life)) return false;
-    const report = node.node.describe();
-    if (report.state !== "member" || report.view?.number !== latest.number) return false;
-    return report.registry.sessions.some((each) => each.id === session && each.node === node.id && each.state !== "failed");
+    const { state, view } = node.node;
+    if (state !== "member" || view?.number !== latest.number) return false;
+    const entry = node.node.session(session);
+    return entry?.node === node.id && entry.state !== "failed";
   }
 
   /** Whether it still waits, on a node that is the same member as when it was raised. */
@@ -141,9 +145,6 @@ export class ClusterChecks {
   isInView(life: string): boolean {
     return this.#latestView?.members.some((member) => lifeName(member) === life) === true;
   }
-  get #latestView(): View | undefined {
-    return this.#views.get(Math.max(0, ...this.#views.keys()));
-  }
 
   viewLinked(path: string, text: string): void {
     const file = decodeViewFile(text);
@@ -153,6 +154,7 @@ export class ClusterChecks {
     this.#world.check(!this.#views.has(view.number), () => `two views with number ${view.number}`);
     this.#world.log(() => `view ${view.number} under ${view.manager}: ${view.members.map(lifeName).join(" ")}`);
     this.#views.set(view.number, view);
+    if (latest === undefined || view.number > latest.number) this.#latestView = view;
     this.#forgetLost();
     if (latest !== undefined && !view.members.some((member) => this.#copies.has(lifeName(member)))) {
       this.#sessions.allLost();
@@ -216,6 +218,9 @@ export class ClusterChecks {
   /** Living members of the latest view. */
   sample(): void {
     const latest = this.#latestView;
+    const seen = this.#nodes().map((node) => `${lifeName(node)} ${node.process.state} ${node.node.state} ${node.node.view?.number} ${node.node.registryVersion}`).join();
+    if (seen === this.#lastSeen) return; // nothing has come since
+    this.#lastSeen = seen;
     const told: Parameters<typeof checkRegistries>[1][number][] = [];
     for (const node of this.#nodes()) {
       if (!node.process.isRunning) continue;

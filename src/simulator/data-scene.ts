@@ -5,6 +5,9 @@
  * Real are the admission machine, the steps of migrate and recall, and the rules of records; modelled are volume, kernels,
  * reactor and (at its worst) the cluster.
  *
+ * A history is 60 seconds of 3 to 7 nodes with 200 programs of users, 40 moves and 5 faults, beside the stops that the
+ * stress says; then it heals and comes to rest.
+ *
  * Promises checked at every effect and every read:
  * - a reader gets what was true at some time while it read, never the hole;
  * - where the record says resident the bytes are there, else the object it names has them: no write is ever lost;
@@ -20,6 +23,7 @@ import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
 import { KernelModel } from "./kernel-model.js";
 import { MoverModel } from "./mover-model.js";
 import { ReactorModel } from "./reactor-model.js";
+import { stresses } from "./stress.js";
 import { Process, sleep, type Thread, type World } from "./world.js";
 
 const RUN_MS = 60_000;
@@ -27,7 +31,7 @@ const SETTLE_MS = 120_000;
 const FILES = 3;
 const USERS = 200;
 const MOVES = 40;
-const FAULTS = 3;
+const FAULTS = 5;
 
 interface Machine {
   readonly name: string;
@@ -211,6 +215,7 @@ export class DataScene {
 
   #heal(): void {
     this.world.log(() => "healing");
+    this.world.stress = { ...this.world.stress, queue: stresses.plain!.queue }; // what waits behind one slow disk after the other is no hang
     for (const machine of this.#machines) {
       machine.kernelProcess.resume();
       machine.daemon.process.resume();

@@ -26,6 +26,8 @@ export class DirectoryModel {
   readonly #world: World;
   readonly troubles: DirectoryTroubles = { lost: 0, ambiguous: 0, repeated: 0, stale: 0, staleMs: 0 };
   readonly #files = new Map<string, Content>();
+  /** By directory, in the order in which they came. */
+  readonly #names = new Map<string, Set<string>>();
   /** Listings that clients keep. */
   readonly #kept = new Map<string, { readonly untilMs: number; readonly names: readonly string[] }>();
   readonly #locks = new Map<string, Process>();
@@ -40,12 +42,24 @@ export class DirectoryModel {
   lock(path: string, process: Process): boolean {
     if (this.#locks.has(path)) return false;
     this.#locks.set(path, process);
-    if (!this.#files.has(path)) this.#files.set(path, { text: "" });
+    if (!this.#files.has(path)) this.#add(path, { text: "" });
     process.onEnd(() => this.#locks.delete(path));
     return true;
   }
   names(directory: string): string[] {
-    return [...this.#files.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1));
+    return [...(this.#names.get(directory) ?? [])];
+  }
+  #add(path: string, content: Content): void {
+    this.#files.set(path, content);
+    const [directory, name] = split(path);
+    const names = this.#names.get(directory);
+    if (names === undefined) this.#names.set(directory, new Set([name]));
+    else names.add(name);
+  }
+  #remove(path: string): boolean {
+    const [directory, name] = split(path);
+    this.#names.get(directory)?.delete(name);
+    return this.#files.delete(path);
   }
   read(path: string): string | undefined {
     return this.#files.get(path)?.text;
@@ -78,7 +92,7 @@ export class DirectoryModel {
       case "write": {
         const file = this.#files.get(call.path);
         if (call.isNew && file !== undefined) return failed("EEXIST", call.path);
-        if (file === undefined) this.#files.set(call.path, { text: call.text });
+        if (file === undefined) this.#add(call.path, { text: call.text });
         else file.text = call.text;
         return { kind: "done" };
       }
@@ -86,20 +100,20 @@ export class DirectoryModel {
         const file = this.#files.get(call.from);
         if (file === undefined) return failed("ENOENT", call.from);
         if (this.#files.get(call.to) === file) return { kind: "done" }; // two names of one file: POSIX does nothing
-        this.#files.delete(call.from);
-        this.#files.set(call.to, file);
+        this.#remove(call.from);
+        this.#add(call.to, file);
         return { kind: "done" };
       }
       case "link": {
         const file = this.#files.get(call.from);
         if (file === undefined) return failed("ENOENT", call.from);
         if (this.#files.has(call.to)) return failed("EEXIST", call.to);
-        this.#files.set(call.to, file);
-        if (/^views\/view\./.test(call.to)) this.onLink(call.to, file.text);
+        this.#add(call.to, file);
+        if (call.to.startsWith("views/view.")) this.onLink(call.to, file.text);
         return { kind: "done" };
       }
       case "unlink":
-        if (!this.#files.delete(call.path)) return failed("ENOENT", call.path);
+        if (!this.#remove(call.path)) return failed("ENOENT", call.path);
         return { kind: "done" };
       case "sync-directory":
         return { kind: "done" };
@@ -123,6 +137,10 @@ export class DirectoryModel {
   }
 }
 
+function split(path: string): [directory: string, name: string] {
+  const at = path.indexOf("/");
+  return [path.slice(0, at), path.slice(at + 1)];
+}
 function changes(call: VolumeCall): boolean {
   return call.kind === "rename" || call.kind === "link" || call.kind === "write" || call.kind === "unlink";
 }

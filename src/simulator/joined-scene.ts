@@ -4,6 +4,12 @@
  * of the product, users read, write, truncate and map, others make and destroy sessions; and nodes, applications and wires
  * die, freeze, are cut off one way or both, lose what was in flight, and change managers.
  *
+ * A history is 60 seconds of 3 to 7 nodes (RUN_MS, run-seed.ts), then it heals and comes to rest. In it 200 things are
+ * begun: 110 programs of users (each opens a file and then reads, writes, truncates or maps several times), 50 moves
+ * (migrate, premigrate, release, recall), 40 calls about sessions (create, destroy, dispositions, messages, managers), and
+ * beside them 3 to 40 programs that take a right. Answered calls of the product are several times as many, since a move
+ * alone makes a dozen. Wrong go 5 faults, and as many stops in the middle of an operation as the stress says.
+ *
  * Promises checked from outside: joined-checks.ts, cluster-checks.ts, file-model.ts, kernel-model.ts.
  *
  * Source    requirements R1-R19; safety C1-C10, H3, H5, H13.
@@ -22,15 +28,15 @@ import { NodeModel } from "./node-model.js";
 import { stresses } from "./stress.js";
 import { Process, sleep, type Thread, type World } from "./world.js";
 
-const RUN_MS = 20_000;
+const RUN_MS = 60_000;
 const BEGIN_MS = 4_000;
 const SETTLE_MS = 90_000;
 const FILES = 3;
-const USERS = 50;
-const MOVES = 18;
-const CALLS = 12;
-const FAULTS = 3;
-const NODES_MAX = 4;
+const USERS = 110;
+const MOVES = 50;
+const CALLS = 40;
+const FAULTS = 5;
+const SAMPLE_MS = 1_500;
 const FS = "fs1" as FsName;
 const FS_HANDLE = `11${"0".repeat(14)}ffffffff${"0".repeat(16)}` as Handle;
 const objectHandle = (inode: number) => `11${"0".repeat(14)}01000000${String(inode).padStart(16, "0")}${"0".repeat(16)}` as Handle;
@@ -69,7 +75,7 @@ export class JoinedScene {
     this.#checks = new JoinedChecks(world, () => [...this.#sites.values()]);
     this.#directory.onLink = (path, text) => this.#checks.cluster.viewLinked(path, text);
     this.#outside = new Process(world, "outside");
-    this.#ids = [..."ABCDEFG"].slice(0, Math.min(nodes, NODES_MAX)) as NodeId[];
+    this.#ids = [..."ABCDEFG"].slice(0, nodes) as NodeId[];
     for (let inode = 1; inode <= FILES; inode++) this.#files.set(objectHandle(inode), new FileModel(world, objectHandle(inode), this.#store));
   }
   get counts(): Readonly<Record<string, number>> {
@@ -98,6 +104,7 @@ export class JoinedScene {
       if (world.takesPart("stop")) this.#stop(process, random);
     };
     this.#supervise();
+    this.#sampleLater();
     world.run(RUN_MS);
     this.#heal();
     this.#settle("after healing", () => this.#unrest());
@@ -127,6 +134,12 @@ export class JoinedScene {
     const own = this.world.newRandom();
     const atMs = BEGIN_MS + own.below(RUN_MS - BEGIN_MS - 1_000);
     if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
+  }
+  #sampleLater(): void {
+    this.world.after(SAMPLE_MS, () => {
+      this.#checks.cluster.sample();
+      if (!this.#isHealing) this.#sampleLater();
+    });
   }
   #settle(when: string, unrest: () => string | undefined): void {
     const { world } = this;
@@ -187,7 +200,7 @@ export class JoinedScene {
     const any = members[0];
     if (any === undefined) return;
     const living = this.#applications.filter((each) => each.process.isAlive && !each.at.node.isDead);
-    const sessions = any.node.node.describe().registry.sessions.filter((each) => each.info.startsWith(MIGRATOR));
+    const sessions = any.node.node.sessions.filter((each) => each.info.startsWith(MIGRATOR));
     if (sessions.length === 0 && living.length === 0) return this.#startApplication(this.world.random.pick(members), { kind: "create", info: MIGRATOR });
     for (const { id, node, state, info } of sessions) {
       if (living.some((each) => each.session === id || each.session === 0)) continue;
@@ -215,7 +228,7 @@ export class JoinedScene {
 
   #fault(random: Random): void {
     const sites = [...this.#sites.values()];
-    const manager = sites.find((site) => !site.node.isDead && site.node.node.describe().managing !== null);
+    const manager = sites.find((site) => !site.node.isDead && site.node.node.isManaging);
     const application = this.#application();
     const victim = random.chance(0.3) && manager !== undefined ? manager : random.chance(0.4) && application !== undefined ? application.at : random.pick(sites);
     const other = random.pick(this.#ids.filter((id) => id !== victim.node.id));
@@ -383,7 +396,7 @@ export class JoinedScene {
     }
   }
   *#destroy(session: SessionId, client: number): Thread {
-    const entry = this.#members()[0]?.node.node.describe().registry.sessions.find((each) => each.id === session);
+    const entry = this.#members()[0]?.node.node.session(session);
     const host = entry === undefined ? undefined : this.#sites.get(entry.node)?.node;
     if (host === undefined || entry?.info.startsWith(MIGRATOR) === true) return;
     this.#checks.cluster.destroying(session);
@@ -395,7 +408,7 @@ export class JoinedScene {
   }
   /** From the session's own node; nobody answers it. */
   *#sendMessage(session: SessionId, client: number): Thread {
-    const entry = this.#members()[0]?.node.node.describe().registry.sessions.find((each) => each.id === session);
+    const entry = this.#members()[0]?.node.node.session(session);
     const host = entry === undefined ? undefined : this.#sites.get(entry.node)?.node;
     if (host === undefined || host.isDead || entry?.state !== "active") return;
     const key = `${lifeName(host)} ${session}`;

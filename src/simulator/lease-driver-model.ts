@@ -23,6 +23,7 @@ export class LeaseDriverModel {
   readonly #wake = new Signal();
   /** Whether the volume is slow to it. */
   #isSlow: boolean | undefined;
+  #timerMs = Number.POSITIVE_INFINITY;
 
   /** @returns undefined while another process holds the identity. */
   static start(options: {
@@ -56,10 +57,20 @@ export class LeaseDriverModel {
         yield* this.#step({ kind: "requested", request, ...this.#now });
       }
       yield* this.#step({ kind: "time-passed", ...this.#now });
-      const waitMs = Math.max(1, this.machine.deadlineMs - this.process.clockMs);
-      this.process.after(this.process.toWorldMs(waitMs), () => this.#wake.give());
+      this.#armTimer();
       yield { kind: "await", signal: this.#wake };
     }
+  }
+
+  #armTimer(): void {
+    const dueMs = Math.max(this.process.clockMs + 1, this.machine.deadlineMs);
+    if (this.#timerMs <= dueMs) return;
+    this.#timerMs = dueMs;
+    this.process.after(this.process.toWorldMs(dueMs - this.process.clockMs), () => {
+      if (this.#timerMs !== dueMs) return;
+      this.#timerMs = Number.POSITIVE_INFINITY;
+      this.#wake.give();
+    });
   }
 
   get #now() {

@@ -75,7 +75,7 @@ export class NetworkModel {
     wire.lastArrivalMs = Math.max(wire.lastArrivalMs, this.#world.nowMs + 0.1 + this.#world.random.below(100) * 0.01 * Math.max(this.delayMs, wire.slowMs));
     this.#world.after(wire.lastArrivalMs - this.#world.nowMs, () => {
       if (wire.connection !== connection || wire.end !== end || this.#isCut(from.id, to)) return;
-      end.process.after(0, () => end.receive(frame));
+      end.process.deliver(() => end.receive(frame));
     });
   }
 

@@ -19,6 +19,10 @@ export const simulatedTimeouts: NodeTimeouts = {
   roundTimeoutMs: 10_000, claimStepMs: 2 * simulatedTimes.renewMs,
 };
 
+/** Probability that something comes between two effects. */
+const COMES_BETWEEN = 0.05;
+const none: NodeEffect[] = [];
+
 export type CallOutcome<N extends CallName> = { readonly kind: "ok"; readonly result: ResultOf<N> } | { readonly kind: "failed"; readonly failure: DmFailure } | { readonly kind: "gone" };
 type Input = NodeInput extends infer I ? (I extends { atMs: number } ? Omit<I, "atMs"> : never) : never;
 
@@ -38,13 +42,17 @@ export class NodeModel implements Station {
   readonly #calls = new Map<number, (outcome: CallOutcome<CallName>) => void>();
   readonly #operations = new Map<OperationId, { readonly held: HeldEvent; readonly resume: (decision: Decision | "gone") => void }>();
   readonly #crossed = new Set<OperationId>();
-  readonly #pending: NodeEffect[] = [];
+  #pending: NodeEffect[] = [];
+  /** How many of those are performed. */
+  #performed = 0;
+  #isPerforming = false;
   incarnation: Incarnation;
   isAdmitting = false;
   /** Without one, operations are held by `hold` and the volume does whatever is asked. */
   site: Site | undefined;
   #lastCall = 0;
-  #timerMs = Number.POSITIVE_INFINITY;
+  /** Deadlines for which somebody will look, the earliest last. */
+  readonly #timers: number[] = [];
   #toldMs = 0;
 
   constructor(options: {
@@ -90,9 +98,9 @@ export class NodeModel implements Station {
     const timed = input as { -readonly [K in "atMs"]?: number };
     timed.atMs = this.process.clockMs;
     const effects = this.node.step(input as NodeInput);
-    const wasIdle = this.#pending.length === 0;
-    this.#pending.push(...effects);
-    if (wasIdle && effects.length > 0) this.process.after(0, () => this.#performNext());
+    if (this.#pending.length === 0) this.#pending = effects;
+    else for (const effect of effects) this.#pending.push(effect);
+    if (!this.#isPerforming) this.#performAll();
     this.#armTimer();
   }
 
@@ -139,14 +147,17 @@ export class NodeModel implements Station {
     this.input({ kind: "operation-gone", operation });
   }
 
-  #performNext(): void {
-    const effect = this.#pending[0];
-    if (effect === undefined) return;
-    this.#perform(effect);
-    this.#pending.shift();
-    if (this.#pending.length === 0) return;
-    // Mostly at once; sometimes something comes between.
-    this.process.after(this.world.random.chance(0.05) ? this.world.random.below(20) : 0, () => this.#performNext());
+  /** One by one; sometimes something comes between. */
+  #performAll(isLate = false): void {
+    this.#isPerforming = true;
+    for (let mayWait = !isLate; this.#performed < this.#pending.length; mayWait = true) {
+      if (mayWait && this.world.random.chance(COMES_BETWEEN)) return this.process.after(this.world.random.below(20), () => this.#performAll(true));
+      this.#perform(this.#pending[this.#performed]!);
+      this.#performed++;
+    }
+    this.#isPerforming = false;
+    this.#pending = none;
+    this.#performed = 0;
   }
 
   #perform(effect: NodeEffect): void {
@@ -207,12 +218,13 @@ export class NodeModel implements Station {
 
   #armTimer(): void {
     const dueMs = this.node.deadlineMs;
-    if (dueMs === Number.POSITIVE_INFINITY || this.#timerMs <= dueMs) return;
-    this.#timerMs = dueMs;
+    const timers = this.#timers;
+    if (dueMs === Number.POSITIVE_INFINITY || (timers.length > 0 && timers[timers.length - 1]! <= dueMs)) return;
+    timers.push(dueMs);
     this.process.after(this.process.toWorldMs(Math.max(0.5, dueMs - this.process.clockMs)), () => {
-      if (this.#timerMs !== dueMs) return;
-      this.#timerMs = Number.POSITIVE_INFINITY;
-      this.input({ kind: "time-passed" });
+      timers.splice(timers.indexOf(dueMs), 1);
+      if (this.node.deadlineMs <= this.process.clockMs) this.input({ kind: "time-passed" });
+      else this.#armTimer();
     });
   }
 

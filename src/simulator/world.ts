@@ -16,7 +16,12 @@ interface Entry {
   readonly atMs: number;
   readonly order: number;
   readonly run: () => void;
+  /** Whose doing it is, where it is a process's. */
+  readonly process: Process | undefined;
 }
+
+/** Probability that nothing comes between the effect of a system call and its return. */
+const RETURNS_AT_ONCE = 0.8;
 
 /** A broken promise, found by a checker. */
 export class Violation extends Error {
@@ -68,8 +73,8 @@ export class World {
     if (!condition) throw new Violation(message());
   }
 
-  after(delayMs: number, run: () => void): void {
-    const entry = { atMs: this.nowMs + Math.max(0, delayMs), order: this.#order++, run };
+  after(delayMs: number, run: () => void, process?: Process): void {
+    const entry: Entry = { atMs: delayMs > 0 ? this.nowMs + delayMs : this.nowMs, order: this.#order++, run, process };
     const heap = this.#heap;
     let at = heap.length;
     heap.push(entry);
@@ -87,7 +92,8 @@ export class World {
     for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
       this.#pop();
       this.nowMs = next.atMs;
-      next.run();
+      if (next.process === undefined) next.run();
+      else next.process.attempt(next.run);
       if (isOver()) return;
     }
     this.nowMs = Math.max(this.nowMs, untilMs);
@@ -149,6 +155,8 @@ export class Signal {
   }
 }
 
+const nothing = { value: undefined };
+
 export class Process {
   readonly world: World;
   readonly name: string;
@@ -157,6 +165,7 @@ export class Process {
   /** The clock showed `#shownMs` when the world's was at `#shownAtMs`; never less afterwards, not even by a rounding. */
   #shownMs: number;
   #shownAtMs = 0;
+  #resumedMs = Number.NEGATIVE_INFINITY;
   #backlog: (() => void)[] = [];
   #kernelBacklog: (() => void)[] = [];
   #inKernel = 0;
@@ -204,6 +213,7 @@ export class Process {
       this.lastStopMs = this.world.nowMs;
     }
     this.state = "running";
+    this.#resumedMs = this.world.nowMs;
     this.world.log(() => `${this.name} resumes`);
     for (const effect of this.#kernelBacklog.splice(0)) this.world.after(this.world.random.below(3), effect);
     for (const run of this.#backlog.splice(0)) this.after(0, run);
@@ -224,15 +234,21 @@ export class Process {
 
   /** Runs in this process: after a pause when it is paused, never when it has died. */
   after(delayMs: number, run: () => void): void {
-    const attempt = () => {
-      if (this.state === "running") run();
-      else if (this.isAlive) this.#backlog.push(attempt);
-    };
-    this.world.after(delayMs, attempt);
+    this.world.after(delayMs, run, this);
+  }
+  /** At once, behind whatever waited for the end of a pause. */
+  deliver(run: () => void): void {
+    if (this.state === "running" && this.world.nowMs !== this.#resumedMs) run();
+    else this.after(0, run);
+  }
+  /** The world's part of `after`: its time has come. */
+  attempt(run: () => void): void {
+    if (this.state === "running") run();
+    else if (this.isAlive) this.#backlog.push(run);
   }
 
   start(thread: Thread<unknown>): void {
-    this.after(0, () => this.#advance(thread, { value: undefined }));
+    this.after(0, () => this.#advance(thread, nothing));
   }
 
   #advance(thread: Thread<unknown>, result: { value: unknown } | { error: unknown }): void {
@@ -243,10 +259,10 @@ export class Process {
     const step = next.value;
     switch (step.kind) {
       case "sleep":
-        this.after(this.toWorldMs(step.ms), () => this.#advance(thread, { value: undefined }));
+        this.after(this.toWorldMs(step.ms), () => this.#advance(thread, nothing));
         break;
       case "await":
-        step.signal.wait(() => this.after(0, () => this.#advance(thread, { value: undefined })));
+        step.signal.wait(() => this.after(0, () => this.#advance(thread, nothing)));
         break;
       case "system":
         this.#system(step, (outcome) => this.#advance(thread, outcome));
@@ -267,7 +283,9 @@ export class Process {
       }
       this.#inKernel--;
       if (this.state === "dying" && this.#inKernel === 0) return this.#end();
-      this.after(world.random.below(100) * 0.01 * step.ms, () => goOn(outcome));
+      // Mostly the call returns in that instant; a process that is paused meanwhile hears when it runs again.
+      if (world.random.chance(RETURNS_AT_ONCE)) goOn(outcome);
+      else this.after(world.random.below(100) * 0.01 * step.ms, () => goOn(outcome));
     };
     world.after(world.random.below(100) * 0.01 * step.ms, effect);
     assert(this.#inKernel > 0, "the call has begun");
