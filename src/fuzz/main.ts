@@ -14,10 +14,13 @@ if (numbers.some((number) => !Number.isFinite(number) || number < 0)) throw new 
 if (target !== undefined && targets.every(({ name }) => name !== target)) throw new Error(`--target is one of ${targets.map(({ name }) => name).join(", ")}`);
 
 const firstSeed = numbers[1]!;
+const before = process.cpuUsage();
 const { inputs, taken, lastSeed, found } = await fuzz({
   firstSeed, only: target, count: count === undefined ? Number.MAX_SAFE_INTEGER : numbers[2]!, ...(count !== undefined && minutes === undefined ? {} : { forMs: numbers[0]! * 60_000 }),
 });
-console.log(`${inputs} inputs, ${taken} of them taken, seeds ${firstSeed} to ${lastSeed}: ${found === undefined ? "every decoder held" : "FAILED"}`);
+const used = process.cpuUsage(before);
+const perSecond = Math.round((inputs * 1_000_000) / (used.user + used.system));
+console.log(`${inputs} inputs (${perSecond} for each second of processor time), ${taken} of them taken, seeds ${firstSeed} to ${lastSeed}: ${found === undefined ? "every decoder held" : "FAILED"}`);
 if (found !== undefined) {
   console.log(`${found.target}: ${found.error}\nagain: ${found.replay}`);
   process.exitCode = 1;

@@ -4,38 +4,43 @@
  */
 import type { Random } from "../base/random.js";
 
-type Path = readonly (string | number)[];
-
 /** Values that have hurt somebody before. `large`: of some length, so used seldom. */
 const awkward: readonly unknown[] = [
   null, undefined, true, false, 0, -0, -1, 1, 255, 256, 65_536, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 53 - 1, -(2 ** 53), 0.5, Number.NaN, Number.POSITIVE_INFINITY,
   1e300, 0n, -1n, 2n ** 63n - 1n, 2n ** 64n - 1n, "", "\0", "a", "../..", "__proto__", "constructor", "toString", "\ud800", "global", "0".repeat(16), [], {}, [[]],
   { kind: "continue" }, new Uint8Array(0), new Uint8Array(24), new Uint8Array(32),
 ];
-const large: readonly (() => unknown)[] = [
-  () => "x".repeat(70_000), () => new Uint8Array(70_000), () => Array.from({ length: 5_000 }, (_, at) => at),
-  () => Object.fromEntries(Array.from({ length: 2_000 }, (_, at) => [`k${at}`, at])),
+const large: readonly unknown[] = [
+  "x".repeat(70_000), new Uint8Array(70_000), Array.from({ length: 5_000 }, (_, at) => at), Object.fromEntries(Array.from({ length: 2_000 }, (_, at) => [`k${at}`, at])),
 ];
+/** Of all values put in: each costs as much as a hundred others. */
+const LARGE_SHARE = 0.004;
+const DEEP_SHARE = 0.02;
 const lengths = [0, 1, 4, 31, 32, 127, 128, 255, 256, 4096, 65_535, 65_536, 2 ** 20, 2 ** 24, 2 ** 25, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
 /** Heads of MessagePack values that announce much: arrays, maps, texts, bytes, extensions. */
 const heads = [0xdc, 0xdd, 0xde, 0xdf, 0xd9, 0xda, 0xdb, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xc1, 0x9f, 0x8f, 0xcb, 0xcf];
 
-/** A copy of the value with one to three places changed. */
+/** Mostly one: what is spoilt in many places is refused at the first of them. */
+function howOften(random: Random): number {
+  return random.chance(0.7) ? 1 : random.between(2, 4);
+}
+
+/** A copy of the value with one to four places changed; the rest is shared with it. */
 export function mutateValue(random: Random, value: unknown): unknown {
-  let changed = structuredClone(value);
-  for (let times = random.between(1, 3); times > 0; times--) {
-    const places = placesOf(changed);
-    changed = changeAt(changed, random.pick(places), (old) => spoil(random, old, valueAt(changed, random.pick(places))));
+  let changed = value;
+  for (let times = howOften(random); times > 0; times--) {
+    const whole = changed;
+    changed = changeSomewhere(random, whole, (old) => spoil(random, old, () => somewhereIn(random, whole)));
   }
   return changed;
 }
 
-function spoil(random: Random, old: unknown, other: unknown): unknown {
+function spoil(random: Random, old: unknown, other: () => unknown): unknown {
   switch (random.below(8)) {
     case 0: return undefined;
-    case 1: return other;
-    case 2: return nested(old, random.pick([1, 2, 8, 63, 64, 65, 200, 2_000]));
-    case 3: return random.chance(0.1) ? random.pick(large)() : random.pick(awkward);
+    case 1: return other();
+    case 2: return nested(old, random.pick(random.chance(DEEP_SHARE) ? [200, 2_000] : [1, 2, 8, 63, 64, 65]));
+    case 3: return random.chance(8 * LARGE_SHARE) ? random.pick(large) : random.pick(awkward);
     case 4: return Array.isArray(old) ? [...old, ...old, old] : typeof old === "number" ? old + random.pick([-1, 1, 0.5, 2 ** 32, 2 ** 53]) : [old];
     case 5: return typeof old === "object" && old !== null ? withField(random, old) : String(old);
     default: return random.pick(awkward);
@@ -53,31 +58,30 @@ function nested(value: unknown, depth: number): unknown {
 function isNode(value: unknown): value is Record<string | number, unknown> {
   return typeof value === "object" && value !== null && !ArrayBuffer.isView(value);
 }
-/** A bounded number of them, so that a value grown large costs no more than others. */
-function placesOf(value: unknown): Path[] {
-  const places: Path[] = [[]];
-  for (let at = 0; at < places.length && places.length < 400; at++) {
-    const inner = valueAt(value, places[at]!);
-    if (isNode(inner)) for (const key of Object.keys(inner).slice(0, 40)) places.push([...places[at]!, key]);
-  }
-  return places;
+const KEYS_LOOKED_AT_MAX = 40;
+/** A walk inwards that may end anywhere. */
+function pathInto(random: Random, value: unknown): string | undefined {
+  if (!isNode(value) || random.chance(0.15)) return undefined;
+  const keys = Object.keys(value);
+  return keys.length === 0 ? undefined : keys[random.below(Math.min(keys.length, KEYS_LOOKED_AT_MAX))];
 }
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((at, key) => (isNode(at) ? at[key] : undefined), value);
+function somewhereIn(random: Random, value: unknown): unknown {
+  let at = value;
+  for (let key = pathInto(random, at); key !== undefined; key = pathInto(random, at)) at = (at as Record<string, unknown>)[key];
+  return at;
 }
-function changeAt(value: unknown, path: Path, change: (old: unknown) => unknown): unknown {
-  const [key, ...rest] = path;
+function changeSomewhere(random: Random, value: unknown, change: (old: unknown) => unknown): unknown {
+  const key = pathInto(random, value);
   if (key === undefined) return change(value);
-  if (!isNode(value)) return value;
-  const copy = (Array.isArray(value) ? [...value] : { ...value }) as Record<string | number, unknown>;
-  copy[key] = changeAt(value[key], rest, change);
+  const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }) as Record<string, unknown>;
+  copy[key] = changeSomewhere(random, copy[key], change);
   return copy;
 }
 
 /** A copy of the bytes with one to four places changed. */
 export function mutateBytes(random: Random, bytes: Uint8Array, others: readonly Uint8Array[]): Buffer {
   let changed: Buffer = Buffer.from(bytes);
-  for (let times = random.between(1, 4); times > 0; times--) changed = spoilBytes(random, changed, others);
+  for (let times = howOften(random); times > 0; times--) changed = spoilBytes(random, changed, others);
   return changed;
 }
 function spoilBytes(random: Random, bytes: Buffer, others: readonly Uint8Array[]): Buffer {
@@ -85,30 +89,67 @@ function spoilBytes(random: Random, bytes: Buffer, others: readonly Uint8Array[]
   const length = Math.min(bytes.length - at, random.below(random.chance(0.2) ? 64 : 8));
   switch (random.below(9)) {
     case 0: return bytes.subarray(0, at);
-    case 1: return Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)]);
-    case 2: return Buffer.concat([bytes.subarray(0, at + length), bytes.subarray(at)]);
-    case 3: return Buffer.concat([bytes.subarray(0, at), noise(random, length), bytes.subarray(at)]);
+    case 1: return joined(bytes.subarray(0, at), bytes.subarray(at + length));
+    case 2: return joined(bytes.subarray(0, at + length), bytes.subarray(at));
+    case 3: return joined(bytes.subarray(0, at), noise(random, length), bytes.subarray(at));
     case 4: {
-      const other = Buffer.from(random.pick(others));
-      return Buffer.concat([bytes.subarray(0, at), other.subarray(random.below(other.length + 1))]);
+      const other = random.pick(others);
+      return joined(bytes.subarray(0, at), other.subarray(random.below(other.length + 1)));
     }
-    case 5: return written(bytes, at, Buffer.from([random.pick(heads), ...size(random)]));
-    case 6: return written(bytes, at, size(random));
-    case 7: return Buffer.concat([...Array.from({ length: random.pick([2, 3, 70, 500]) }, () => Buffer.from([random.pick(heads), ...size(random)])), bytes]);
-    default: return at === bytes.length ? bytes : written(bytes, at, Buffer.from([bytes[at]! ^ (1 << random.below(8))]));
+    case 5: return written(random, bytes, at, true);
+    case 6: return written(random, bytes, at, false);
+    case 7: return joined(announcements(random), bytes);
+    default: return flipped(random, bytes, at);
   }
 }
-function size(random: Random): Buffer {
-  const bytes = Buffer.alloc(4);
-  if (random.chance(0.5)) bytes.writeUInt32BE(random.pick(lengths));
-  else bytes.writeUInt32LE(random.pick(lengths));
-  return bytes.subarray(random.pick([0, 0, 2, 3]));
+function joined(...parts: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
-function written(bytes: Buffer, at: number, over: Buffer): Buffer {
-  const changed = Buffer.concat([bytes, Buffer.alloc(Math.max(0, at + over.length - bytes.length))]);
-  over.copy(changed, at);
+/** A size, in two, one or four bytes, either way round; where it ends. */
+function putSize(random: Random, into: Buffer, at: number): number {
+  const number = random.pick(lengths);
+  const skipped = random.pick([0, 0, 2, 3]);
+  const isBig = random.chance(0.5);
+  for (let byte = skipped; byte < 4; byte++) into[at + byte - skipped] = number >>> (8 * (isBig ? 3 - byte : byte));
+  return at + 4 - skipped;
+}
+const MARK_BYTES_MAX = 5;
+function written(random: Random, bytes: Buffer, at: number, hasHead: boolean): Buffer {
+  const mark = Buffer.alloc(MARK_BYTES_MAX);
+  if (hasHead) mark[0] = random.pick(heads);
+  const end = putSize(random, mark, hasHead ? 1 : 0);
+  const changed = Buffer.alloc(Math.max(bytes.length, at + end));
+  bytes.copy(changed);
+  mark.copy(changed, at, 0, end);
+  return changed;
+}
+/** Values that each say how much follows, one in the other. */
+function announcements(random: Random): Buffer {
+  const count = random.chance(0.05) ? 500 : random.pick([2, 3, 70]);
+  const all = Buffer.allocUnsafe(count * MARK_BYTES_MAX);
+  let at = 0;
+  for (let made = 0; made < count; made++) {
+    all[at] = random.pick(heads);
+    at = putSize(random, all, at + 1);
+  }
+  return all.subarray(0, at);
+}
+function flipped(random: Random, bytes: Buffer, at: number): Buffer {
+  if (at === bytes.length) return bytes;
+  const changed = Buffer.from(bytes);
+  changed[at]! ^= 1 << random.below(8);
   return changed;
 }
 function noise(random: Random, length: number): Buffer {
-  return Buffer.from(Array.from({ length }, () => random.below(256)));
+  const bytes = Buffer.allocUnsafe(length);
+  for (let at = 0; at < length; at++) bytes[at] = random.below(256);
+  return bytes;
 }

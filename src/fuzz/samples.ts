@@ -9,6 +9,7 @@ import type { FsName, GroupName, Handle, Incarnation, NodeId, RequestId, Session
 import { unsealedHandle } from "../dmapi/handle.js";
 import type { FileRecord } from "../dmapi/record.js";
 import { IN_HEADER_SIZE, opcodes } from "../fuse/codec/constants.js";
+import type { Intent, LedgerEntry, Manifest } from "../migration/stores/store.js";
 import { HandleSeal } from "../volume/handle-seal.js";
 import type { LinkMessage } from "../wire/node-frames.js";
 
@@ -189,3 +190,11 @@ export const configTexts: readonly string[] = [
   "cluster: &a [*a]\nnode: *a\n<<: { x: *a }\n",
   "a: &a [x,x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c]\ncluster: [*d,*d,*d,*d]\n",
 ];
+
+export const storeObject = "0123456789abcdef".repeat(2);
+export const manifest: Manifest = {
+  format: 1, object: storeObject, handle: "00ff", fs: "fs1", path: "/a/b", size: 70_000, checksum: { algorithm: "sha256", value: "ab".repeat(32) },
+  mode: 0o100644, uid: 0, gid: 5, atimeNs: "1", mtimeNs: "-2", ctimeNs: "1700000000000000000", attributes: { "user.a": "AAA=" }, copiedAt: "2026-01-01T00:00:00Z",
+};
+export const intent: Intent = { object: storeObject, handle: "00ff", path: "/a", verb: "migrate", session: 5, atMs: 1.5 };
+export const ledgerEntry: LedgerEntry = { object: storeObject, handle: "00ff", reason: "the file was recalled", atMs: 1 };

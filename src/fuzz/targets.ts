@@ -22,6 +22,7 @@ import type { Handle } from "../dmapi/ids.js";
 import { parseRequest } from "../fuse/codec/request.js";
 import { decodeAnswers, decodeRequest, encodeRequest, parseInfo } from "../migration/request-format.js";
 import { decodeNote, encodeNote } from "../migration/states.js";
+import { type Decoded, decodeIntent, decodeLedgerEntry, decodeManifest, decodeSettings } from "../migration/stores/documents.js";
 import { parseDocument } from "../volume/filesystem.js";
 import { nonceOf } from "../volume/mark.js";
 import { decodeBody, type DecodedRecord, decodeValue, encodeBody, encodeSpillBody, encodeValue } from "../volume/record-codec.js";
@@ -44,7 +45,13 @@ export interface Target {
 
 const packr = new Packr({ useRecords: false });
 const pack = (value: unknown): Uint8Array => Uint8Array.from(packr.pack(value));
-const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? Number(one) : one)) ?? "");
+const json = (value: unknown): Uint8Array => {
+  try {
+    return Buffer.from(JSON.stringify(value) ?? "");
+  } catch {
+    return Buffer.from(JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? Number(one) : one)) ?? "");
+  }
+};
 const text = (value: unknown): Uint8Array => Buffer.from(String(value), "latin1");
 
 /** Values spoilt before they are encoded, bytes after; what cannot be encoded is spoilt as bytes alone. */
@@ -58,7 +65,7 @@ function target(name: string, values: readonly unknown[], encode: (value: unknow
       } catch {
         // No encoder of ours would send it either.
       }
-      if (random.chance(0.6)) return bytes;
+      if (random.chance(0.8)) return bytes;
     }
     return mutateBytes(random, bytes, seeds);
   };
@@ -202,6 +209,19 @@ function migrationRequest(input: Buffer, random: Random): boolean {
   return keepsRequest(input, random);
 }
 
+/** A note of the store: read whole, or refused in words that a person can use. */
+function storeNote<T>(decode: (text: string, object: string) => Decoded<T>): Target["check"] {
+  return (input) => {
+    const read = decode(input.toString("utf8"), samples.storeObject);
+    if ("fault" in read) {
+      assert.ok(read.fault !== "" && read.fault.length < 600, "a fault is a sentence");
+      return false;
+    }
+    assert.deepEqual(decode(JSON.stringify(read.value), samples.storeObject), read, "what was read and written is read");
+    return true;
+  };
+}
+
 /** Frames of the event log, with a checksum that is right more often than not. */
 function logFrame<T>(decode: (bytes: Buffer, at: number) => Framed<T> | undefined, encode: (value: T) => Buffer): Target["check"] {
   return (input, random) => {
@@ -250,9 +270,13 @@ export const targets: readonly Target[] = [
   target("lease-name", leaseNames, text, leaseName),
   target("handle", samples.handleTexts, text, handle),
   target("file-system-document", [{ format: 1, fsid: "00000000000000f5", eventList: 3 }], json, fsDocument),
-  { ...target("config", [samples.config], json, configuration), every: 20 },
-  { ...target("config-text", samples.configTexts, text, configuration), every: 20 },
+  { ...target("config", [samples.config], json, configuration), every: 100 },
+  { ...target("config-text", samples.configTexts, text, configuration), every: 100 },
   target("migration-note", [{ state: "migrated", object: "o", store: "s", checksum: "c", size: 5, mtimeNs: 7n, copiedAtMs: 1.5, isPunched: true, eventListBefore: null }], pack, migrationNote),
+  target("store-manifest", [samples.manifest], json, storeNote(decodeManifest)),
+  target("store-intent", [samples.intent, { ...samples.intent, path: null, verb: "release" }], json, storeNote(decodeIntent)),
+  target("store-ledger", [samples.ledgerEntry], json, storeNote(decodeLedgerEntry)),
+  target("store-settings", [{ format: 1, identity: "00ff00ff00ff00ff" }], json, storeNote(decodeSettings)),
   target("migration-request", [{ op: "migrate", id: "1", items: [{ handle: samples.handle, path: "/a" }] }, { op: "status" }, { op: "cancel", id: "1" }, { op: "state", items: [] }], pack, migrationRequest),
 ];
 

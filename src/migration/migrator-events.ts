@@ -86,7 +86,7 @@ export class EventHandler {
   async #discardObjectsOf(handle: Handle): Promise<void> {
     const { store } = this.#mover.options;
     for (const object of await store.objectsOf(handle)) {
-      await store.discard(object, "the file was deleted", Date.now());
+      await store.discard(object, handle, "the file was deleted", Date.now());
       this.#log("discard", { handle, object, reason: "the file was deleted" });
     }
   }

@@ -58,6 +58,7 @@ const GROUP_LEASE_MS = 2_000;
 const GROUP_NAME_LENGTH_MAX = 63;
 const RECONNECT_MS = 500;
 const SWEEP_MS = 3_600_000;
+const FAILURES_LOGGED_MAX = 10;
 /** An instance that does not say within so long that it frees space leaves it to the next one. */
 const FREEING_ANSWER_MS = 3_000;
 
@@ -137,7 +138,8 @@ export class Migrator {
     const signal = AbortSignal.any([this.#stopping.signal, lost.signal]);
     // Listed before the first move of this life, whose own ones must not be taken for left over.
     const tokens = await serving.session.tokens();
-    const intents = await serving.mover.options.store.intents();
+    const { notes: intents, damaged } = await serving.mover.options.store.intents();
+    for (const { message } of damaged) this.#log("damaged", { error: message });
     const events = await this.#takeOver(serving.session, tokens);
     const finishing = this.#finishLeftOvers(serving, events, intents);
     ready();
@@ -304,8 +306,9 @@ export class Migrator {
     const keepMs = this.#options.keepDiscardedMs ?? DAY_MS;
     while (!signal.aborted) {
       try {
-        const removed = await store.sweep(Date.now() - keepMs, (entry) => needOf(session, entry.handle, entry.object));
+        const { removed, failures } = await store.sweep(Date.now() - keepMs, (entry) => needOf(session, entry.handle, entry.object));
         if (removed > 0) this.#log("swept", { removed });
+        for (const { message } of failures.slice(0, FAILURES_LOGGED_MAX)) this.#log("not-swept", { error: message, of: failures.length });
       } catch (error) {
         this.#log("sweep-failed", { error: (error as Error).message });
       }
@@ -329,7 +332,7 @@ async function settleIntent(mover: FileMover, handle: Handle, object: string): P
     const { record } = await session.object(handle).record();
     const note = noteOf(record);
     if (note?.object !== object) {
-      await store.discard(object, "the migrator ended while it was made", Date.now());
+      await store.discard(object, handle, "the migrator ended while it was made", Date.now());
       return "open";
     }
     if (record?.residency === "partial" && note.isPunched !== true) return "open";
@@ -338,14 +341,13 @@ async function settleIntent(mover: FileMover, handle: Handle, object: string): P
   } catch (error) {
     const isDeleted = error instanceof DmError && (error.code === "EBADF" || error.code === "ENOENT" || error.code === "ESTALE");
     if (!isDeleted) throw error;
-    await store.discard(object, "the file was deleted while it was migrated", Date.now());
+    await store.discard(object, handle, "the file was deleted while it was migrated", Date.now());
     return "finished";
   }
 }
 
 /** Before an object goes for good: does a living file name it after all? When that cannot be known, it stays. */
-async function needOf(session: Session, handle: string | null, object: string): Promise<Need> {
-  if (handle === null) return "free"; // never finished: it has no manifest
+async function needOf(session: Session, handle: string, object: string): Promise<Need> {
   try {
     const { record, attributes } = await session.object(handle as Handle).record();
     const note = noteOf(record);

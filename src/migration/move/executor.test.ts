@@ -101,14 +101,14 @@ test("migrated: no blocks, the object is the file; recalled: the bytes and times
   assert.deepEqual([report.state, report.flags, report.size], ["migrated", [], content.length]);
   const manifest = await store.manifest(report.object!);
   assert.deepEqual([manifest.path, manifest.handle, manifest.mtimeNs, manifest.size], ["/where/it/was", handle, String(before.mtimeNs), content.length]);
-  assert.deepEqual(await store.intents(), []);
+  assert.deepEqual(await store.intents(), { notes: [], damaged: [] });
 
   assert.deepEqual(await mover.recall({ handle }), { kind: "done", state: "resident", bytes: content.length });
   assert.ok(readFileSync(path).equals(content));
   assert.equal(statSync(path, { bigint: true }).mtimeNs, before.mtimeNs);
   const { record } = await session.object(handle).record();
   assert.deepEqual([record?.residency, record?.regions, record?.virtual, record?.attributes[STATE_ATTRIBUTE], record?.eventList], ["resident", [], undefined, undefined, undefined]);
-  assert.equal((await store.ledger()).length, 1);
+  assert.equal((await store.ledger()).notes.length, 1);
   assert.deepEqual(await mover.recall({ handle }), { kind: "already", state: "resident", bytes: 0 });
 });
 
@@ -122,15 +122,15 @@ test("rights surround the change and the punch, and not the copying", needsRoot,
 
 test("a file changed during the copy is not migrated, the copy goes to the ledger, the mark is gone", needsRoot, async () => {
   const { path, handle } = freshFile();
-  const before = (await store.ledger()).length;
+  const before = (await store.ledger()).notes.length;
   disturb = (name) => {
     if (name === "right.request") writeFileSync(path, "shorter");
   };
   await assert.rejects(mover.migrate("migrate", { handle }), { code: "ECANCELED" });
   assert.equal(readFileSync(path, "utf8"), "shorter");
-  assert.equal((await store.ledger()).length, before + 1);
+  assert.equal((await store.ledger()).notes.length, before + 1);
   assert.deepEqual([(await session.object(handle).record()).mark, (await mover.state(handle)).state], [null, "resident"]);
-  assert.deepEqual(await store.intents(), []);
+  assert.deepEqual(await store.intents(), { notes: [], damaged: [] });
 });
 
 test("premigrated, released, emptied without a byte", needsRoot, async () => {
@@ -160,6 +160,16 @@ test("a damaged object: EIO, the region stays, nothing is held", needsRoot, asyn
   writeFileSync(file, content);
   await mover.recall({ handle });
   assert.ok(readFileSync(path).equals(content));
+});
+
+test("a damaged manifest keeps nobody from the bytes", needsRoot, async () => {
+  const { path, handle, content } = freshFile();
+  await mover.migrate("migrate", { handle });
+  const { object } = await mover.state(handle);
+  writeFileSync(join(top, "store", "objects", object!.slice(0, 2), `${object}.json`), "{\"format\":1,");
+  await mover.recall({ handle });
+  assert.ok(readFileSync(path).equals(content));
+  assert.equal((await store.ledger()).notes.find((entry) => entry.object === object)?.handle, handle, "and its object is asked for by the file's handle before it goes");
 });
 
 test("many at once, several times the same file", needsRoot, async () => {

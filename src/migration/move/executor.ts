@@ -120,7 +120,7 @@ class Performer {
       case "verify-object":
         return done(store.verify(request.args.object, request.args));
       case "discard-object":
-        return done(store.discard(request.args.object, request.args.reason, this.#context.nowMs()));
+        return done(store.discard(request.args.object, this.#context.handle, request.args.reason, this.#context.nowMs()));
       case "take-right":
         return done(this.#takeRight());
       case "release-right":
@@ -227,8 +227,6 @@ class Performer {
 
   async #openObject(args: { object: string; checksum: string; size: number }): Promise<void> {
     await this.#closeObject();
-    const manifest = await this.#context.store.manifest(args.object);
-    if (manifest.checksum.value !== args.checksum || manifest.size !== args.size) throw new MoveFailure("EIO", `object ${args.object} is another file's or another version`);
     this.#note(`fetches object ${args.object} of ${args.size} bytes from the store`);
     this.#object = await this.#context.store.open(args.object);
     if (this.#object.size !== args.size) throw new MoveFailure("EIO", `object ${args.object} has ${this.#object.size} bytes instead of ${args.size}`);

@@ -61,10 +61,10 @@ export function describeStore(name: string, make: (again?: Store) => Promise<Sto
       const intent = { object: store.newObjectName(), handle: "ab12", path: null, verb: "migrate", session: 3, atMs: 7 } as const;
       await store.noteIntent(intent);
       const again = await make(store);
-      assert.deepEqual(await again.intents(), [intent]);
+      assert.deepEqual(await again.intents(), { notes: [intent], damaged: [] });
       await again.clearIntent(intent.object);
       await again.clearIntent(intent.object);
-      assert.deepEqual(await again.intents(), []);
+      assert.deepEqual(await again.intents(), { notes: [], damaged: [] });
     });
     it("deletes only through the ledger, late, and never what is needed after all", async () => {
       const store = await make();
@@ -72,20 +72,20 @@ export function describeStore(name: string, make: (again?: Store) => Promise<Sto
       const needed = await put(store, Buffer.from("needed"));
       const open = await put(store, Buffer.from("open"));
       const recent = await put(store, Buffer.from("recent"));
-      await store.discard(gone.object, "changed", 10);
-      await store.discard(needed.object, "by mistake", 10);
-      await store.discard(open.object, "deleted", 10);
-      await store.discard(recent.object, "changed", 30);
-      await store.discard(store.newObjectName(), "never written", 10);
+      await store.discard(gone.object, "ab12", "changed", 10);
+      await store.discard(needed.object, "ab12", "by mistake", 10);
+      await store.discard(open.object, "ab12", "deleted", 10);
+      await store.discard(recent.object, "ab12", "changed", 30);
+      await store.discard(store.newObjectName(), "ab12", "never written", 10);
       assert.deepEqual(await store.objectsOf("ab12"), []);
       await store.open(gone.object).then((reader) => reader.close());
-      assert.equal(await store.sweep(20, async ({ object }) => (object === needed.object ? "named" : object === open.object ? "open-yet" : "free")), 2);
+      assert.deepEqual(await store.sweep(20, async ({ object }) => (object === needed.object ? "named" : object === open.object ? "open-yet" : "free")), { removed: 2, failures: [] });
       await assert.rejects(store.open(gone.object), { code: "ENOENT" });
       await store.open(needed.object).then((reader) => reader.close());
       for (const { object } of [open, recent]) await store.open(object).then((reader) => reader.close());
-      assert.deepEqual((await store.ledger()).map((entry) => entry.object).sort(), [open.object, recent.object].sort());
+      assert.deepEqual((await store.ledger()).notes.map((entry) => entry.object).sort(), [open.object, recent.object].sort());
       assert.deepEqual(await store.objectsOf("ab12"), [needed.object]);
-      assert.equal(await store.sweep(20, async () => "free"), 1);
+      assert.deepEqual(await store.sweep(20, async () => "free"), { removed: 1, failures: [] });
       await assert.rejects(store.open(open.object), { code: "ENOENT" });
     });
     it("finds the objects of a file by its handle", async () => {
@@ -100,7 +100,7 @@ export function describeStore(name: string, make: (again?: Store) => Promise<Sto
     it("takes no name from outside", async () => {
       const store = await make();
       await assert.rejects(store.open("../../etc/passwd"), { code: "EINVAL" });
-      await assert.rejects(store.discard("../x", "", 0), { code: "EINVAL" });
+      await assert.rejects(store.discard("../x", "ab12", "", 0), { code: "EINVAL" });
     });
   });
 }

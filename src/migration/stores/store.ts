@@ -50,12 +50,23 @@ export interface Intent {
 }
 export interface LedgerEntry {
   readonly object: string;
-  readonly handle: string | null;
+  /** Of the file whose bytes it has, or was to have. */
+  readonly handle: string;
   readonly reason: string;
   readonly atMs: number;
 }
 /** Of a discarded object: a file names it after all, and it leaves the ledger; a file without a name is open yet, and it stays there. */
 export type Need = "free" | "named" | "open-yet";
+/** Notes of one kind; a damaged one is told of, stays as it is for people to look at, and is in nobody's way. */
+export interface Notes<T> {
+  readonly notes: readonly T[];
+  readonly damaged: readonly StoreError[];
+}
+export interface Swept {
+  readonly removed: number;
+  /** Entries that stay for another time: damaged, or it could not be known whether they are needed. */
+  readonly failures: readonly Error[];
+}
 export interface ObjectWriter {
   write(chunk: Uint8Array): Promise<void>;
   /** Everything on stable storage, under its final name. */
@@ -75,21 +86,21 @@ export interface Store {
   newObjectName(): string;
   noteIntent(intent: Intent): Promise<void>;
   clearIntent(object: string): Promise<void>;
-  intents(): Promise<readonly Intent[]>;
+  intents(): Promise<Notes<Intent>>;
   /** @throws StoreError EEXIST */
   create(object: string): Promise<ObjectWriter>;
   /** @throws StoreError ENOENT */
   open(object: string): Promise<ObjectReader>;
-  /** @throws StoreError ENOENT; EIO unreadable. */
+  /** For those who rebuild or verify; a recall needs none. @throws StoreError ENOENT; EIO unreadable. */
   manifest(object: string): Promise<Manifest>;
   /** Reads everything back. @throws StoreError ENOENT; EIO when bytes, size or manifest differ. */
   verify(object: string, expected: { readonly checksum: string; readonly size: number }): Promise<void>;
   /** Objects made for a file, discarded ones not counted. */
   objectsOf(handle: string): Promise<readonly string[]>;
   objects(): AsyncIterable<string>;
-  /** Safe to repeat; an object that is not there is no error. */
-  discard(object: string, reason: string, atMs: number): Promise<void>;
-  ledger(): Promise<readonly LedgerEntry[]>;
-  /** Removes what was discarded before `beforeMs` and is free. Returns how many. */
-  sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<number>;
+  /** Safe to repeat; an object that is not there is no error. `handle`: of the file it was for, who is asked before it goes. */
+  discard(object: string, handle: string, reason: string, atMs: number): Promise<void>;
+  ledger(): Promise<Notes<LedgerEntry>>;
+  /** Removes what was discarded before `beforeMs` and is free; one that fails does not keep the others. */
+  sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<Swept>;
 }

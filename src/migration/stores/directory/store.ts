@@ -12,25 +12,31 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Intent, type LedgerEntry, type Manifest, type Need, type ObjectReader, type ObjectWriter, type Store, StoreError } from "../store.js";
+import {
+  type Decoded, decodeIntent, decodeLedgerEntry, decodeManifest, decodeSettings, MANIFEST_BYTES_MAX, NOTE_BYTES_MAX, SETTINGS_BYTES_MAX,
+} from "../documents.js";
+import {
+  type Intent, type LedgerEntry, type Manifest, type Need, type Notes, type ObjectReader, type ObjectWriter, type Store, StoreError, type Swept,
+} from "../store.js";
 import { checkedDirectory, type DirectoryStoreConfig } from "./config.js";
 
 const NAME = /^[0-9a-f]{32}$/;
+const SHARD = /^[0-9a-f]{2}$/;
 const CHUNK = 1024 * 1024;
 
 export async function openDirectoryStore(config: DirectoryStoreConfig): Promise<DirectoryStore> {
   const directory = checkedDirectory(config);
   for (const part of ["objects", "handles", "intents", "ledger"]) await mkdir(path.join(directory, part), { recursive: true, mode: 0o700 });
   const file = path.join(directory, "store.json");
-  if ((await readIfThere(file)) === undefined) {
+  if (!(await isThere(file))) {
     const fresh = `${file}.${randomBytes(4).toString("hex")}`;
     await writeDurably(fresh, JSON.stringify({ format: 1, identity: randomBytes(8).toString("hex") }));
     await linkOnce(fresh, file);
   }
-  const settings = JSON.parse(await readFile(file, "utf8")) as { format?: unknown; identity?: unknown };
-  if (settings.format !== 1 || typeof settings.identity !== "string") throw new StoreError("EINVAL", `${file} is of no format this version knows`);
+  const remedy = "restore it, or write the identity that migrated files name (sluice state shows it) into it again; without it nothing is moved, and nothing is lost";
+  const settings = await readDocument(file, SETTINGS_BYTES_MAX, decodeSettings, remedy);
   return new DirectoryStore(directory, settings.identity);
 }
 
@@ -52,8 +58,8 @@ export class DirectoryStore implements Store {
   async clearIntent(object: string): Promise<void> {
     await rm(this.#in("intents", object), { force: true });
   }
-  intents(): Promise<Intent[]> {
-    return this.#readAll<Intent>("intents");
+  intents(): Promise<Notes<Intent>> {
+    return this.#readAll("intents", decodeIntent, "what was being moved then is whole and stays; look at the manifest of its object, then remove this file");
   }
 
   async create(object: string): Promise<ObjectWriter> {
@@ -68,9 +74,11 @@ export class DirectoryStore implements Store {
         at += chunk.length;
       },
       finish: async (manifest) => {
+        const text = JSON.stringify(manifest, undefined, 1);
+        if (Buffer.byteLength(text) > MANIFEST_BYTES_MAX) throw new StoreError("E2BIG", `the attributes of the file do not fit into a manifest of ${MANIFEST_BYTES_MAX} bytes`);
         await translated(file.sync().then(() => file.close()), `object ${object}`);
         await this.#index(manifest.handle, object);
-        await writeDurably(`${target}.json`, JSON.stringify(manifest, undefined, 1));
+        await writeDurably(`${target}.json`, text);
         await rename(`${target}.part`, target);
         await syncDirectory(path.dirname(target));
       },
@@ -99,13 +107,9 @@ export class DirectoryStore implements Store {
     };
   }
 
-  async manifest(object: string): Promise<Manifest> {
-    const text = await translated(readFile(`${this.#object(object)}.json`, "utf8"), `the manifest of object ${object}`);
-    try {
-      return JSON.parse(text) as Manifest;
-    } catch (error) {
-      throw new StoreError("EIO", `the manifest of object ${object} is damaged`, { cause: error });
-    }
+  manifest(object: string): Promise<Manifest> {
+    const remedy = "recalls do without it; restore it from a copy of the store, or migrate the file anew";
+    return readDocument(`${this.#object(object)}.json`, MANIFEST_BYTES_MAX, (text) => decodeManifest(text, object), remedy);
   }
 
   async verify(object: string, expected: { checksum: string; size: number }): Promise<void> {
@@ -131,41 +135,50 @@ export class DirectoryStore implements Store {
 
   async objectsOf(handle: string): Promise<string[]> {
     const discarded = new Set((await readdir(path.join(this.#directory, "ledger"))).map((name) => name.slice(0, -".json".length)));
-    const names = await readdir(this.#handles(handle)).catch(() => []);
+    const names = await namesIn(this.#handles(handle));
     return names.filter((name) => name.startsWith(`${handle}.`)).map((name) => name.slice(handle.length + 1)).filter((object) => NAME.test(object) && !discarded.has(object));
   }
   async *objects(): AsyncGenerator<string, void, undefined> {
     for (const shard of await readdir(path.join(this.#directory, "objects"))) {
-      for (const name of await readdir(path.join(this.#directory, "objects", shard))) if (NAME.test(name)) yield name;
+      if (!SHARD.test(shard)) continue;
+      for (const name of await namesIn(path.join(this.#directory, "objects", shard))) if (NAME.test(name)) yield name;
     }
   }
 
-  async discard(object: string, reason: string, atMs: number): Promise<void> {
-    const handle = await this.manifest(object).then((manifest) => manifest.handle, () => null);
+  async discard(object: string, handle: string, reason: string, atMs: number): Promise<void> {
     const entry: LedgerEntry = { object, handle, reason, atMs };
     await writeDurably(this.#in("ledger", object), JSON.stringify(entry));
     await this.clearIntent(object);
   }
-  ledger(): Promise<LedgerEntry[]> {
-    return this.#readAll<LedgerEntry>("ledger");
+  ledger(): Promise<Notes<LedgerEntry>> {
+    return this.#readAll("ledger", decodeLedgerEntry, "its object stays in the store; remove this file when a file needs the object after all, or else both");
   }
-  async sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<number> {
-    let count = 0;
-    for (const entry of await this.ledger()) {
+  async sweep(beforeMs: number, judge: (entry: LedgerEntry) => Promise<Need>): Promise<Swept> {
+    const { notes, damaged } = await this.ledger();
+    const failures: Error[] = [...damaged];
+    let removed = 0;
+    for (const entry of notes) {
       if (entry.atMs >= beforeMs) continue;
-      const need = await judge(entry);
-      if (need === "open-yet") continue;
-      if (need === "free") {
-        const target = this.#object(entry.object);
-        await rm(target, { force: true });
-        await rm(`${target}.part`, { force: true });
-        await rm(`${target}.json`, { force: true });
-        if (entry.handle !== null) await rm(path.join(this.#handles(entry.handle), `${entry.handle}.${entry.object}`), { force: true });
-        count += 1;
+      try {
+        const need = await judge(entry);
+        if (need === "open-yet") continue;
+        if (need === "free") {
+          await this.#remove(entry);
+          removed += 1;
+        }
+        await rm(this.#in("ledger", entry.object), { force: true });
+      } catch (error) {
+        failures.push(error as Error);
       }
-      await rm(this.#in("ledger", entry.object), { force: true });
     }
-    return count;
+    return { removed, failures };
+  }
+  async #remove({ object, handle }: LedgerEntry): Promise<void> {
+    const target = this.#object(object);
+    await rm(target, { force: true });
+    await rm(`${target}.part`, { force: true });
+    await rm(`${target}.json`, { force: true });
+    await rm(path.join(this.#handles(handle), `${handle}.${object}`), { force: true });
   }
 
   /** Only names of our own making become paths. */
@@ -185,17 +198,44 @@ export class DirectoryStore implements Store {
     await mkdir(this.#handles(handle), { recursive: true, mode: 0o700 });
     await writeDurably(path.join(this.#handles(handle), `${handle}.${object}`), "");
   }
-  async #readAll<T>(part: "intents" | "ledger"): Promise<T[]> {
-    const entries: T[] = [];
+  /** Names that are not of our making are not ours to read. */
+  async #readAll<T>(part: "intents" | "ledger", decode: (text: string, object: string) => Decoded<T>, remedy: string): Promise<Notes<T>> {
+    const notes: T[] = [];
+    const damaged: StoreError[] = [];
     for (const name of (await readdir(path.join(this.#directory, part))).sort()) {
-      if (!name.endsWith(".json")) continue;
-      const text = await readIfThere(path.join(this.#directory, part, name));
-      if (text !== undefined) entries.push(JSON.parse(text) as T);
+      const object = name.slice(0, -".json".length);
+      if (!NAME.test(object) || !name.endsWith(".json")) continue;
+      try {
+        notes.push(await readDocument(this.#in(part, object), NOTE_BYTES_MAX, (text) => decode(text, object), remedy));
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (error.code !== "ENOENT") damaged.push(error); // gone meanwhile: another instance has dealt with it
+      }
     }
-    return entries;
+    return { notes, damaged };
   }
 }
 
+/** A whole document of a bounded size. @throws StoreError ENOENT; EIO saying which file, what was found and what to do. */
+async function readDocument<T>(file: string, bytesMax: number, decode: (text: string) => Decoded<T>, remedy: string): Promise<T> {
+  const damaged = (fault: string): StoreError => new StoreError("EIO", `${file} cannot be used: ${fault}; ${remedy}`);
+  // A pipe in its place must not hold anybody up.
+  const opened = await translated(open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK), file);
+  try {
+    const { size } = await regular(opened, damaged);
+    if (size > bytesMax) throw damaged(`it has ${size} bytes, ours have at most ${bytesMax}`);
+    const decoded = decode(await translated(opened.readFile("utf8"), file));
+    if ("fault" in decoded) throw damaged(decoded.fault);
+    return decoded.value;
+  } finally {
+    await opened.close();
+  }
+}
+async function regular(opened: FileHandle, damaged: (fault: string) => StoreError): Promise<{ readonly size: number }> {
+  const found = await opened.stat();
+  if (!found.isFile()) throw damaged("it is no regular file");
+  return found;
+}
 async function writeWhole(file: FileHandle, chunk: Uint8Array, at: number): Promise<void> {
   let done = 0;
   while (done < chunk.length) done += (await file.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
@@ -228,13 +268,15 @@ async function linkOnce(fresh: string, target: string): Promise<void> {
   await rm(fresh, { force: true });
   await syncDirectory(path.dirname(target));
 }
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+/** Also when it cannot be read: then it is not to be made anew. */
+async function isThere(file: string): Promise<boolean> {
+  return (await lstat(file).catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? undefined : error))) !== undefined;
+}
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw new StoreError("EIO", `${directory}: ${error.message}`, { cause: error });
+  });
 }
 async function translated<T>(work: Promise<T>, what: string): Promise<T> {
   try {
