@@ -299,6 +299,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", scene: "cluster", stress: "managers",
+    open: "a wire must keep a copy back while the management goes away and comes back; the golden conversation late-install shows it",
     edits: [node("if (this.#copy.isAfter(message.snapshot)) return;", "")],
   },
   {
