@@ -20,13 +20,13 @@ import type { ViewMessage } from "../messages.js";
 import type { NodeOptions } from "../node-contract.js";
 import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-document.js";
 import { Claim, type Vacancy } from "./claim.js";
+import { Entrants } from "./entrants.js";
 import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
 import { Reach } from "./reach.js";
 import { Standing } from "./standing.js";
 import { succession, whyManager } from "./succession.js";
 
 const PUBLISH_AGAIN_AFTER_MS = 5_000;
-const BACK_OFF_DOUBLINGS_MAX = 4;
 /** A member that has yet to get the registry lets those who have it go first. */
 const EMPTY_HANDED_RANKS = 8;
 
@@ -79,6 +79,7 @@ export class Membership {
   readonly #claimStepMs: number;
   readonly #pingMs: number;
   readonly #standing: Standing;
+  readonly #entrants: Entrants;
   readonly #claim: Claim;
   #self: MemberFacts;
   #reach: Reach;
@@ -104,11 +105,8 @@ export class Membership {
   #wantsMoreIds = false;
   #rightsServers: readonly NodeId[] | undefined;
   readonly #wantedLinks = new Map<NodeId, string>();
-  /** Highest incarnation of each node that was a member once and is not any more: it never enters again. */
-  readonly #evicted = new Map<NodeId, number>();
   /** Highest incarnation of each node of which the operator said that it is stopped. */
   readonly #fenced = new Map<NodeId, { readonly incarnation: Incarnation; readonly word: FenceWord }>();
-  readonly #backOff = new Map<NodeId, { count: number; untilMs: number }>();
   #effects: MembershipEffect[] = [];
 
   constructor(options: NodeOptions) {
@@ -120,6 +118,7 @@ export class Membership {
     this.#claimStepMs = timeouts.claimStepMs;
     this.#pingMs = timeouts.linkGraceMs / 2;
     this.#standing = new Standing(id);
+    this.#entrants = new Entrants(this.#standing, { settleMs: 2 * timeouts.claimStepMs, backOffMs: timeouts.linkGraceMs });
     this.#reach = new Reach(timeouts);
     this.#claim = new Claim(timeouts.claimStepMs);
   }
@@ -169,7 +168,7 @@ export class Membership {
   #reckonDueMs(): number {
     // Without a lease nothing is published; its renewal brings us here again.
     const again = this.#publication === undefined || this.#nowMs >= this.#validUntilMs ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
-    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, this.#admissionMs());
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, this.#isActing ? this.#entrants.nextMs(this.#nowMs) : Infinity);
   }
 
   step(input: MembershipInput): MembershipEffect[] {
@@ -383,15 +382,13 @@ export class Membership {
 
   #noteRemoved({ id, incarnation, isOver, fenced }: RemovedLife): void {
     if (fenced !== undefined && id !== this.#self.id) this.#noteFenced({ id, incarnation }, fenced);
-    this.#evicted.set(id, Math.max(incarnation, this.#evicted.get(id) ?? 0));
+    this.#entrants.evicted({ id, incarnation });
     if (id === this.#self.id || isOver || this.#removed.some((life) => life.id === id && life.incarnation === incarnation)) return;
     this.#removed.push({ id, incarnation });
   }
   #remove(member: Member, view: View): void {
     this.#noteRemoved({ id: member.id, incarnation: member.incarnation, isOver: false });
-    if (view.manager !== this.#self.id || this.#standing.isDead(member)) return;
-    const count = Math.min((this.#backOff.get(member.id)?.count ?? -1) + 1, BACK_OFF_DOUBLINGS_MAX);
-    this.#backOff.set(member.id, { count, untilMs: this.#nowMs + this.#linkGraceMs * 2 ** count });
+    if (view.manager === this.#self.id && !this.#standing.isDead(member)) this.#entrants.hold(member.id, this.#nowMs);
   }
 
   #acknowledge(): void {
@@ -418,7 +415,7 @@ export class Membership {
     this.#rightsServers = undefined;
     this.#validUntilMs = -Infinity;
     this.#claim.forget();
-    this.#backOff.clear();
+    this.#entrants.begin();
     this.#reach = new Reach(this.#timeouts);
     this.#effects.push({ kind: "exclude", incarnation, why }, { kind: "coordinate", request: { kind: "rejoin", incarnation } });
     // Links tell the incarnation when they are made: they are made anew.
@@ -481,7 +478,7 @@ export class Membership {
   /** What the peer may not know yet, else a mere sign of life. */
   #due(peer: Pick<MemberFacts, "id" | "incarnation">): ViewMessage {
     const view = this.#adopted;
-    if (view !== undefined && this.isManager && peer.incarnation <= (this.#evicted.get(peer.id) ?? -1)) return { kind: "view-proposed", view };
+    if (view !== undefined && this.isManager && this.#entrants.isEvicted(peer)) return { kind: "view-proposed", view };
     if (view !== undefined && this.isManager && memberOf(view, peer) !== undefined) {
       if (!this.#acknowledged.has(peer.id)) return { kind: "view-proposed", view };
       if (this.#isInForce && this.#nowMs < this.#tellInForceUntilMs) return { kind: "view-in-force", number: view.number };
@@ -568,32 +565,13 @@ export class Membership {
       isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
       isHolder: (id) => this.#hands.holders?.includes(id) ?? true,
       fenced: [...this.#fenced].map(([id, { incarnation, word }]) => ({ id, incarnation, word })),
-      candidates: this.#hands.holders === undefined ? [] : this.#candidates(), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds, rightsServers: this.#rightsServers,
+      candidates: this.#hands.holders === undefined ? [] : this.#entrants.now(this.#stored, this.#reach, this.#nowMs), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds, rightsServers: this.#rightsServers,
     });
   }
 
   #publish(view: View): void {
     this.#publication = { view, sinceMs: this.#nowMs };
     this.#effects.push({ kind: "coordinate", request: { kind: "publish-view", view } });
-  }
-
-  /** Long enough that everybody's reach has been published anew since that life began, and not just after an eviction. */
-  #mayEnterAtMs(id: NodeId): number {
-    return Math.max(this.#standing.seenSinceMs(id) + 2 * this.#claimStepMs, this.#backOff.get(id)?.untilMs ?? 0);
-  }
-  /** When the next candidate may enter; Infinity where this node does not decide. */
-  #admissionMs(): number {
-    if (!this.#isActing) return Infinity;
-    return Math.min(...this.#standing.living().map(({ facts }) => this.#mayEnterAtMs(facts.id)).filter((atMs) => atMs > this.#nowMs));
-  }
-
-  #candidates(): MemberFacts[] {
-    return this.#standing.living()
-      .filter(({ facts }) => this.#reach.isReached(facts.id, facts.incarnation, this.#nowMs))
-      .filter(({ facts }) => this.#mayEnterAtMs(facts.id) <= this.#nowMs)
-      .filter(({ facts }) => facts.incarnation > (this.#evicted.get(facts.id) ?? -1))
-      .filter(({ facts }) => !(this.#stored?.members.some((member) => member.id === facts.id && member.incarnation >= facts.incarnation) ?? false))
-      .map(({ facts }) => facts);
   }
 
   /** As each publishes it; of a member not read yet nothing bad is known. */
