@@ -12,6 +12,7 @@
 import { assert } from "../base/assert.js";
 import type { Incarnation, NodeId, RequestId, SessionId, Token } from "../dmapi/ids.js";
 import type { CallerInfo, StatusDocument, TraceStep } from "../dmapi/status.js";
+import { Answers } from "./answers.js";
 import { type ClusterCall, dispositionEntries, readClusterCall, sessionEntry } from "./cluster-calls.js";
 import { DataManagement } from "./data-management.js";
 import type { DataManagementInput } from "./data-management-contract.js";
@@ -26,7 +27,6 @@ import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
 import { memberOf } from "./view/next-view.js";
 
-type CallAnswer = Extract<NodeEffect, { kind: "answer-call" | "refuse-call" }>;
 type CallMade = Extract<NodeInput, { kind: "call-made" }>;
 type NodeState = StatusDocument["state"];
 /** A version may be acknowledged once what was sent to that node before has arrived there (safety H5). */
@@ -51,8 +51,6 @@ export class ClusterNode {
   #clockAheadMs = 0;
   #state: NodeState = "starting";
   #isAdmitting = false;
-  /** Since this node saw that it was over; a pause of its own is not counted. */
-  #leaseOverSinceMs: number | undefined;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
   #toldHands: RegistryHands | undefined;
@@ -63,7 +61,7 @@ export class ClusterNode {
   #acknowledgedVersion = 0;
   /** What every member of the view speaks. */
   #wireVersion = 1;
-  #heldAnswers: CallAnswer[] = [];
+  readonly #answers = new Answers((answer) => this.#effects.push(answer), () => this.#mayAnswer);
   readonly #alarms: string[] = [];
   #effects: NodeEffect[] = [];
 
@@ -140,7 +138,7 @@ export class ClusterNode {
         return this.#callMade(input);
       case "call-abandoned":
         this.#managerCalls.abandonCall(input.call);
-        this.#heldAnswers = this.#heldAnswers.filter((answer) => answer.call !== input.call);
+        this.#answers.abandon(input.call);
         return this.#dataManagementStep(input);
       case "client-gone":
         this.#managerCalls.abandonClient(input.client);
@@ -245,7 +243,7 @@ export class ClusterNode {
           break;
         case "answer-call":
         case "refuse-call":
-          this.#answer(effect);
+          this.#answers.give(effect);
           break;
         default:
           this.#effects.push(effect);
@@ -471,15 +469,15 @@ export class ClusterNode {
     if (asked === undefined) return; // a copy of an answer obeyed already
     if (asked.client === undefined) this.#dataManagementStep({ kind: "manager-answered", request, result, atMs: this.#nowMs });
     else if (asked.client.call === undefined) return;
-    else if (result.kind === "failed") this.#answer({ kind: "refuse-call", call: asked.client.call, failure: result.failure });
-    else this.#answer({ kind: "answer-call", call: asked.client.call, result: asked.client.result });
+    else if (result.kind === "failed") this.#answers.give({ kind: "refuse-call", call: asked.client.call, failure: result.failure });
+    else this.#answers.answer(asked.client.call, asked.client.result);
   }
 
   // Calls of applications.
 
   #callMade(input: CallMade): void {
     if (!this.#isReady) {
-      return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "ENOTREADY", message: "this node is not in the view of the cluster; try again" } });
+      return this.#answers.refuse(input.call, "ENOTREADY", "this node is not in the view of the cluster; try again");
     }
     if (this.#isLeaseLongOver) {
       this.#effects.push({ kind: "refuse-call", call: input.call, failure: { code: "ENOTREADY", message: "this node has not renewed its lease for too long and may be out of the view; try again, or on another node" } });
@@ -487,7 +485,7 @@ export class ClusterNode {
     }
     const call = readClusterCall(input.name, input.args);
     if (call === undefined) return this.#dataManagementStep(input);
-    if (call.kind === "wrong") return this.#answer({ kind: "refuse-call", call: input.call, failure: { code: "EINVAL", message: `${input.name}: ${call.message}` } });
+    if (call.kind === "wrong") return this.#answers.refuse(input.call, "EINVAL", `${input.name}: ${call.message}`);
     this.#run(call, input);
   }
 
@@ -498,19 +496,19 @@ export class ClusterNode {
         if (!this.#mayFenceManager(call.call, made)) return;
         return this.#ask(this.#managerCalls.addOwn(call.call, caller, { call: number, client, result: call.result }));
       case "session-list":
-        return this.#answer({ kind: "answer-call", call: number, result: this.#copy.sessions().map(sessionEntry) });
+        return this.#answers.answer(number, this.#copy.sessions().map(sessionEntry));
       case "session-query": {
         const session = this.#copy.session(call.session);
-        if (session !== undefined) return this.#answer({ kind: "answer-call", call: number, result: sessionEntry(session) });
-        return this.#answer({ kind: "refuse-call", call: number, failure: { code: "EINVAL", message: `there is no session ${call.session}` } });
+        if (session !== undefined) return this.#answers.answer(number, sessionEntry(session));
+        return this.#answers.refuse(number, "EINVAL", `there is no session ${call.session}`);
       }
       case "disposition-list":
         return this.#listDispositions(number, call.session);
       case "audit":
-        return this.#answer({ kind: "answer-call", call: number, result: this.#copy.audit });
+        return this.#answers.answer(number, this.#copy.audit);
       case "spoil":
         this.#spoil(call.what, call.isOn);
-        return this.#answer({ kind: "answer-call", call: number, result: {} });
+        return this.#answers.answer(number, {});
     }
   }
 
@@ -518,7 +516,7 @@ export class ClusterNode {
   #mayFenceManager(call: ManagerCall, { call: number, caller }: CallMade): boolean {
     if (call.kind !== "fence-node" || call.node !== this.#membership.view?.manager || call.node === this.#id) return true;
     const alive = call.isForced === true ? undefined : this.#whyAlive(call.node);
-    if (alive !== undefined) this.#answer({ kind: "refuse-call", call: number, failure: { code: "EBUSY", message: alive } });
+    if (alive !== undefined) this.#answers.refuse(number, "EBUSY", alive);
     else this.#membershipStep({ kind: "fence", node: call.node, word: this.#word(this.#id, caller), atMs: this.#nowMs });
     return alive === undefined;
   }
@@ -533,9 +531,9 @@ export class ClusterNode {
 
   #listDispositions(call: number, session: SessionId | undefined): void {
     if (session !== undefined && this.#copy.session(session) === undefined) {
-      return this.#answer({ kind: "refuse-call", call, failure: { code: "EINVAL", message: `there is no session ${session}` } });
+      return this.#answers.refuse(call, "EINVAL", `there is no session ${session}`);
     }
-    this.#answer({ kind: "answer-call", call, result: dispositionEntries(this.#copy.dispositions, session) });
+    this.#answers.answer(call, dispositionEntries(this.#copy.dispositions, session));
   }
 
   /** Test switches (T1, T3, T4): what is lost here must come from the others, visibly. */
@@ -560,18 +558,10 @@ export class ClusterNode {
     return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;
   }
 
-  #answer(answer: CallAnswer): void {
-    if (this.#mayAnswer) this.#effects.push(answer);
-    else this.#heldAnswers.push(answer);
-  }
-
   #heedLease(): void {
     const isOver = this.#nowMs >= this.#membership.validUntilMs;
-    this.#leaseOverSinceMs = isOver ? (this.#leaseOverSinceMs ?? this.#nowMs) : undefined;
     if (isOver !== this.#streams.isClosed) this.#streamsDid(this.#streams.setClosed(isOver, this.#nowMs));
-    if (this.#heldAnswers.length === 0 || !this.#mayAnswer) return;
-    this.#effects.push(...this.#heldAnswers);
-    this.#heldAnswers = [];
+    this.#answers.heedLease(isOver, this.#nowMs);
   }
 
   /** Others may have gone on without this node, and nobody may be able to tell it (safety C7). */
@@ -579,11 +569,11 @@ export class ClusterNode {
     return this.#membership.view !== undefined && this.#nowMs >= this.#leaseLongOverAtMs;
   }
   get #leaseLongOverAtMs(): number {
-    return this.#leaseOverSinceMs === undefined ? Infinity : this.#leaseOverSinceMs + this.#options.timeouts.linkTimeoutMs;
+    return (this.#answers.leaseOverSinceMs ?? Infinity) + this.#options.timeouts.linkTimeoutMs;
   }
   get #endsCallsAtMs(): number {
-    if (this.#leaseOverSinceMs === undefined || this.#membership.view === undefined) return Infinity;
-    const isNoneOpen = this.#heldAnswers.length === 0 && this.#managerCalls.endable.length === 0 && this.#dataManagement.openCalls().length === 0;
+    if (this.#answers.leaseOverSinceMs === undefined || this.#membership.view === undefined) return Infinity;
+    const isNoneOpen = this.#answers.held.length === 0 && this.#managerCalls.endable.length === 0 && this.#dataManagement.openCalls().length === 0;
     return isNoneOpen ? Infinity : this.#leaseLongOverAtMs;
   }
   /**
@@ -594,18 +584,17 @@ export class ClusterNode {
     if (!this.#isLeaseLongOver) return;
     const failure = { code: "ENOTREADY", message: "this node has not renewed its lease for too long and may be out of the view; whether the call took effect is not known" } as const;
     for (const request of this.#managerCalls.endable) this.#managerAnswered(request, { kind: "failed", failure });
-    for (const call of [...this.#dataManagement.openCalls(), ...this.#heldAnswers.map((answer) => answer.call)]) {
+    for (const call of [...this.#dataManagement.openCalls(), ...this.#answers.held]) {
       this.#effects.push({ kind: "refuse-call", call, failure });
       this.#dataManagementStep({ kind: "call-abandoned", call, atMs: this.#nowMs });
     }
-    this.#heldAnswers = [];
+    this.#answers.drop();
   }
 
   #voidCalls(message: string): void {
     const failure = { code: "ENOTREADY", message } as const;
-    const calls = [...this.#heldAnswers.map((answer) => answer.call), ...this.#managerCalls.ownCalls()];
-    this.#heldAnswers = [];
-    for (const call of calls) this.#effects.push({ kind: "refuse-call", call, failure });
+    for (const call of [...this.#answers.held, ...this.#managerCalls.ownCalls()]) this.#effects.push({ kind: "refuse-call", call, failure });
+    this.#answers.drop();
   }
 
   // For people.
