@@ -11,7 +11,7 @@
  * Not here  rights of tokens (rights/), the waiting user (source-node/), session records (the registry).
  * Source    XDSM C429 dm_get_events, dm_respond_event, dm_move_event, dm_find_eventmsg; requirements R1, R3, R14.
  */
-import { classOf, describeLease, type LostFate } from "../../dmapi/application-lease.js";
+import { describeLease } from "../../dmapi/application-lease.js";
 import type { DmCode } from "../../dmapi/errors.js";
 import type { ArgsOf } from "../../dmapi/calls.js";
 import type { EventAnswer, EventMessage } from "../../dmapi/events.js";
@@ -21,9 +21,9 @@ import type { Call, CallDesk } from "../dm-calls/call-desk.js";
 import { eventIdOf, type LoggedEvent } from "../durable-events/event-log.js";
 import { LogReader } from "../durable-events/log-reader.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
-import type { SessionRecord } from "../registry-document.js";
 import type { RegistryIndex } from "../registry-index.js";
 import type { Surroundings } from "../surroundings.js";
+import { fateOf, standbyOf } from "./fate.js";
 import { type Entry, type HostedSession, isBinding, lostAtMs, messageOf, newHostedSession, type Reader, setLease } from "./hosted-session.js";
 import { RecentMap, RecentTokens } from "./recent-tokens.js";
 
@@ -546,7 +546,7 @@ export class SessionNode {
 
   /** False when it stays here. */
   #meetFate(hosted: HostedSession, entry: Entry): boolean {
-    const fate = this.#fateOf(hosted, entry);
+    const fate = fateOf(hosted, entry);
     switch (fate.kind) {
       case "wait":
         return false;
@@ -561,7 +561,7 @@ export class SessionNode {
         });
         return true;
       case "standby": {
-        const to = this.#standbyOf(hosted, entry, fate.session);
+        const to = standbyOf(this.#here, hosted, entry, fate.session);
         if (to === undefined) return false;
         this.#here.count("eventsHandedOver");
         this.#here.note(entry.token, "passed", hosted.id, to.id);
@@ -569,21 +569,6 @@ export class SessionNode {
         return true;
       }
     }
-  }
-
-  #fateOf(hosted: HostedSession, entry: Entry): LostFate {
-    if (entry.durable !== undefined) return { kind: "wait" }; // in the log, for as long as it takes
-    const name = entry.notice === undefined ? classOf(entry.event.type, entry.isSynchronous) : undefined;
-    return (name === undefined ? undefined : hosted.lease?.onLost[name]) ?? { kind: "wait" };
-  }
-
-  /** A session that lives; none that had the event before, so that it is not handed round for ever. */
-  #standbyOf(hosted: HostedSession, entry: Entry, named: SessionId | undefined): SessionRecord | undefined {
-    const { registry } = this.#here;
-    const group = registry?.session(hosted.id)?.group;
-    const candidates = named !== undefined ? [registry?.session(named)] : group === undefined ? [] : (registry?.group(group) ?? []);
-    return candidates.find((each) =>
-      each !== undefined && each.id !== hosted.id && each.state === "active" && this.#here.isLiving(each) && !entry.passedBy.includes(each.id));
   }
 
   /** A waiting user's event goes back to its source, which offers it there; one that nobody waits for is raised anew. */
