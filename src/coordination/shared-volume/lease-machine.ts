@@ -22,6 +22,7 @@ import {
   parseViewName, paths, type ReachDocument, SMALL_FILE_BYTES, type ViewFile, VIEW_FILE_BYTES,
 } from "./layout.js";
 import { MemberWatch, type Watched } from "./member-watch.js";
+import { type Procedure, Procedures } from "./procedures.js";
 import type { CallDone, VolumeCall } from "./volume-call.js";
 
 export interface LeaseTimes {
@@ -50,8 +51,6 @@ export type LeaseInput = { readonly atMs: number; readonly isTicking: boolean } 
 export type LeaseEffect =
   | { readonly kind: "call"; readonly call: VolumeCall }
   | { readonly kind: "tell"; readonly fact: CoordinationFact };
-
-type Procedure<Result = void> = Generator<VolumeCall, Result, CallDone>;
 
 const VIEWS_KEPT = 8;
 const VIEW_NAMES_KEPT = 512;
@@ -84,10 +83,7 @@ export class LeaseMachine {
   #emptiedTo = 0;
   #lastFailure = "";
 
-  #running: Procedure | undefined;
-  #waiting: { readonly name: string; readonly procedure: () => Procedure }[] = [];
-  /** Procedures to try again at the next tick, after a failure of the volume. */
-  #again: { readonly name: string; readonly procedure: () => Procedure }[] = [];
+  readonly #procedures = new Procedures();
   #nextTickMs = 0;
   readonly #probes = new Map<string, { readonly life: Life; nextMs: number; everyMs: number; readonly untilMs: number }>();
   /** As last read of each node. */
@@ -112,7 +108,7 @@ export class LeaseMachine {
   }
   /** Nothing is being done and nothing waits. */
   get isIdle(): boolean {
-    return this.#running === undefined && this.#waiting.length === 0;
+    return this.#procedures.isIdle;
   }
   /** This node may act as a member until then. */
   get validUntilMs(): number {
@@ -122,15 +118,9 @@ export class LeaseMachine {
   step(input: LeaseInput): LeaseEffect[] {
     this.#nowMs = Math.max(this.#nowMs, input.atMs);
     this.#isTicking = input.isTicking;
-    let call: VolumeCall | undefined;
-    if (input.kind === "call-done") {
-      assert(this.#running !== undefined, "a result belongs to a call");
-      call = this.#resume(input.done);
-    } else {
-      if (input.kind === "time-passed") this.#tick();
-      else this.#request(input.request);
-    }
-    if (call === undefined && this.#running === undefined) call = this.#startNext();
+    if (input.kind === "time-passed") this.#tick();
+    else if (input.kind === "requested") this.#request(input.request);
+    const call = input.kind === "call-done" ? this.#procedures.resume(input.done) : this.#procedures.startNext();
     const told = this.#told;
     this.#told = [];
     const effects: LeaseEffect[] = told.map((fact) => ({ kind: "tell", fact }));
@@ -138,65 +128,34 @@ export class LeaseMachine {
     return effects;
   }
 
-  // --- running procedures -------------------------------------------------------------------------------------------
-
-  #resume(done: CallDone): VolumeCall | undefined {
-    const next = this.#running!.next(done);
-    if (next.done !== true) return next.value;
-    this.#running = undefined;
-    return undefined;
-  }
-
-  #startNext(): VolumeCall | undefined {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      this.#running = next.procedure();
-      const first = this.#running.next();
-      if (first.done !== true) return first.value;
-      this.#running = undefined;
-    }
-    return undefined;
-  }
-
-  #enqueue(name: string, procedure: () => Procedure, isUrgent = false): void {
-    if (isUrgent) this.#waiting.unshift({ name, procedure });
-    else this.#waiting.push({ name, procedure });
-  }
-
-  #enqueueOnce(name: string, procedure: () => Procedure, isUrgent = false): void {
-    if (!this.#waiting.some((waiting) => waiting.name === name)) this.#enqueue(name, procedure, isUrgent);
-  }
-
-  /** At the next tick. */
-  #tryAgain(name: string, procedure: () => Procedure): void {
-    this.#again.push({ name, procedure });
-  }
+  // --- what is to be done -------------------------------------------------------------------------------------------
 
   #tick(): void {
     for (const probe of this.#probes.values()) {
       if (probe.nextMs > this.#nowMs) continue;
       probe.nextMs = this.#nowMs + probe.everyMs;
       probe.everyMs = Math.min(probe.everyMs * PROBE_GROWTH, PROBE_EVERY_MS);
-      this.#enqueueOnce(`probe ${probe.life.id}`, () => this.#probe(probe.life));
+      this.#procedures.enqueueOnce(`probe ${probe.life.id}`, () => this.#probe(probe.life));
     }
     if (this.#nowMs < this.#nextTickMs) return;
     this.#nextTickMs = this.#nowMs + this.#times.renewMs;
-    for (const again of this.#again.splice(0)) this.#enqueueOnce(again.name, again.procedure);
-    this.#enqueueOnce("watch", () => this.#look());
-    if (this.#lease === "beginning") this.#enqueueOnce("begin", () => this.#begin(), true);
-    else if (this.#lease === "held") this.#enqueueOnce("renew", () => this.#renew(), true);
+    this.#procedures.tick();
+    this.#procedures.enqueueOnce("watch", () => this.#look());
+    if (this.#lease === "beginning") this.#procedures.enqueueOnce("begin", () => this.#begin(), true);
+    else if (this.#lease === "held") this.#procedures.enqueueOnce("renew", () => this.#renew(), true);
   }
 
   #request(request: CoordinationRequest): void {
     switch (request.kind) {
       case "publish-view":
-        this.#enqueue("publish", () => this.#publish(request.view, undefined));
+        this.#procedures.enqueue("publish", () => this.#publish(request.view, undefined));
         break;
       case "claim":
-        this.#enqueue("claim", () => this.#claim({ id: request.manager, incarnation: request.incarnation }));
+        this.#procedures.enqueue("claim", () => this.#claim({ id: request.manager, incarnation: request.incarnation }));
         break;
       case "publish-reach":
         this.#reaches = request.reaches;
-        this.#enqueueOnce("reach", () => this.#publishReach());
+        this.#procedures.enqueueOnce("reach", () => this.#publishReach());
         break;
       case "probe": {
         const life = { id: request.id, incarnation: request.incarnation };
@@ -207,10 +166,10 @@ export class LeaseMachine {
       case "rejoin":
         // At once: what is published from now on is the new life's, though the old one has still to be given up.
         this.#reaches = [];
-        this.#enqueue("rejoin", () => this.#rejoin(request.incarnation));
+        this.#procedures.enqueue("rejoin", () => this.#rejoin(request.incarnation));
         break;
       case "leave":
-        this.#enqueue("leave", () => this.#leave());
+        this.#procedures.enqueue("leave", () => this.#leave());
     }
   }
 
@@ -265,7 +224,7 @@ export class LeaseMachine {
     this.#lease = "held";
     this.#renewals = 0;
     if (issuedMs > 0) this.#renewed(issuedMs);
-    this.#enqueueOnce("spare", () => this.#makeSpare());
+    this.#procedures.enqueueOnce("spare", () => this.#makeSpare());
   }
 
   *#renew(): Procedure {
@@ -362,7 +321,7 @@ export class LeaseMachine {
     const done = yield { kind: "write", path: paths.reach(this.#self), text, isNew: false };
     if (done.answer.kind === "done") return;
     this.#failed("publishing the reach", done);
-    this.#tryAgain("reach", () => this.#publishReach());
+    this.#procedures.tryAgain("reach", () => this.#publishReach());
   }
 
   // --- watching -----------------------------------------------------------------------------------------------------
@@ -490,17 +449,17 @@ export class LeaseMachine {
    * clear end; the link may be repeated, since name and content are the same. The spare's name is the document's nonce.
    */
   *#publish(view: View, written: string | undefined): Procedure {
-    if (this.#lease === "beginning") return this.#tryAgain(`publish ${view.number}`, () => this.#publish(view, written));
+    if (this.#lease === "beginning") return this.#procedures.tryAgain(`publish ${view.number}`, () => this.#publish(view, written));
     if (this.#lease !== "held") return this.#tell({ kind: "view-lost", number: view.number });
     const spare = written ?? (yield* this.#writeSpare(view));
     const outcome = spare === undefined ? "unclear" : yield* this.#linkView(view.number, spare);
-    if (outcome === "unclear") return this.#tryAgain(`publish ${view.number}`, () => this.#publish(view, spare));
+    if (outcome === "unclear") return this.#procedures.tryAgain(`publish ${view.number}`, () => this.#publish(view, spare));
     yield { kind: "unlink", path: spare! };
     if (outcome === "lost") this.#tell({ kind: "view-lost", number: view.number });
     else {
       this.#tell({ kind: "view-published", number: view.number });
       this.#seeView(view);
-      this.#enqueueOnce("prune", () => this.#prune());
+      this.#procedures.enqueueOnce("prune", () => this.#prune());
     }
     yield* this.#makeSpare();
     yield* this.#lookAtViews();
