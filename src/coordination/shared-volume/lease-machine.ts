@@ -251,12 +251,12 @@ export class LeaseMachine {
     for (const name of listing.names.map(parseLeaseName)) {
       if (name === undefined || !isSameLife(name.life, this.#self)) continue;
       if (name.kind !== "lease") return this.#loseLease();
-      if (name.renewals === this.#renewals + 1 && this.#renewalTriedMs !== undefined) {
-        this.#renewals = name.renewals;
-        return yield* this.#renewedAgain(this.#renewalTriedMs);
-      }
+      // An old copy of the directory: it says nothing about the tries since, the first of which may be the one that took effect.
+      if (name.renewals <= this.#renewals) return;
+      const triedMs = name.renewals === this.#renewals + 1 ? this.#renewalTriedMs : undefined;
       this.#renewals = name.renewals;
       this.#renewalTriedMs = undefined;
+      if (triedMs !== undefined) yield* this.#renewedAgain(triedMs);
       return;
     }
     if (this.#nowMs > this.#validUntilMs) this.#loseLease(); // somebody removed it
