@@ -21,7 +21,7 @@ import { type Message, type RegistryMessage, versionOfKind } from "./messages.js
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
-import type { ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
+import type { Disposition, ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
 import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
@@ -90,6 +90,9 @@ export class ClusterNode {
   /** As this node's copy of the registry has them. */
   get sessions(): readonly SessionRecord[] {
     return this.#copy.sessions();
+  }
+  get dispositions(): readonly Disposition[] {
+    return this.#copy.dispositions;
   }
   session(id: SessionId): SessionRecord | undefined {
     return this.#copy.session(id);

@@ -225,11 +225,16 @@ export class ClusterChecks {
     if (seen === this.#lastSeen) return; // nothing has come since
     this.#lastSeen = seen;
     const told: Parameters<typeof checkRegistries>[1][number][] = [];
+    const compared: NodeModel[] = [];
     for (const node of this.#nodes()) {
       if (!node.process.isRunning) continue;
-      const { state, view, registry } = node.node.describe();
-      if (state === "member" && view?.number === latest?.number) told.push({ node: node.id, registry });
-      if (state === "member") this.#checkForward(lifeName(node), registry.version);
+      const { state, view, registryVersion } = node.node;
+      if (state === "member") this.#checkForward(lifeName(node), registryVersion);
+      if (state !== "member" || view?.number !== latest?.number) continue;
+      // Copies that consist of the same things need not be told.
+      if (compared.some((other) => areIdentical(node.node, other.node))) continue;
+      compared.push(node);
+      told.push({ node: node.id, registry: node.node.describe().registry });
     }
     checkRegistries((holds, say) => this.#world.check(holds, say), told);
   }
@@ -254,4 +259,12 @@ export class ClusterChecks {
       this.#sessions.atRest(node.id, sessions, isAlive);
     }
   }
+}
+
+type Copy = Pick<NodeModel["node"], "registryVersion" | "sessions" | "dispositions">;
+function areIdentical(a: Copy, b: Copy): boolean {
+  return a.registryVersion === b.registryVersion && haveSame(a.sessions, b.sessions) && haveSame(a.dispositions, b.dispositions);
+}
+function haveSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((each, at) => each === b[at]);
 }

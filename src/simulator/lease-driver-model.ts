@@ -54,9 +54,9 @@ export class LeaseDriverModel {
   *#run(): Thread {
     for (;;) {
       for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
-        yield* this.#step({ kind: "requested", request, ...this.#now });
+        yield* this.#step({ kind: "requested", request, atMs: this.process.clockMs, isTicking: true });
       }
-      yield* this.#step({ kind: "time-passed", ...this.#now });
+      yield* this.#step({ kind: "time-passed", atMs: this.process.clockMs, isTicking: true });
       this.#armTimer();
       yield { kind: "await", signal: this.#wake };
     }
@@ -71,10 +71,6 @@ export class LeaseDriverModel {
       this.#timerMs = Number.POSITIVE_INFINITY;
       this.#wake.give();
     });
-  }
-
-  get #now() {
-    return { atMs: this.process.clockMs, isTicking: true };
   }
 
   *#step(input: LeaseInput): Thread {
@@ -92,7 +88,8 @@ export class LeaseDriverModel {
       if (beforeMs > 0) yield* sleep(beforeMs);
       const answer = yield* system(() => this.#directory.perform(work, this.process), 2);
       if (slowMs > beforeMs) yield* sleep(slowMs - beforeMs);
-      effects = this.machine.step({ kind: "call-done", done: { answer, startMs, endMs: this.process.clockMs }, ...this.#now });
+      const endMs = this.process.clockMs;
+      effects = this.machine.step({ kind: "call-done", done: { answer, startMs, endMs }, atMs: endMs, isTicking: true });
     }
   }
 

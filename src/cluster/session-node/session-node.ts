@@ -54,6 +54,7 @@ export class SessionNode {
   /** Events routed by a registry that this node has not reached yet. */
   #early: { from: NodeId; message: EventRaised }[] = [];
   #knownSessions = new Set<SessionId>();
+  #known: RegistryIndex | undefined;
   /** Answers of event.get, kept for a caller that gave up as they left. */
   readonly #durable: LogReader;
   #durableKeys = 0;
@@ -99,7 +100,8 @@ export class SessionNode {
       this.#sessions.set(record.id, newHostedSession({ id: record.id, hostGeneration: record.hostGeneration, recoversUntilMs }));
     }
     for (const record of registry.sessions) if (record.durability !== undefined && this.#sessions.has(record.id)) this.#durable.hosted(record);
-    this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
+    if (registry !== this.#known) this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
+    this.#known = registry;
     this.#sourcesChanged();
     for (const hosted of this.#sessions.values()) {
       setLease(hosted, registry.session(hosted.id)?.lease, this.#here.nowMs);
@@ -116,6 +118,7 @@ export class SessionNode {
     for (const entry of [...this.#entries.values()]) this.#drop(entry);
     this.#early = [];
     this.#knownSessions.clear();
+    this.#known = undefined;
     this.#recent.clear();
   }
 

@@ -105,6 +105,8 @@ export class Membership {
   #wantsMoreIds = false;
   #rightsServers: readonly NodeId[] | undefined;
   readonly #wantedLinks = new Map<NodeId, string>();
+  /** Set wherever the view or what is known of the others changes. */
+  #mayLinksDiffer = true;
   /** Highest incarnation of each node of which the operator said that it is stopped. */
   readonly #fenced = new Map<NodeId, { readonly incarnation: Incarnation; readonly word: FenceWord }>();
   #effects: MembershipEffect[] = [];
@@ -253,6 +255,7 @@ export class Membership {
   }
 
   #takeFact(fact: CoordinationFact): void {
+    if (fact.kind !== "lease-renewed") this.#mayLinksDiffer = true;
     switch (fact.kind) {
       case "lease-renewed":
         this.#validUntilMs = Math.max(this.#validUntilMs, fact.validUntilMs);
@@ -333,6 +336,7 @@ export class Membership {
   }
   #noteFenced({ id, incarnation }: Life, word: FenceWord): void {
     this.#standing.died({ id, incarnation }, true);
+    this.#mayLinksDiffer = true;
     if ((this.#fenced.get(id)?.incarnation ?? -1) < incarnation) this.#fenced.set(id, { incarnation, word });
   }
 
@@ -369,6 +373,7 @@ export class Membership {
     const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
     if (!isSameManager) this.#why = whyManager(view, before, this.#self.id);
     this.#adopted = view;
+    this.#mayLinksDiffer = true;
     this.#isInForce = false;
     this.#acknowledged = new Set([this.#self.id]);
     this.#moveTo = undefined;
@@ -403,6 +408,7 @@ export class Membership {
     const incarnation = (Math.max(above, this.#self.incarnation) + 1) as Incarnation;
     this.#self = { ...this.#self, incarnation };
     this.#adopted = undefined;
+    this.#mayLinksDiffer = true;
     this.#isInForce = false;
     this.#why = "";
     this.#acknowledged.clear();
@@ -444,6 +450,8 @@ export class Membership {
   // Links and greetings.
 
   #wantLinks(): void {
+    if (!this.#mayLinksDiffer) return;
+    this.#mayLinksDiffer = false;
     const wanted = new Map<NodeId, { address: string; incarnation: Incarnation }>();
     for (const member of this.#adopted?.members ?? []) wanted.set(member.id, member);
     for (const { facts } of this.#standing.all()) {
@@ -526,21 +534,21 @@ export class Membership {
     if (!this.#self.isEligible) return undefined;
     const base = this.#stored;
     const settleMs = 2 * this.#claimStepMs;
-    const strangers = succession([this.#self, ...this.#standing.living().map((seen) => seen.facts)]);
     const rankAmong = (order: readonly MemberFacts[]): number => order.findIndex((each) => each.id === this.#self.id);
-    if (base === undefined) return { manager: undefined, after: 0, rank: rankAmong(strangers), settleMs };
+    const rankAmongStrangers = (): number => rankAmong(succession([this.#self, ...this.#standing.living().map((seen) => seen.facts)]));
+    if (base === undefined) return { manager: undefined, after: 0, rank: rankAmongStrangers(), settleMs };
     const manager = base.members.find((member) => member.id === base.manager);
     if (manager === undefined) return undefined;
+    if (this.#adopted?.number === base.number && (this.isManager || !this.#standing.isDead(manager))) return undefined;
     const isFollowed = this.#standing.isFollowed(manager) || (manager.id === this.#self.id && manager.incarnation < this.#self.incarnation);
     const isFenced = manager.incarnation <= (this.#fenced.get(manager.id)?.incarnation ?? -1);
     const taken = isFollowed || isFenced ? undefined : manager;
     if (this.#adopted?.number === base.number) {
-      if (this.isManager || !this.#standing.isDead(manager)) return undefined;
       const members = succession(base.members.filter((member) => !this.#standing.isDead(member)));
       return { manager: taken, after: base.number, rank: rankAmong(members) + (this.#hands.isHeldHere ? 0 : EMPTY_HANDED_RANKS), settleMs: 0 };
     }
     if (!base.members.every((member) => this.#isOver(member))) return undefined;
-    return { manager: taken, after: base.number, rank: rankAmong(strangers), settleMs };
+    return { manager: taken, after: base.number, rank: rankAmongStrangers(), settleMs };
   }
 
   /** As `isDead`, and a former life of this very node is over too. */
@@ -576,7 +584,7 @@ export class Membership {
 
   /** As each publishes it; of a member not read yet nothing bad is known. */
   #reaches(a: NodeId, b: NodeId): boolean {
-    if (a === this.#self.id) return this.#reach.reached(this.#nowMs).includes(b);
+    if (a === this.#self.id) return this.#reach.reaches(b, this.#nowMs);
     return this.#standing.seen(a)?.reaches.includes(b) ?? true;
   }
 }

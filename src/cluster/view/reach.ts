@@ -65,6 +65,12 @@ export class Reach {
     return known !== undefined && known.incarnation === incarnation && this.#untilMs(known) > atMs;
   }
 
+  /** In its present life. */
+  reaches(peer: NodeId, atMs: number): boolean {
+    const known = this.#peers.get(peer);
+    return known !== undefined && this.#untilMs(known) > atMs;
+  }
+
   /** -Infinity: not in its present life. */
   heardAtMs(peer: NodeId): number {
     return this.#peers.get(peer)?.heardAtMs ?? -Infinity;

@@ -128,15 +128,24 @@ export function encodeDocument(document: unknown, bytes: number): string {
 }
 /** Undefined when the text is not a whole document of that kind: a rewrite was seen half done, or it is damaged. */
 type Decode<T> = (text: string) => T | undefined;
+/** What was decoded last is often read again. */
 function decoding<T>(shape: Shape): Decode<T> {
+  let lastText: string | undefined;
+  let last: T | undefined;
   return (text) => {
-    try {
-      const document: unknown = JSON.parse(text);
-      return shape(document) ? (document as T) : undefined;
-    } catch {
-      return undefined;
-    }
+    if (text === lastText) return last;
+    lastText = text;
+    last = decode(text, shape);
+    return last;
   };
+}
+function decode<T>(text: string, shape: Shape): T | undefined {
+  try {
+    const document: unknown = JSON.parse(text);
+    return shape(document) ? (document as T) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 const name = matching(NAME_PATTERN);
 export const decodeLease = decoding<LeaseDocument>(mapOf({ facts: isMemberFacts, process: isText }));

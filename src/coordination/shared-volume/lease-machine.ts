@@ -414,7 +414,8 @@ export class LeaseMachine {
   *#lookAtViews(): Procedure<boolean> {
     const listing = yield* this.#list("views");
     if (listing === undefined) return false;
-    const highest = Math.max(-1, ...listing.names.map(parseViewName).filter((number) => number !== undefined));
+    let highest = -1;
+    for (const name of listing.names) highest = Math.max(highest, parseViewName(name) ?? -1);
     if (highest > (this.#view?.number ?? -1)) {
       const file = yield* this.#read(paths.view(highest), decodeViewFile);
       if (file === undefined) return false; // pruned meanwhile, or unreachable: the next look tells
