@@ -9,7 +9,8 @@
  * | manager's node lives again in a later life  | as above                                  | publish           |
  * | operator's word that the manager is stopped | as above                                  | publish           |
  *
- * The others wait their rank times `stepMs` and then move too; the compare-and-swap of the view chooses one. A claim that
+ * The others wait their rank times `stepMs` and then move too; the compare-and-swap of the view chooses one. Whoever comes
+ * nearer to its turn meanwhile, since one before it died too, waits only for those still before it. A claim that
  * is lost twice though the manager stays dead was won by somebody who made no view of it: any member may publish then.
  *
  * Source    safety C8 (claims in order of rank).
@@ -38,6 +39,10 @@ export class Claim {
   readonly #stepMs: number;
   #key = "";
   #dueMs = Infinity;
+  /** Turns are counted from here: when the vacancy was seen, or the last claim lost. */
+  #sinceMs = 0;
+  #rank = Infinity;
+  #hasAsked = false;
   #losses = 0;
   /** Whose lease this node has taken; it stays taken, whatever view comes between. */
   #taken = "";
@@ -61,10 +66,14 @@ export class Claim {
     if (key !== this.#key) {
       this.forget();
       this.#key = key;
-      this.#dueMs = atMs + vacancy.settleMs + vacancy.rank * this.#stepMs;
+      this.#sinceMs = atMs;
     }
+    // After a loss only who comes nearer to its turn: the one that won may have died of it.
+    if (vacancy.rank < this.#rank && !this.#hasAsked) this.#dueMs = Math.min(this.#dueMs, this.#sinceMs + vacancy.settleMs + vacancy.rank * this.#stepMs);
+    this.#rank = Math.min(this.#rank, vacancy.rank);
     if (atMs < this.#dueMs && !isTaken) return { kind: "none" };
     this.#dueMs = atMs + ANSWER_WITHIN_MS;
+    this.#hasAsked = true;
     if (isTaken || vacancy.manager === undefined || this.#losses >= LOSSES_MAX) return { kind: "publish" };
     return { kind: "claim", manager: vacancy.manager };
   }
@@ -74,11 +83,15 @@ export class Claim {
   }
   lost(atMs: number): void {
     this.#losses++;
+    this.#hasAsked = false;
+    this.#sinceMs = atMs;
     this.#dueMs = atMs + 4 * this.#stepMs;
   }
   forget(): void {
     this.#key = "";
     this.#dueMs = Infinity;
+    this.#rank = Infinity;
+    this.#hasAsked = false;
     this.#losses = 0;
   }
 }

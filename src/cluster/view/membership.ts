@@ -22,11 +22,14 @@ import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-
 import { Claim, type Vacancy } from "./claim.js";
 import { Entrants } from "./entrants.js";
 import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
+import { Partings } from "./partings.js";
 import { Reach } from "./reach.js";
 import { Standing } from "./standing.js";
 import { succession, whyManager } from "./succession.js";
 
 const PUBLISH_AGAIN_AFTER_MS = 5_000;
+/** Times `claimStepMs`: what the members say of each other has then come, also from one that is slow. */
+const PARTING_STEPS = 3;
 /** A member that has yet to get the registry lets those who have it go first. */
 const EMPTY_HANDED_RANKS = 8;
 
@@ -81,6 +84,7 @@ export class Membership {
   readonly #standing: Standing;
   readonly #entrants: Entrants;
   readonly #claim: Claim;
+  readonly #partings: Partings;
   #self: MemberFacts;
   #reach: Reach;
   #nowMs = 0;
@@ -123,6 +127,7 @@ export class Membership {
     this.#entrants = new Entrants(this.#standing, { settleMs: 2 * timeouts.claimStepMs, backOffMs: timeouts.linkGraceMs });
     this.#reach = new Reach(timeouts);
     this.#claim = new Claim(timeouts.claimStepMs);
+    this.#partings = new Partings(PARTING_STEPS * timeouts.claimStepMs);
   }
 
   get incarnation(): Incarnation {
@@ -170,7 +175,8 @@ export class Membership {
   #reckonDueMs(): number {
     // Without a lease nothing is published; its renewal brings us here again.
     const again = this.#publication === undefined || this.#nowMs >= this.#validUntilMs ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
-    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, this.#isActing ? this.#entrants.nextMs(this.#nowMs) : Infinity);
+    const decides = this.#isActing ? Math.min(this.#entrants.nextMs(this.#nowMs), this.#partings.deadlineMs(this.#nowMs)) : Infinity;
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, decides);
   }
 
   step(input: MembershipInput): MembershipEffect[] {
@@ -372,6 +378,10 @@ export class Membership {
     const manager = view.members.find((member) => member.id === view.manager);
     const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
     if (!isSameManager) this.#why = whyManager(view, before, this.#self.id);
+    this.#partings.keep((id) => {
+      const member = view.members.find((each) => each.id === id);
+      return member !== undefined && memberOf(before, member) !== undefined;
+    });
     this.#adopted = view;
     this.#mayLinksDiffer = true;
     this.#isInForce = false;
@@ -422,6 +432,7 @@ export class Membership {
     this.#validUntilMs = -Infinity;
     this.#claim.forget();
     this.#entrants.begin();
+    this.#partings.forget();
     this.#reach = new Reach(this.#timeouts);
     this.#effects.push({ kind: "exclude", incarnation, why }, { kind: "coordinate", request: { kind: "rejoin", incarnation } });
     // Links tell the incarnation when they are made: they are made anew.
@@ -570,7 +581,8 @@ export class Membership {
     return nextView({
       cluster: this.#cluster, base: this.#stored, self: this.#self,
       isDead: (member) => this.#isOver(member),
-      isConnected: (a, b) => this.#reaches(a, b) && this.#reaches(b, a),
+      isConnected: (a, b) => this.#areConnected(a, b),
+      isParted: (a, b) => this.#partings.isParted(a, b, this.#areConnected(a, b), this.#nowMs),
       isHolder: (id) => this.#hands.holders?.includes(id) ?? true,
       fenced: [...this.#fenced].map(([id, { incarnation, word }]) => ({ id, incarnation, word })),
       candidates: this.#hands.holders === undefined ? [] : this.#entrants.now(this.#stored, this.#reach, this.#nowMs), mounts: this.#mounts, moveTo: this.#moveTo, wantsMoreIds: this.#wantsMoreIds, rightsServers: this.#rightsServers,
@@ -582,6 +594,9 @@ export class Membership {
     this.#effects.push({ kind: "coordinate", request: { kind: "publish-view", view } });
   }
 
+  #areConnected(a: NodeId, b: NodeId): boolean {
+    return this.#reaches(a, b) && this.#reaches(b, a);
+  }
   /** As each publishes it; of a member not read yet nothing bad is known. */
   #reaches(a: NodeId, b: NodeId): boolean {
     if (a === this.#self.id) return this.#reach.reaches(b, this.#nowMs);

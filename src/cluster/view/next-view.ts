@@ -31,6 +31,8 @@ export interface Situation {
   readonly self: MemberFacts;
   readonly isDead: (life: Pick<MemberFacts, "id" | "incarnation">) => boolean;
   readonly isConnected: (a: NodeId, b: NodeId) => boolean;
+  /** Members that have not been connected for so long that one of them must go. */
+  readonly isParted: (a: NodeId, b: NodeId) => boolean;
   /** Whether a member has the registry whole: a set without such a one would forget what was answered. */
   readonly isHolder: (id: NodeId) => boolean;
   /** Living nodes that seek to enter, sorted. */
@@ -50,7 +52,7 @@ export function nextView(situation: Situation): View {
   if (living.length === 0) return firstView(situation);
   const kept = largestConnectedSet({
     nodes: living.map((member) => member.id),
-    isConnected: situation.isConnected,
+    isConnected: (a, b) => !situation.isParted(a, b),
     isEligible: (id) => situation.isHolder(id) && living.some((member) => member.id === id && member.isEligible),
   });
   let members = living.filter((member) => kept.includes(member.id));

@@ -529,6 +529,7 @@ export class LeaseMachine {
 
   *#claim(life: Life): Procedure {
     const won = yield* this.#tryClaim(life);
+    if (!won) yield* this.#lookAtViews(); // the winner's may be there already
     this.#tell({ kind: won ? "claim-won" : "claim-lost", manager: life.id, incarnation: life.incarnation });
   }
 
