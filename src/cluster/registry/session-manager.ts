@@ -7,7 +7,8 @@
  *   any        -> collecting   the view changes before that, or this node's own copy was lost
  *   open       -> open         the view changes: joiners get the whole copy, sessions of those who left become "failed"
  *
- * Versions are pipelined and answered in order. A request is known by its id: a retry, also to the next manager, gets the
+ * Calls run from "installing" on: their versions follow the merged copy in each stream, and no answer leaves before both are
+ * acknowledged. Versions are pipelined and answered in order. A request is known by its id: a retry, also to the next manager, gets the
  * answer given first. A destroy has two steps: "closing" everywhere, then the host says whether nothing is left.
  *
  * Owns      session ids of its block, acknowledgements, calls not yet answered.
@@ -312,7 +313,7 @@ export class SessionManager {
 
   #goOn(): void {
     if (this.#phase.kind === "installing" && this.#phase.waiting.size === 0) this.#phase = { kind: "open" };
-    if (this.#phase.kind !== "open") return;
+    if (this.#phase.kind === "collecting") return;
     while (this.#waiting[0] !== undefined && this.#hasIdFor(this.#waiting[0].call)) {
       const asked = this.#waiting.shift();
       if (asked !== undefined) this.#run(asked);
@@ -326,6 +327,7 @@ export class SessionManager {
 
   /** Rights are served where data events go: a recall needs that node anyway, and then no third one (promise 5). */
   #wishRightsServers(): void {
+    if (this.#phase.kind !== "open") return; // a change of view would begin the collection anew
     const nodes = hostsOfDataEvents(this.#copy.sessions().filter((session) => this.#isHosted(session.id)), this.#copy.dispositions);
     const text = nodes.join("\n");
     if (text === this.#rightsServers) return;
@@ -433,7 +435,7 @@ export class SessionManager {
 
   /** Only when everything else is answered, so that of several wishes each is fulfilled once; made again after each view. */
   #handOver(): void {
-    if (this.#onView.length === 0) return;
+    if (this.#onView.length === 0 || this.#phase.kind !== "open") return;
     const asked = this.#onView.find(({ call }) => call.kind === "move-manager");
     if (!this.#isInForce || this.#answers.length > 0 || asked?.call.kind !== "move-manager") return;
     this.#effects.push({ kind: "wish", wish: { kind: "move-manager", to: asked.call.to } });
