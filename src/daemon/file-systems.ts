@@ -159,7 +159,6 @@ export class FileSystems {
         this.#admission = { kind: "admission", isOpen: effect.isOpen, why: effect.why };
         return this.#toAll(this.#admission);
       case "forget-everything":
-        for (const operations of this.#operations.values()) operations.clear();
         for (const { fences, standing, rounds } of this.#byName.values()) {
           fences.clear();
           standing.clear();

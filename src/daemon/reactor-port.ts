@@ -21,7 +21,7 @@ export type ToReactor =
   | { readonly kind: "fence-raised"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "round"; readonly round: RequestId; readonly from: string; readonly work: RoundWork }
-  /** New incarnation: drop records, interests, fences, guards, pages; held operations become new events. */
+  /** New incarnation: drop records, interests, fences, guards, pages. Events that are out are offered anew by the source node. */
   | { readonly kind: "forget" }
   | { readonly kind: "report"; readonly id: number }
   /** Stop serving: the file system was unmounted or the daemon ends. */

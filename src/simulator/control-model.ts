@@ -36,6 +36,8 @@ export class DaemonModel implements Upward {
   reactor!: ReactorModel;
   /** Grows when it is told that it was excluded. */
   life = 1;
+  /** What waits for an answer, as the source node keeps it: offered anew in each life. */
+  readonly #held = new Map<OperationId, FileModel>();
   #lastArrivalMs = 0;
 
   constructor(control: ControlModel, process: Process) {
@@ -59,7 +61,23 @@ export class DaemonModel implements Upward {
     });
   }
   raised(operation: OperationId, file: FileModel): void {
-    this.#say(() => this.control.raise({ daemon: this, life: this.life, operation, file }));
+    this.#held.set(operation, file);
+    this.#offer(operation, file);
+  }
+  operationGone(operation: OperationId): void {
+    this.#held.delete(operation);
+  }
+  answered(operation: OperationId, decision: Decision): void {
+    if (this.#held.delete(operation)) this.reactor.step({ kind: "event-answered", operation, decision });
+  }
+  rejoined(): void {
+    this.reactor.step({ kind: "admission", isOpen: true, why: "member" });
+    for (const [operation, file] of this.#held) this.#offer(operation, file);
+  }
+  #offer(operation: OperationId, file: FileModel): void {
+    this.#say(() => {
+      if (this.#held.has(operation)) this.control.raise({ daemon: this, life: this.life, operation, file });
+    });
   }
   interestWanted(file: FileModel): void {
     this.#say(() => this.control.grantInterest(this, file));
@@ -110,7 +128,7 @@ export class ControlModel {
   join(daemon: DaemonModel): void {
     if (this.#members.has(daemon) || !daemon.process.isAlive) return;
     this.#members.add(daemon);
-    daemon.hear(() => daemon.reactor.step({ kind: "admission", isOpen: true, why: "member" }));
+    daemon.hear(() => daemon.rejoined());
   }
   /** It leaves, and hears of it when it can: then it begins anew and joins again. */
   evict(daemon: DaemonModel): void {
@@ -147,7 +165,7 @@ export class ControlModel {
   respond(by: Receiver, event: DataEvent, decision: Decision): void {
     if (this.receiver !== by || !this.#events.delete(event)) return;
     event.daemon.hear(() => {
-      if (event.daemon.life === event.life) event.daemon.reactor.step({ kind: "event-answered", operation: event.operation, decision });
+      if (event.daemon.life === event.life) event.daemon.answered(event.operation, decision);
     });
   }
   /** The session is assumed: its rights are lost, what is unanswered comes again. */

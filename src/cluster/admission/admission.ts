@@ -582,9 +582,9 @@ export class Admission {
       }
     }
     for (const operation of [...this.#operations.values()]) {
-      if (operation.phase === "admitted") continue;
-      operation.isWaitingForAnswer = false;
-      operation.isOutOfSpace = false;
+      // An event that is out is offered anew by the source node, under a new token. Were it raised again here, an answer to
+      // the first could be on its way and let the operation go, while an application decides about the second.
+      if (operation.phase === "admitted" || operation.isWaitingForAnswer) continue;
       operation.raised.fill(0);
       this.#filterAgain(operation.request.id);
     }

@@ -563,7 +563,6 @@ export class ReactorCore {
       inode.generation = -1;
       this.pages.drop(inode, 0, 0);
     }
-    this.#keptEvents.clear();
     this.step({ kind: "everything-forgotten" });
   }
 

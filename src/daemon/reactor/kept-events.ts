@@ -64,10 +64,6 @@ export class KeptEvents {
   ended(operation: OperationId): void {
     this.#forgetJoin(operation);
   }
-  clear(): void {
-    this.#kept.clear();
-    this.#joined.clear();
-  }
   #forgetJoin(operation: OperationId): void {
     if (this.#joined.size > 0) this.#joined.delete(this.knownAs(operation));
   }
