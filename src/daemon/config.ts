@@ -87,6 +87,8 @@ const schema = map({
   preference: withDefault(whole(0, 1_000_000), 0),
   fileSystems: withDefault(listOf(fileSystem, "a list of file systems"), []),
   timeouts: withDefault(timeouts, {}),
+  /** nice(2) value of the daemon: users, sessions and other nodes wait for it, so that it goes before ordinary programs. */
+  niceness: withDefault(whole(-20, 19), -10),
   /** Which mounts, preunmounts and unmounts of this node sessions are told of (cluster/node-contract.ts). */
   mountEvent: withDefault(oneOf(["all", "SessionNode", "LocalNode"]), "all"),
   /** Logged events of this node that one durable session has not acknowledged; operations that raise more wait. */

@@ -5,7 +5,8 @@
  * Source    safety M1, M5, M6.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { FS_TYPE, type MountEntry, mounts } from "../fuse/mount.js";
 import { errnoName } from "../os/errno.js";
@@ -27,7 +28,13 @@ export function whyNoMounts(): string | undefined {
 }
 
 /** Settings of this process that keep users from waiting for a daemon that the kernel starves or kills. */
-export function settleProcess(log: (line: string) => void): void {
+export function settleProcess(niceness: number, log: (line: string) => void): void {
+  try {
+    // Each thread has its own; those that begin later have that of the thread that begins them.
+    for (const thread of readdirSync("/proc/self/task")) setPriority(Number(thread), niceness);
+  } catch (error) {
+    log(`the priority could not be set to niceness ${niceness}: ${(error as Error).message}; a machine with more to do than processors may hold this node up`);
+  }
   const limit = raiseOpenFileLimit(OPEN_FILES_WANTED);
   if (limit < 65_536) log(`open files are limited to ${limit}; a busy node wants ${OPEN_FILES_WANTED} (ulimit -n, LimitNOFILE)`);
   if (process.getuid?.() !== 0) return;

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const { config, isWithoutMounts } = configuration();
   name = `sluiced ${config.node}`;
   const whyNot = isWithoutMounts ? "as asked" : whyNoMounts();
-  settleProcess(log);
+  settleProcess(config.niceness, log);
   if (whyNot === undefined) mountFuseControl(log);
   else log(`runs without mounts (${whyNot}): applications can connect and use files through their handles; skipped: ${config.fileSystems.map((fs) => fs.name).join(", ") || "nothing"}`);
 
