@@ -4,12 +4,12 @@
  * Left out of the golden files: greetings, what versions say for the audit (audit.txt asks for it), bare acknowledgements, published reach, links, what data management says.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type { CallName } from "../dmapi/calls.js";
 import type { FsName, NodeId } from "../dmapi/ids.js";
 import type { SessionEntry } from "../dmapi/status.js";
 import { fsHandle, objectHandle } from "./conversation.js";
 import { goldenConversations } from "./golden.test-suite.js";
+import { testHistories } from "./histories.test-suite.js";
 import type { Message } from "./messages.js";
 import { Bench, type BenchOptions } from "./node.test-bench.js";
 import type { NodeEffect } from "./node-contract.js";
@@ -305,18 +305,6 @@ class Storm {
   }
 }
 
-const seeds = Number(process.env["SLUICE_SEEDS"] ?? 24);
-test(`${seeds} seeds: random calls under random faults; then all agree and nothing answered is lost`, () => {
-  const first = Number(process.env["SLUICE_SEED"] ?? 1);
-  for (let seed = first; seed < first + seeds; seed++) {
-    try {
-      storm(seed);
-    } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)}; again: SLUICE_SEED=${seed} SLUICE_SEEDS=1 node --test dist/cluster/node.test.js`, { cause: error });
-    }
-  }
-});
-
 function storm(seed: number): void {
   const run = new Storm(3 + (seed % 3), { seed, latencyMs: seed % 2 === 0 ? [1, 1] : [1, 40] });
   run.begin();
@@ -328,3 +316,4 @@ function storm(seed: number): void {
   }
   run.settle();
 }
+testHistories({ url: import.meta.url, title: "random calls under random faults; then all agree and nothing answered is lost", count: 24, run: storm });

@@ -7,8 +7,8 @@
  * Source    safety C7, C8, H14; requirement R4.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Random } from "../base/random.js";
+import { testHistories } from "../cluster/histories.test-suite.js";
 import { Bench, DEAD_MS } from "../cluster/node.test-bench.js";
 import { defaultTimeouts, type NodeEffect } from "../cluster/node-contract.js";
 import type { ArgsOf, CallName } from "../dmapi/calls.js";
@@ -183,14 +183,4 @@ function run(seed: number): void {
   assert.ok(bench.runUntil(isWhole, 90_000), `${what}: healed, all are members again`);
 }
 
-const seeds = Number(process.env["SLUICE_SEEDS"] ?? 42);
-test(`${seeds} seeds: calls end within linkTimeout plus one takeover, whatever link or directory fails`, () => {
-  const first = Number(process.env["SLUICE_SEED"] ?? 1);
-  for (let seed = first; seed < first + seeds; seed++) {
-    try {
-      run(seed);
-    } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)}; again: SLUICE_SEED=${seed} SLUICE_SEEDS=1 node --test dist/simulator/link-timeout.test.js`, { cause: error });
-    }
-  }
-});
+testHistories({ url: import.meta.url, title: "calls end within linkTimeout plus one takeover, whatever link or directory fails", count: 42, run });

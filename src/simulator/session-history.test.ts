@@ -9,8 +9,8 @@
  * Source    requirements R1, R3, R4; safety C7, C10, H5.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Random } from "../base/random.js";
+import { testHistories } from "../cluster/histories.test-suite.js";
 import { Bench } from "../cluster/node.test-bench.js";
 import type { NodeEffect } from "../cluster/node-contract.js";
 import type { CallName } from "../dmapi/calls.js";
@@ -200,19 +200,14 @@ class History {
   }
 }
 
-const seeds = Number(process.env["SLUICE_SEEDS"] ?? 40);
-test(`${seeds} histories of session calls under faults of managers are those of one sequential registry`, () => {
-  const first = Number(process.env["SLUICE_SEED"] ?? 1);
-  let judged = 0;
-  for (let seed = first; seed < first + seeds; seed++) {
-    try {
-      const history = new History(seed);
-      history.run();
-      history.judge();
-      if (!history.hasLostAll) judged++;
-    } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)}; again: SLUICE_SEED=${seed} SLUICE_SEEDS=1 node --test dist/simulator/session-history.test.js`, { cause: error });
-    }
-  }
-  assert.ok(judged * 2 >= seeds || seeds === 1, `${judged} of ${seeds} histories kept the registry`);
+let judged = 0;
+testHistories({
+  url: import.meta.url, title: "session calls under faults of managers are those of one sequential registry", count: 40,
+  run: (seed) => {
+    const history = new History(seed);
+    history.run();
+    history.judge();
+    if (!history.hasLostAll) judged++;
+  },
+  judge: (seeds) => assert.ok(judged * 2 >= seeds || seeds === 1, `${judged} of ${seeds} histories kept the registry`),
 });

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Random } from "../../base/random.js";
 import { Conversation } from "../conversation.js";
+import { testHistories } from "../histories.test-suite.js";
 
 const NODES = ["A", "B", "C", "D"];
-const SEEDS = Number(process.env["SLUICE_DURABLE_SEEDS"] ?? 150);
 const STEPS = 120;
 
 /** Users, an application and faults in any order, on the very machines; what was said is read off the conversation. */
@@ -137,15 +136,16 @@ class Scene {
   }
 }
 
-test(`durable events over ${SEEDS} orders of faults: none lost, each in order of its source, none after it was acknowledged`, () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+testHistories({
+  url: import.meta.url, title: "durable events under faults in any order: none lost, each in order of its source, none after it was acknowledged", count: 150,
+  run: (seed) => {
     const scene = new Scene(seed);
     try {
       for (let step = 0; step < STEPS; step++) scene.step();
       scene.heal();
       scene.check();
     } catch (error) {
-      assert.fail(`seed ${seed}: ${(error as Error).message}\n${scene.said.slice(-400).join("\n")}`);
+      throw new Error(`${(error as Error).message}\n${scene.said.slice(-400).join("\n")}`, { cause: error });
     }
-  }
+  },
 });

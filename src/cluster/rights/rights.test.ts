@@ -10,13 +10,13 @@
  * Source    safety H3; XDSM C429 "Rights".
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Random } from "../../base/random.js";
 import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token } from "../../dmapi/ids.js";
 import { areCompatible, type Right } from "../../dmapi/rights.js";
 import { fsHandle, objectHandle } from "../conversation.js";
 import { DataManagement } from "../data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "../data-management-contract.js";
+import { testHistories, Wires } from "../histories.test-suite.js";
 import { defaultTimeouts } from "../node-contract.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { View } from "../view-document.js";
@@ -62,7 +62,7 @@ class World {
   readonly views: View[] = [];
   readonly registries: SessionRecord[][] = [];
   readonly inForceTold = new Set<string>();
-  readonly links = new Map<string, Message[]>();
+  readonly wires = new Wires<Message>();
   /** Out of the view and not aware of it yet; the view is not in force before they are. */
   unaware: Node[] = [];
   calls = 0;
@@ -116,7 +116,7 @@ class World {
     this.changeView();
   }
   #cutOff(id: NodeId): void {
-    for (const key of [...this.links.keys()]) if (key.startsWith(`${id}>`) || key.endsWith(`>${id}`)) this.links.delete(key);
+    this.wires.cutOff(id);
   }
   changeView(): void {
     const members = [...this.nodes.values()];
@@ -185,12 +185,9 @@ class World {
   }
   perform(node: Node, effect: DataManagementEffect): void {
     switch (effect.kind) {
-      case "send": {
-        const key = `${node.id}>${effect.to}`;
-        if (!this.nodes.has(effect.to) || this.nodes.get(node.id) !== node) return;
-        this.links.set(key, [...(this.links.get(key) ?? []), effect.message]);
+      case "send":
+        if (this.nodes.has(effect.to) && this.nodes.get(node.id) === node) this.wires.send(node.id, effect.to, effect.message);
         return;
-      }
       case "ask-manager":
         if (effect.call.kind !== "announce-mount") return this.step(node, { kind: "manager-answered", request: effect.request, result: { kind: "done", version: 0 } });
         if (this.nodes.get(node.id) !== node) return;
@@ -263,15 +260,8 @@ class World {
 
   /** Frames bear the sender's view as they leave: one that does not fit waits until both have the same. */
   deliver(): void {
-    const ready = [...this.links].filter(([key, messages]) => {
-      const [from, to] = key.split(">") as [NodeId, NodeId];
-      return messages.length > 0 && this.nodes.get(from)?.view === this.nodes.get(to)?.view;
-    });
-    if (ready.length === 0) return;
-    const [key, messages] = this.random.pick(ready);
-    const [from, to] = key.split(">") as [NodeId, NodeId];
-    this.links.set(key, messages.slice(1));
-    this.step(this.nodes.get(to)!, { kind: "message-received", from, message: messages[0] as Extract<Input, { kind: "message-received" }>["message"] });
+    const next = this.wires.take(this.random, (from, to) => this.nodes.get(from)?.view === this.nodes.get(to)?.view);
+    if (next !== undefined) this.step(this.nodes.get(next.to)!, { kind: "message-received", from: next.from, message: next.message as Extract<Input, { kind: "message-received" }>["message"] });
   }
 
   begin(node: Node, operation: Operation): void {
@@ -320,7 +310,7 @@ class World {
       for (let at = 0; at < 60; at++) this.happen(true);
       this.check();
       const open = [...this.nodes.values()].filter((node) => !node.isAdmitting || node.mount !== "known" || node.pending.size > 0 || node.machine.describe().rights.held.length > 0);
-      if (this.unaware.length === 0 && open.length === 0 && [...this.links.values()].every((messages) => messages.length === 0)) {
+      if (this.unaware.length === 0 && open.length === 0 && this.wires.areEmpty) {
         for (const node of this.nodes.values()) {
           assert.deepEqual(node.machine.describe().rights.fences, [], `no fence stands on ${node.id} when nothing is held`);
           assert.deepEqual([...node.fences].filter(([, { fence }]) => fence !== "null"), [], `no fence stands in the reactor of ${node.id} when nothing is held`);
@@ -355,16 +345,11 @@ function run(seed: number): number {
   return world.granted;
 }
 
-test("rights exclude each other and operations, and nobody waits for ever (safety H3)", () => {
-  let granted = 0;
-  const first = Number(process.env["SLUICE_SEED"] ?? 1);
-  const seeds = Number(process.env["SLUICE_SEEDS"] ?? 60);
-  for (let seed = first; seed < first + seeds; seed++) {
-    try {
-      granted += run(seed);
-    } catch (cause) {
-      throw new Error(`SLUICE_SEED=${seed} SLUICE_SEEDS=1 shows it again: ${String(cause)}`, { cause });
-    }
-  }
-  assert.ok(granted > seeds * 50, `rights were held often enough to say something (${granted})`);
+let granted = 0;
+testHistories({
+  url: import.meta.url, title: "rights exclude each other and operations, and nobody waits for ever (safety H3)", count: 60,
+  run: (seed) => {
+    granted += run(seed);
+  },
+  judge: (seeds) => assert.ok(granted > seeds * 50, `rights were held often enough to say something (${granted})`),
 });

@@ -8,13 +8,13 @@
  * Source    requirements R1, R3, R17; safety C9, M3.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Random } from "../../base/random.js";
 import type { EventMessage } from "../../dmapi/events.js";
 import type { FsName, GroupName, Handle, Incarnation, NodeId, OperationId, SessionId, Token } from "../../dmapi/ids.js";
 import { objectHandle } from "../conversation.js";
 import { DataManagement } from "../data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "../data-management-contract.js";
+import { testHistories, Wires } from "../histories.test-suite.js";
 import { defaultTimeouts } from "../node-contract.js";
 import type { Disposition, RegistrySnapshot, SessionRecord } from "../registry-document.js";
 import type { View } from "../view-document.js";
@@ -48,7 +48,7 @@ class World {
   readonly nodes = new Map<NodeId, Node>();
   readonly views: View[] = [];
   readonly registries: RegistrySnapshot[] = [];
-  readonly links = new Map<string, Message[]>();
+  readonly wires = new Wires<Message>();
   readonly answered = new Set<Handle>();
   readonly handleOf = new Map<OperationId, Handle>();
   sessions: SessionRecord[] = [];
@@ -77,7 +77,7 @@ class World {
   }
   kill(id: NodeId): void {
     this.nodes.delete(id);
-    for (const key of [...this.links.keys()]) if (key.startsWith(`${id}>`) || key.endsWith(`>${id}`)) this.links.delete(key);
+    this.wires.cutOff(id);
     this.changeView();
     this.sessions = this.sessions.map((session) => (session.node === id ? { ...session, state: "failed" as const } : session));
     this.changeRegistry();
@@ -127,11 +127,9 @@ class World {
 
   perform(node: Node, effect: DataManagementEffect): void {
     switch (effect.kind) {
-      case "send": {
-        const key = `${node.id}>${effect.to}`;
-        if (this.nodes.has(effect.to)) this.links.set(key, [...(this.links.get(key) ?? []), effect.message]);
+      case "send":
+        if (this.nodes.has(effect.to)) this.wires.send(node.id, effect.to, effect.message);
         return;
-      }
       case "answer-call": {
         const name = node.open.get(effect.call);
         node.open.delete(effect.call);
@@ -194,15 +192,8 @@ class World {
     this.call(node, "event.respond", { session: received.session, token: received.token, response: { kind: "continue" } });
   }
   deliver(): void {
-    const ready = [...this.links].filter(([key, messages]) => {
-      const [from, to] = key.split(">") as [NodeId, NodeId];
-      return messages.length > 0 && this.nodes.get(from)?.view === this.nodes.get(to)?.view;
-    });
-    if (ready.length === 0) return;
-    const [key, messages] = this.random.pick(ready);
-    const [from, to] = key.split(">") as [NodeId, NodeId];
-    this.links.set(key, messages.slice(1));
-    this.step(this.nodes.get(to)!, { kind: "message-received", from, message: messages[0] as Extract<Input, { kind: "message-received" }>["message"] });
+    const next = this.wires.take(this.random, (from, to) => this.nodes.get(from)?.view === this.nodes.get(to)?.view);
+    if (next !== undefined) this.step(this.nodes.get(next.to)!, { kind: "message-received", from: next.from, message: next.message as Extract<Input, { kind: "message-received" }>["message"] });
   }
 
   heal(): void {
@@ -230,16 +221,11 @@ function run(seed: number): number {
   return world.resumed;
 }
 
-test("every user is let go once, by an answer to its own event, whoever dies (safety C9)", () => {
-  let resumed = 0;
-  const first = Number(process.env["SLUICE_SEED"] ?? 1);
-  const seeds = Number(process.env["SLUICE_SEEDS"] ?? 60);
-  for (let seed = first; seed < first + seeds; seed++) {
-    try {
-      resumed += run(seed);
-    } catch (cause) {
-      throw new Error(`SLUICE_SEED=${seed} SLUICE_SEEDS=1 shows it again: ${String(cause)}`, { cause });
-    }
-  }
-  assert.ok(resumed > seeds * 50, `enough users were let go to say something (${resumed})`);
+let resumed = 0;
+testHistories({
+  url: import.meta.url, title: "every user is let go once, by an answer to its own event, whoever dies (safety C9)", count: 60,
+  run: (seed) => {
+    resumed += run(seed);
+  },
+  judge: (seeds) => assert.ok(resumed > seeds * 50, `enough users were let go to say something (${resumed})`),
 });
