@@ -34,14 +34,15 @@ export const whyNot: string | undefined =
 /**
  * A named acceptance test; skipped, in one plain line, where real mounts are impossible. What it notes, a timing say, is
  * printed for people and decides nothing.
+ * @param timeoutMs on an idle machine, with room; a loaded one has twice that.
  */
 export function acceptance(name: string, body: (note: (text: string) => void) => Promise<void>, timeoutMs = 60_000): void {
-  test(name, { skip: whyNot ?? false, timeout: isLong ? 20 * timeoutMs : timeoutMs }, async (t) => {
+  test(name, { skip: whyNot ?? false, timeout: (isLong ? 20 : 2) * timeoutMs }, async (t) => {
     try {
       await body((text) => t.diagnostic(`note: ${text}`));
     } catch (error) {
       // For whoever reads the failure: what the nodes thought of each other then.
-      for (const line of (await opened?.standing().catch(() => [])) ?? []) t.diagnostic(line);
+      for (const line of (await opened?.standing().catch(() => [])) ?? []) t.diagnostic(`note: ${line}`);
       throw error;
     }
   });

@@ -25,10 +25,7 @@ acceptance("a frozen session node is fenced: its session moves at once, the reco
   bench().cluster.pause(frozen);
   try {
     // As soon as it has said nothing for a while the operator's word is taken.
-    for (let isFenced = false; !isFenced; ) {
-      isFenced = await bench().call("B", "node.fence", { node: frozen }).then(() => true, () => false);
-      if (!isFenced) await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await eventually("the fence is taken", () => bench().call("B", "node.fence", { node: frozen }).then(() => true));
     await bench().until("the word is in the view", ["A", "B"], ({ view }) => view?.isInForce === true && view.fenced.some((life) => life.id === frozen && life.incarnation === incarnation && life.by === bench().id("B")));
     await bench().until("the session has failed", ["A", "B"], ({ registry }) => registry.sessions.some(({ id, state }) => id === scene.session.id && state === "failed"));
     const audit = await bench().call("A", "registry.audit", {});

@@ -21,8 +21,10 @@ export interface TestMember {
   thaw(): void;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
-  /** Keeps the main thread of the process busy. */
+  /** Keeps the main thread of the process busy, and a processor with it. */
   busy(ms: number): void;
+  /** The main thread of the process waits for nothing. */
+  blocked(ms: number): void;
   /** Orderly end of coordination and process. */
   stop(): Promise<void>;
 }
@@ -33,7 +35,7 @@ export interface TestBench {
   close(): Promise<void>;
 }
 
-const BOUND_MS = 20_000;
+const BOUND_MS = 60_000;
 
 /** Waits until a fact that fits was told from index `from` on. */
 export async function told<Kind extends CoordinationFact["kind"]>(
@@ -58,7 +60,7 @@ const isDead = (member: TestMember, isProven?: boolean) => (fact: Extract<Coordi
 
 export function describeCoordination(name: string, make: () => Promise<TestBench>): void {
   const story = (title: string, tell: (bench: TestBench) => Promise<void>) =>
-    it(title, { timeout: 60_000 }, async () => {
+    it(title, { timeout: 180_000 }, async () => {
       const bench = await make();
       try {
         await tell(bench);
@@ -179,8 +181,11 @@ export function describeCoordination(name: string, make: () => Promise<TestBench
     story("a member whose main thread stands still is not renewed; a short stall costs nothing", async (bench) => {
       const [a, b] = [await bench.start("A"), await bench.start("B")];
       await told(b, "member-seen", (fact) => fact.member.id === "A");
-      a.busy(300);
-      a.busy(4_000);
+      a.blocked(300);
+      a.request({ kind: "publish-reach", reaches: [b.id] }); // when it goes on
+      await told(b, "member-seen", (fact) => fact.member.id === "A" && fact.reaches.includes(b.id));
+      assert.ok(!b.facts.some((fact) => fact.kind === "member-dead"), "a short stall costs nothing");
+      a.blocked(4_000);
       await told(b, "member-dead", isDead(a, false));
       await told(b, "member-alive", (fact) => fact.id === a.id);
     });

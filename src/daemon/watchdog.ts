@@ -17,7 +17,6 @@
  */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export interface MountBeat {
@@ -130,8 +129,7 @@ function run(limitMs: number, daemon: number): void {
     for (const mount of mounts) abort(mount, `lost its daemon (process ${daemon}), which was killed,`);
     mounts = []; // each told once
   }, LOOK_MS);
-  const lines = createInterface({ input: process.stdin });
-  lines.on("line", (line) => {
+  onLines((line) => {
     const beat = JSON.parse(line) as Beat;
     if ("mounts" in beat) {
       watch.heard(beat);
@@ -144,7 +142,17 @@ function run(limitMs: number, daemon: number): void {
       kill(daemon);
     }, beat.leaveMs);
   });
-  lines.on("close", () => process.exit(0));
+}
+
+/** Each whole line of the pipe; its end ends this process. Without node:readline, which is a fifth of what a start costs. */
+function onLines(take: (line: string) => void): void {
+  let rest = "";
+  process.stdin.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) take(line);
+  });
+  for (const over of ["close", "error"] as const) process.stdin.on(over, () => process.exit(0));
 }
 
 function tell(line: string): void {

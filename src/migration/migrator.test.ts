@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 import { afterEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { acceptance, type Bench, isLong, type Letter, shareBench } from "../conformance/bench.js";
-import { eventually, within } from "../conformance/waiting.js";
+import { BOUND_MS, eventually, within } from "../conformance/waiting.js";
 import { Migrator } from "./migrator.js";
 import { migrateStepNames } from "./move/migrate-steps.js";
 import { recallStepNames } from "./move/recall-steps.js";
@@ -53,7 +53,7 @@ async function startMigrator(stopAt?: string): Promise<Running> {
   await eventually("the migrator serves", () => {
     assert.equal(child.exitCode, null, said);
     return said.includes('"serving"');
-  }, 20_000, () => said);
+  }, BOUND_MS, () => said);
   return { child, ended, said: () => said };
 }
 async function stopMigrator(running: Running): Promise<void> {
@@ -286,7 +286,7 @@ acceptance("the object of a stub without a name is kept as long as somebody has 
       const [before, other] = [sweeps(), freshFile(5_000)];
       moved(await move("migrate", other.path));
       rmSync(other.path);
-      await eventually("a sweep", () => sweeps() > before, 20_000, () => said.join("\n"));
+      await eventually("a sweep", () => sweeps() > before, BOUND_MS, () => said.join("\n"));
     }
   };
   const { name, path, content } = freshFile();
@@ -309,7 +309,7 @@ acceptance("the object of a stub without a name is kept as long as somebody has 
   assert.ok(isStored(unread), "kept for the one who has it open");
   closer.child.stdin?.end();
   await closer.end;
-  await eventually("nobody needs it any more", () => !isStored(unread), 20_000, () => said.join("\n"));
+  await eventually("nobody needs it any more", () => !isStored(unread), BOUND_MS, () => said.join("\n"));
   migrator.stop();
   await within(run, "the migrator stops");
   assert.equal(failure, undefined);

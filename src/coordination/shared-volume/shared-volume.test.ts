@@ -29,7 +29,7 @@ class ProcessMember implements TestMember {
 
   constructor(options: CoordinationOptions) {
     this.id = options.member.id;
-    this.#child = fork(memberScript, [JSON.stringify(options)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    this.#child = fork(memberScript, [JSON.stringify(options)], { stdio: ["ignore", "inherit", "inherit", "ipc"], execArgv: [] });
     this.#gone = new Promise((resolve) => this.#child.on("exit", () => resolve()));
     this.started = new Promise((resolve, reject) => {
       this.#child.on("message", (message: FromMember) => {
@@ -58,6 +58,9 @@ class ProcessMember implements TestMember {
   }
   busy(ms: number): void {
     this.#child.send({ kind: "busy", ms });
+  }
+  blocked(ms: number): void {
+    this.#child.send({ kind: "blocked", ms });
   }
   async stop(): Promise<void> {
     this.#child.send({ kind: "stop" });
@@ -95,7 +98,7 @@ async function makeBench(): Promise<TestBench & { readonly directory: string }> 
 
 describeCoordination("shared volume", makeBench);
 
-it("the directory is private, and keeps the last views only", { timeout: 60_000 }, async () => {
+it("the directory is private, and keeps the last views only", { timeout: 180_000 }, async () => {
   const bench = await makeBench();
   try {
     const a = await bench.start("A");

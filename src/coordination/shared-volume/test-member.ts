@@ -4,7 +4,7 @@
 import type { CoordinationRequest } from "../../cluster/coordination-contract.js";
 import { type CoordinationOptions, startCoordination } from "../start.js";
 
-type FromParent = { readonly kind: "request"; readonly request: CoordinationRequest } | { readonly kind: "busy"; readonly ms: number } | { readonly kind: "stop" };
+type FromParent = { readonly kind: "request"; readonly request: CoordinationRequest } | { readonly kind: "busy" | "blocked"; readonly ms: number } | { readonly kind: "stop" };
 
 const options = JSON.parse(process.argv[2]!) as CoordinationOptions;
 const say = (message: object) => process.send?.(message);
@@ -19,6 +19,7 @@ try {
   process.on("message", async (message: FromParent) => {
     if (message.kind === "request") coordination.request(message.request);
     else if (message.kind === "busy") for (const untilMs = performance.now() + message.ms; performance.now() < untilMs; );
+    else if (message.kind === "blocked") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, message.ms);
     else {
       await coordination.stop();
       process.disconnect?.();
