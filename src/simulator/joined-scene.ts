@@ -16,7 +16,8 @@
  */
 import type { Random } from "../base/random.js";
 import { lifeName } from "../coordination/shared-volume/layout.js";
-import type { FsName, Handle, Incarnation, NodeId, SessionId } from "../dmapi/ids.js";
+import type { FsName, Handle, Incarnation, NodeId, SessionId, Token } from "../dmapi/ids.js";
+import { regionFlags } from "../dmapi/regions.js";
 import { ApplicationModel, type Beginning } from "./application-model.js";
 import { DirectoryModel } from "./directory-model.js";
 import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
@@ -65,6 +66,7 @@ export class JoinedScene {
   readonly #unanswered = new Map<string, boolean>();
   /** User operations that have not ended. */
   #open = 0;
+  #isolated: JoinedNode | undefined;
   #isHealing = false;
   #isOver = false;
 
@@ -97,6 +99,8 @@ export class JoinedScene {
     for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", (own) => this.#fault(own));
     for (let holder = 0; holder < stress.holders; holder++) this.#at("holder", (own) => this.#outside.start(this.#holdRight(own)));
     for (let move = 0; move < stress.handOvers; move++) this.#at("hand-over", (own) => this.#handOver(own));
+    for (let each = 0; each < stress.isolations; each++) this.#at("isolation", (own) => this.#isolate(own));
+    for (let each = 0; each < stress.firstRecords; each++) this.#at("first record", (own) => this.#outside.start(this.#giveRecord(own)), BEGIN_MS + 3_000);
     let crossings = stress.stops;
     world.onCrossing = (process, at) => {
       if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(stress.stopAt[at] ?? (process.name.includes("migrator") ? 0.008 : 0.002))) return;
@@ -130,9 +134,9 @@ export class JoinedScene {
   }
 
   /** An item with choices of its own: those of the others stay when it is left out. */
-  #at(kind: string, run: (own: Random) => void): void {
+  #at(kind: string, run: (own: Random) => void, untilMs = RUN_MS - 1_000): void {
     const own = this.world.newRandom();
-    const atMs = BEGIN_MS + own.below(RUN_MS - BEGIN_MS - 1_000);
+    const atMs = BEGIN_MS + own.below(untilMs - BEGIN_MS);
     if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
   }
   #sampleLater(): void {
@@ -360,40 +364,90 @@ export class JoinedScene {
     const to = random.pick(this.#ids);
     if (members.length > 0) this.#outside.start(random.pick(members).node.call("manager.move", { to }, ++this.#clients));
   }
-  /** An application that takes a right on a file for a while, under a session and a token of its own. */
-  *#holdRight(random: Random): Thread {
-    const members = this.#members();
-    if (members.length === 0) return;
-    const site = random.pick(members);
-    const { node } = site;
-    const file = random.pick([...this.#files.values()]);
-    const [right, wait, holdMs] = [random.pick(["exclusive", "exclusive", "shared"] as const), random.chance(0.7), random.below(random.pick([50, 500, 4_000]))];
-    const client = ++this.#clients;
+  /** A session of its own, and a token under which rights may be held. */
+  *#newToken({ node }: JoinedNode, client: number): Thread<{ readonly session: SessionId; readonly token: Token } | undefined> {
     const info = `made by ${client}`;
     const made = yield* node.call("session.create", { info }, client);
-    if (made.kind !== "ok") return;
+    if (made.kind !== "ok") return undefined;
     const { session } = made.result;
     this.#checks.cluster.created(node, session, info);
     const user = yield* node.call("userevent.create", { session, data: new Uint8Array(1) }, client);
-    if (user.kind !== "ok") return;
-    const { token } = user.result;
-    const on = { session, handle: file.handle, token };
-    const got = yield* node.call("right.request", { ...on, right, wait }, client);
-    if (got.kind === "ok") {
-      this.#checks.rightHeld(site, file, token, right);
-      yield* sleep(holdMs);
-      if (right === "shared" && random.chance(0.5)) {
-        const upgraded = yield* node.call("right.upgrade", on, client);
-        if (upgraded.kind === "ok") this.#checks.rightHeld(site, file, token, "exclusive");
-        yield* sleep(holdMs / 2);
-      }
-    }
-    this.#checks.tokenEnds(site, token);
+    return user.kind === "ok" ? { session, token: user.result.token } : undefined;
+  }
+  *#endToken(site: JoinedNode, own: { readonly session: SessionId; readonly token: Token }, client: number): Thread {
+    this.#checks.tokenEnds(site, own.token);
     for (let attempt = 0; attempt < 40; attempt++) {
-      const outcome = yield* node.call("event.respond", { session, token, response: { kind: "continue" } }, client);
+      const outcome = yield* site.node.call("event.respond", { ...own, response: { kind: "continue" } }, client);
       if (outcome.kind !== "failed" || outcome.failure.code !== "ENOTREADY") return;
       yield* sleep(500);
     }
+  }
+  /** An application that takes a right on a file for a while, under a session and a token of its own. */
+  *#holdRight(random: Random, pauseMs = 0): Thread {
+    const members = this.#members();
+    if (members.length === 0) return;
+    const site = random.pick(members);
+    const file = random.pick([...this.#files.values()]);
+    const [right, wait, holdMs] = [random.pick(["exclusive", "exclusive", "shared"] as const), random.chance(0.7), random.below(random.pick([50, 500, 4_000]))];
+    const client = ++this.#clients;
+    const own = yield* this.#newToken(site, client);
+    if (own === undefined) return;
+    if (pauseMs > 0) yield* sleep(pauseMs);
+    const on = { ...own, handle: file.handle };
+    const got = yield* site.node.call("right.request", { ...on, right, wait }, client);
+    if (got.kind === "ok") {
+      this.#checks.rightHeld(site, file, own.token, right);
+      yield* sleep(holdMs);
+      if (right === "shared" && random.chance(0.5)) {
+        const upgraded = yield* site.node.call("right.upgrade", on, client);
+        if (upgraded.kind === "ok") this.#checks.rightHeld(site, file, own.token, "exclusive");
+        yield* sleep(holdMs / 2);
+      }
+    }
+    yield* this.#endToken(site, own, client);
+  }
+  /** A node that hears nobody, whose users go on, while applications elsewhere ask for rights. */
+  #isolate(random: Random): void {
+    if (this.#isolated !== undefined) return;
+    const victim = random.pick([...this.#sites.values()]);
+    this.#isolated = victim;
+    for (let holder = 0; holder < 8; holder++) this.#outside.start(this.#holdRight(this.world.newRandom(), 2_000 + random.below(4_000)));
+    this.world.after(2_000, () => {
+      this.world.log(() => `${victim.node.id} is isolated`);
+      for (const id of this.#ids) {
+        if (id === victim.node.id) continue;
+        this.#network.cut(victim.node.id, id);
+        this.#network.cut(id, victim.node.id);
+      }
+    });
+    for (let atMs = 3_000; atMs < 10_000; atMs += 100) this.world.after(atMs, () => this.#isHealing || this.#startUser(random, victim));
+    this.world.after(random.pick([9_000, 15_000]), () => {
+      this.#isolated = undefined;
+      this.#network.heal();
+    });
+  }
+  /** One application puts a region on a file; another, elsewhere, takes the right on it as soon as that was answered, and users go on. */
+  *#giveRecord(random: Random): Thread {
+    const members = this.#members();
+    if (members.length < 2) return;
+    const file = random.pick([...this.#files.values()]);
+    const [giver, taker] = [random.pick(members), random.pick(members)];
+    const [givers, takers] = [++this.#clients, ++this.#clients];
+    const given = yield* this.#newToken(giver, givers);
+    const taken = yield* this.#newToken(taker, takers);
+    if (given === undefined || taken === undefined) return;
+    const set = yield* giver.node.call("region.set", { session: given.session, handle: file.handle, regions: [{ offset: 0, size: 0, flags: regionFlags.write }] }, givers);
+    if (set.kind === "ok") {
+      for (let atMs = 0; atMs < 1_500; atMs += 60) {
+        const site = random.pick([...this.#sites.values()]);
+        this.world.after(atMs, () => this.#isHealing || site.kernel === undefined || this.#use(site, this.#readAll(site, file)));
+      }
+      const got = yield* taker.node.call("right.request", { ...taken, handle: file.handle, right: "exclusive", wait: true }, takers);
+      if (got.kind === "ok") this.#checks.rightHeld(taker, file, taken.token, "exclusive");
+      yield* sleep(1_500);
+    }
+    yield* this.#endToken(taker, taken, takers);
+    yield* this.#endToken(giver, given, givers);
   }
   *#destroy(session: SessionId, client: number): Thread {
     const entry = this.#members()[0]?.node.node.session(session);
@@ -417,8 +471,7 @@ export class JoinedScene {
     this.#unanswered.set(key, false);
   }
 
-  #startUser(random: Random): void {
-    const site = random.pick([...this.#sites.values()]);
+  #startUser(random: Random, site = random.pick([...this.#sites.values()])): void {
     if (site.kernel === undefined) return;
     const file = random.pick([...this.#files.values()]);
     const kind = random.below(10);

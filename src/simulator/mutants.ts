@@ -163,8 +163,7 @@ const fences: readonly Mutant[] = [
     edits: [rightsServer("if (targets.some((node) => object.fenced.get(node)?.isDrained === false)) return;", "")],
   },
   {
-    name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined", stress: "rights",
-    open: "60 seeds: every member has reported by then, and no node that was removed believed in its right still",
+    name: "grant before the view is in force", rule: "a server grants only in a view in force (H3 e)", scene: "joined", stress: "isolations",
     edits: [rightsServer("const members = this.#here.view?.members ?? []; const { isInForce } = this.#here; if (this.#isOpen", "const members = this.#here.view?.members ?? []; const isInForce = true; if (this.#isOpen")],
   },
   {
@@ -210,8 +209,7 @@ const fences: readonly Mutant[] = [
     edits: [managedObject("this.mustLoadAgain ||= this.record !== undefined || this.isLoading;", ";")],
   },
   {
-    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined", stress: "wires",
-    open: "a right must change hands on other wires before a slow one brings the first record, and a user touch that file meanwhile",
+    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined", stress: "firstRecords",
     edits: [at("volume/record-codec.js")("if (old === undefined || (next.residency", "if (old === undefined) return false; if ((next.residency")],
   },
   {
