@@ -47,6 +47,7 @@ export class Conversation {
   readonly #closing = new Map<SessionId, { asker: NodeId; request: RequestId }>();
   readonly #tokens: number[] = [];
   readonly #records = new Map<Handle, FileRecord>();
+  #pid: number | undefined;
   readonly #failures: { name: string; code: string; times: number }[] = [];
   #dispositions: Disposition[] = [];
   #destroyed: SessionId[] = [];
@@ -86,8 +87,11 @@ export class Conversation {
       case "call":
         return this.#tell(node, {
           kind: "call-made", call: Number(words[1]), client: Number(words[1]) >= 900 ? 9 : Number(words[1]) >= 100 ? Math.floor(Number(words[1]) / 100) : 1, name: words[2] as CallName,
-          args: this.#parse(line.slice(line.indexOf("{"))),
+          args: this.#parse(line.slice(line.indexOf("{"))), ...(this.#pid !== undefined && { pid: this.#pid }),
         });
+      case "process": // whose calls and operations those are that come now
+        this.#pid = words[0] === undefined ? undefined : Number(words[0]);
+        return;
       case "mount-event":
         this.#mountEvent = words[0] as MountEventScope;
         this.#areMountEventsRequired = words[1] === "required";
@@ -189,7 +193,8 @@ export class Conversation {
     const event = (type === "read" || type === "write" || type === "truncate"
       ? { type, handle, offset: 0, length: 10 }
       : type === "attribute" || type === "close" ? { type, handle } : { type, handle1: handle, name1: "name" }) as DmEvent;
-    this.#tell(node, { kind: "event-held", held: { operation: operation as OperationId, fs: FS1, event, isSynchronous: isSynchronous(type) } });
+    const process = this.#pid === undefined ? undefined : { pid: this.#pid, uid: 0, gid: 0, command: "" };
+    this.#tell(node, { kind: "event-held", held: { operation: operation as OperationId, fs: FS1, event, isSynchronous: isSynchronous(type), ...(process !== undefined && { process }) } });
   }
 
   #newView(isInForce = true): void {

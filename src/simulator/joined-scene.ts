@@ -17,7 +17,6 @@
 import type { Random } from "../base/random.js";
 import { lifeName } from "../coordination/shared-volume/layout.js";
 import type { FsName, Handle, Incarnation, NodeId, SessionId, Token } from "../dmapi/ids.js";
-import { regionFlags } from "../dmapi/regions.js";
 import { ApplicationModel, type Beginning } from "./application-model.js";
 import { DirectoryModel } from "./directory-model.js";
 import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
@@ -100,7 +99,6 @@ export class JoinedScene {
     for (let holder = 0; holder < stress.holders; holder++) this.#at("holder", (own) => this.#outside.start(this.#holdRight(own)));
     for (let move = 0; move < stress.handOvers; move++) this.#at("hand-over", (own) => this.#handOver(own));
     for (let each = 0; each < stress.isolations; each++) this.#at("isolation", (own) => this.#isolate(own));
-    for (let each = 0; each < stress.firstRecords; each++) this.#at("first record", (own) => this.#outside.start(this.#giveRecord(own)), BEGIN_MS + 3_000);
     let crossings = stress.stops;
     world.onCrossing = (process, at) => {
       if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(stress.stopAt[at] ?? (process.name.includes("migrator") ? 0.008 : 0.002))) return;
@@ -134,9 +132,9 @@ export class JoinedScene {
   }
 
   /** An item with choices of its own: those of the others stay when it is left out. */
-  #at(kind: string, run: (own: Random) => void, untilMs = RUN_MS - 1_000): void {
+  #at(kind: string, run: (own: Random) => void): void {
     const own = this.world.newRandom();
-    const atMs = BEGIN_MS + own.below(untilMs - BEGIN_MS);
+    const atMs = BEGIN_MS + own.below(RUN_MS - BEGIN_MS - 1_000);
     if (this.world.takesPart(kind)) this.world.after(atMs, () => run(own));
   }
   #sampleLater(): void {
@@ -425,29 +423,6 @@ export class JoinedScene {
       this.#isolated = undefined;
       this.#network.heal();
     });
-  }
-  /** One application puts a region on a file; another, elsewhere, takes the right on it as soon as that was answered, and users go on. */
-  *#giveRecord(random: Random): Thread {
-    const members = this.#members();
-    if (members.length < 2) return;
-    const file = random.pick([...this.#files.values()]);
-    const [giver, taker] = [random.pick(members), random.pick(members)];
-    const [givers, takers] = [++this.#clients, ++this.#clients];
-    const given = yield* this.#newToken(giver, givers);
-    const taken = yield* this.#newToken(taker, takers);
-    if (given === undefined || taken === undefined) return;
-    const set = yield* giver.node.call("region.set", { session: given.session, handle: file.handle, regions: [{ offset: 0, size: 0, flags: regionFlags.write }] }, givers);
-    if (set.kind === "ok") {
-      for (let atMs = 0; atMs < 1_500; atMs += 60) {
-        const site = random.pick([...this.#sites.values()]);
-        this.world.after(atMs, () => this.#isHealing || site.kernel === undefined || this.#use(site, this.#readAll(site, file)));
-      }
-      const got = yield* taker.node.call("right.request", { ...taken, handle: file.handle, right: "exclusive", wait: true }, takers);
-      if (got.kind === "ok") this.#checks.rightHeld(taker, file, taken.token, "exclusive");
-      yield* sleep(1_500);
-    }
-    yield* this.#endToken(taker, taken, takers);
-    yield* this.#endToken(giver, given, givers);
   }
   *#destroy(session: SessionId, client: number): Thread {
     const entry = this.#members()[0]?.node.node.session(session);

@@ -5,12 +5,14 @@
  * more must not count as one that was found. Nor does a seed count that fails without the fault as well. A copy serves one
  * trial after the other, each in a thread of its own, and goes when it is closed.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import type { Edit, Mutant } from "./mutants.js";
+import type { Edit, MissedByScene, MissedByTest, Mutant } from "./mutants.js";
 import type { Outcome } from "./worker.js";
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -21,7 +23,8 @@ const SCRIPT = join("simulator", "worker.js");
 const SEED_LIMIT_MS = 120_000;
 
 export interface Found {
-  readonly seed: number;
+  /** Undefined: a test of the product found it. */
+  readonly seed: number | undefined;
   readonly text: string;
   readonly trace: readonly string[];
 }
@@ -58,21 +61,22 @@ export class TrialTree {
       cpSync(join(dist, folder), join(this.#root, "dist", folder), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
     }
     cpSync(join(dist, "..", "package.json"), join(this.#root, "package.json"));
-    symlinkSync(join(dist, "..", "node_modules"), join(this.#root, "node_modules"));
+    for (const shared of ["node_modules", "src"]) symlinkSync(join(dist, "..", shared), join(this.#root, shared));
   }
   close(): void {
     process.off("exit", this.#remove);
     this.#remove();
   }
 
-  /** Undefined when all seeds held, or fail without the fault as well. */
+  /** Undefined when all seeds held, or fail without the fault as well; a fault that a test misses needs none. */
   async try(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
     const files = plant(mutant);
     try {
       for (const [path, text] of files) writeFileSync(join(this.#root, "dist", path), text);
+      if (mutant.test !== undefined) return await this.#failedTest(mutant);
       for (let { seeds } = options; seeds.length > 0; ) {
         const failure = await firstFailure(join(this.#root, "dist", SCRIPT), mutant, { ...options, seeds });
-        if (failure === undefined || (await holdsWithout(mutant, failure.seed))) return failure;
+        if (failure?.seed === undefined || (await holdsWithout(mutant, failure.seed))) return failure;
         seeds = seeds.slice(seeds.indexOf(failure.seed) + 1);
       }
       return undefined;
@@ -80,18 +84,32 @@ export class TrialTree {
       for (const path of files.keys()) cpSync(join(dist, path), join(this.#root, "dist", path));
     }
   }
+
+  /** That it passes without the fault is said by `npm test`. */
+  async #failedTest({ test, only }: MissedByTest): Promise<Found | undefined> {
+    const file = join(this.#root, "dist", test);
+    cpSync(join(dist, test), file);
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env; // a test that runs this has told its children so
+    const names = only === undefined ? [] : [`--test-name-pattern=${only}`];
+    const child = spawn(process.execPath, ["--test-reporter=tap", ...names, file], { env, stdio: ["ignore", "pipe", "ignore"], timeout: SEED_LIMIT_MS });
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    const [code] = (await once(child, "close")) as [number | null];
+    const failed = /^ *not ok \d+ - (.*)$/m.exec(text)?.[1];
+    return code === 0 ? undefined : { seed: undefined, text: failed ?? `the test ends with ${code}`, trace: [] };
+  }
 }
 
 const held = new Map<string, Promise<boolean>>();
 /** Whether the seed holds in the tree as it is. */
-function holdsWithout(mutant: Mutant, seed: number): Promise<boolean> {
+function holdsWithout(mutant: MissedByScene, seed: number): Promise<boolean> {
   const key = `${mutant.scene} ${mutant.stress ?? ""} ${seed}`;
   const known = held.get(key) ?? firstFailure(join(dist, SCRIPT), mutant, { seeds: [seed] }).then((failure) => failure === undefined);
   held.set(key, known);
   return known;
 }
 
-function firstFailure(script: string, { scene, stress }: Mutant, { seeds, isTracing = false, isOver = () => false }: TrialOptions): Promise<Found | undefined> {
+function firstFailure(script: string, { scene, stress }: MissedByScene, { seeds, isTracing = false, isOver = () => false }: TrialOptions): Promise<Found | undefined> {
   const workerData = { seeds, scene, isTracing, ...(stress === undefined ? {} : { stress }) };
   const worker = new Worker(script, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
   return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@
  *
  * An edit names a compiled file and a piece of its text, which must be there exactly once; white space does not count.
  *
- * Source    safety C1-C10, H3-H5, H13.
+ * Source    safety C1-C10, H3-H8, H12-H15, M1-M4, M9, M11.
  */
 export interface Edit {
   /** Below dist/. */
@@ -12,19 +12,28 @@ export interface Edit {
   readonly find: string;
   readonly replace: string;
 }
-export interface Mutant {
+/** Where it ought to be missed, and what that scene had better lean on (stress.ts). */
+export interface MissedByScene {
+  readonly scene: "lease" | "cluster" | "data" | "joined";
+  readonly stress?: string;
+  readonly test?: undefined;
+}
+/** No scene has what the rule is about, or another rule covers it there: the test that misses it, below dist/, and which one of the file. */
+export interface MissedByTest {
+  readonly test: string;
+  readonly only?: string;
+  readonly scene?: undefined;
+}
+export type Mutant = (MissedByScene | MissedByTest) & {
   readonly name: string;
   /** What is taken away. */
   readonly rule: string;
-  /** Where it ought to be missed, and what that scene had better lean on (stress.ts). */
-  readonly scene: "lease" | "cluster" | "data" | "joined";
-  readonly stress?: string;
   readonly edits: readonly Edit[];
-  /** No seed has found it so far, and why. */
+  /** Nothing has found it so far, and why. */
   readonly open?: string;
   /** Found within few and cheap seeds: `npm test` tries it too. */
   readonly isQuick?: true;
-}
+};
 
 const at = (file: string) => (find: string, replace: string): Edit => ({ file, find, replace });
 const admission = at("cluster/admission/admission.js");
@@ -195,8 +204,7 @@ const fences: readonly Mutant[] = [
     edits: [admission(`object.interest = "none"; object.fence = "null"; object.fenceNumber = 0;`, `object.fence = "null"; object.fenceNumber = 0;`)],
   },
   {
-    name: "right after a failed round", rule: "a changed record whose round failed is not built upon (C4 (5))", scene: "joined", stress: "workers",
-    open: "the fence of the right has drained what the round would drain; no scene changes a record without a right",
+    name: "right after a failed round", rule: "a changed record whose round failed is not built upon (C4 (5))", test: "cluster/data-management.test.js", only: "round-failed",
     edits: [objectCalls(`this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     }); } /** Safety`, `this.#settle(call, result); }); } /** Safety`), objectCalls("const owed = this.#undrained.get(checked.args.handle);", "const owed = undefined;")],
   },
@@ -207,10 +215,6 @@ const fences: readonly Mutant[] = [
   {
     name: "record believed past a fence", rule: "a record is read anew when a fence has gone down: its holder may have died before it told of a change (H3)", scene: "joined",
     edits: [managedObject("this.mustLoadAgain ||= this.record !== undefined || this.isLoading;", ";")],
-  },
-  {
-    name: "first record not told", rule: "from its first record on an object is fenced by interests, so all must know of it (C4)", scene: "joined", stress: "firstRecords",
-    edits: [at("volume/record-codec.js")("if (old === undefined || (next.residency", "if (old === undefined) return false; if ((next.residency")],
   },
   {
     name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined", stress: "rights",
@@ -372,4 +376,57 @@ const registry: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry];
+/** What the scenes do not have: names, formats, handles, limits, durable events. */
+const beside: readonly Mutant[] = [
+  {
+    name: "damaged record believed", rule: "a record counts only with its checksum (H4)", test: "volume/record.test.js", only: "every damaged byte",
+    edits: [at("volume/record-codec.js")("if (crc32(value, 8) !== value.readUInt32LE(4))", "if (false)")],
+  },
+  {
+    name: "forged handle opened", rule: "a handle counts only with the cluster's seal (H6)", test: "volume/handle-seal.test.js",
+    edits: [at("volume/handle-seal.js")("return parts !== undefined && timingSafeEqual(", "return parts !== undefined || timingSafeEqual(")],
+  },
+  {
+    name: "times before the data", rule: "times go back only after the data is on disk (H12)", test: "migration/move/steps.test.js",
+    edits: [recallSteps(`yield* ask("sync-file", "sync-file", {}); yield* ask("restore-times", "restore-times", { atimeNs: times.atimeNs, mtimeNs: times.mtimeNs });`,
+      `yield* ask("restore-times", "restore-times", { atimeNs: times.atimeNs, mtimeNs: times.mtimeNs }); yield* ask("sync-file", "sync-file", {});`)],
+  },
+  {
+    name: "frame of any length", rule: "a frame's length is looked at before memory is taken (H15)", test: "wire/application-frames.test.js",
+    edits: [at("wire/application-frames.js")("if (this.#wanted > this.lengthMax)", "if (false)")],
+  },
+  {
+    name: "silent open for writing", rule: "a file that is away asks for its bytes at the open for writing: stores through a mapping are not seen (H8)", test: "cluster/admission/admission.test.js",
+    edits: [dueEvents(`return record.residency === "partial" && hasWriteRegion ? "write" : undefined;`, "return undefined;")],
+  },
+  {
+    name: "directory held for ever", rule: "held directory operations end early (C5)", test: "cluster/data-management.test.js", only: "event-life",
+    edits: [source("const limit = isDirectoryOperation ?", "const limit = false ?")],
+  },
+  {
+    name: "application waits for itself", rule: "an event does not go to the process that waits for it (M1)", test: "cluster/data-management.test.js", only: "self-deadlock",
+    edits: [source("this.#isServedBy(session.id, held.process.pid)", "false")],
+  },
+  {
+    name: "renewed by a daemon that stands still", rule: "a lease is renewed only while every thread shows life (M2)", test: "coordination/shared-volume/lease-machine.test.js",
+    edits: [at("coordination/shared-volume/lease-machine.js")(`this.#lease !== "held" || !this.#isTicking`, `this.#lease !== "held"`)],
+  },
+  {
+    name: "group's event leaves its node", rule: "a group's event goes to the member on its own node (M3)", test: "cluster/data-management.test.js", only: "application-lease-group",
+    edits: [at("cluster/source-node/routing.js")("able.find((member) => member.node === here.me) ??", "")],
+  },
+  {
+    name: "failed session waited for without end", rule: "without a host an event waits up to a limit (M4)", test: "cluster/data-management.test.js", only: "session-assumed",
+    edits: [source(`untilMs: why === "failed" ? failed : Number.POSITIVE_INFINITY`, "untilMs: Number.POSITIVE_INFINITY")],
+  },
+  {
+    name: "every member asked", rule: "a right asks only the nodes that have touched the object (M9)", test: "cluster/data-management.test.js", only: "assumed-tokens",
+    edits: [rightsServer("if (!claim.isManaged)", "if (true)")],
+  },
+  {
+    name: "goes on without its log", rule: "with the durable log an operation waits until its event is on disk (M11)", test: "cluster/data-management.test.js", only: "durable-pressure",
+    edits: [at("cluster/durable-events/log-writer.js")("return !what.failed(failure);", "what.logged(); return false;")],
+  },
+];
+
+export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry, ...beside];

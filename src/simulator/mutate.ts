@@ -40,7 +40,7 @@ const endMs = beganMs + 1000 * Number(values.within ?? Number.POSITIVE_INFINITY)
 const isOver = () => performance.now() > endMs;
 const sweep = Array.from({ length: Number(values.seeds) }, (_, at) => Number(values.seed) + at);
 const chosen = mutants.filter(({ name, open }) => (values.only === undefined ? open === undefined : values.only.split(",").some((text) => name.includes(text))));
-const waiting: Search[] = chosen.map((mutant) => ({ mutant, seeds: seedsFor(mutant.name), tried: 0, busyMs: 0 }));
+const waiting: Search[] = chosen.map((mutant) => ({ mutant, seeds: seedsFor(mutant), tried: 0, busyMs: 0 }));
 const seeds: Record<string, number> = { ...mutantSeeds };
 let found = 0;
 
@@ -68,7 +68,7 @@ async function goOn(search: Search, tree: TrialTree): Promise<void> {
   const turnBeganMs = performance.now();
   let failure: Found | undefined;
   try {
-    if (values.rate !== undefined) return await rate(mutant, tree);
+    if (values.rate !== undefined && mutant.test === undefined) return await rate(mutant, tree);
     failure = await tree.try(mutant, { seeds: turn, isTracing: values.trace, isOver });
   } catch (error) {
     return tell(search, `NOT PLANTED: ${(error as Error).message}`);
@@ -83,9 +83,9 @@ async function goOn(search: Search, tree: TrialTree): Promise<void> {
     return;
   }
   found++;
-  seeds[mutant.name] = failure.seed;
+  if (failure.seed !== undefined) seeds[mutant.name] = failure.seed;
   for (const line of failure.trace) console.log(line);
-  tell(search, `seed ${failure.seed}: ${firstLines(failure.text)}`);
+  tell(search, `${failure.seed === undefined ? "test" : `seed ${failure.seed}`}: ${firstLines(failure.text)}`);
 }
 
 async function rate(mutant: Mutant, tree: TrialTree): Promise<void> {
@@ -93,7 +93,7 @@ async function rate(mutant: Mutant, tree: TrialTree): Promise<void> {
   let text = "";
   for (let left = sweep.slice(0, Number(values.rate)); left.length > 0; ) {
     const failure = await tree.try(mutant, { seeds: left, isOver });
-    if (failure === undefined) break;
+    if (failure?.seed === undefined) break;
     by.push(failure.seed);
     text = firstLines(failure.text);
     left = left.slice(left.indexOf(failure.seed) + 1);
@@ -105,11 +105,13 @@ async function rate(mutant: Mutant, tree: TrialTree): Promise<void> {
   console.log(`${mutant.name}: ${by.length} of ${values.rate} seeds found it (${by.slice(0, 8).join(", ")}): ${text}`);
 }
 
-function tell({ mutant: { name, scene, stress }, busyMs }: Search, line: string): void {
-  console.log(`${name}, scene ${scene}${stress === undefined ? "" : ` (${stress})`}, ${(busyMs / 1000).toFixed(1)} s: ${line}`);
+function tell({ mutant, busyMs }: Search, line: string): void {
+  const where = mutant.test === undefined ? `scene ${mutant.scene}${mutant.stress === undefined ? "" : ` (${mutant.stress})`}` : mutant.test;
+  console.log(`${mutant.name}, ${where}, ${(busyMs / 1000).toFixed(1)} s: ${line}`);
 }
-/** The one that found it last goes first, and counts as one of them. */
-function seedsFor(name: string): number[] {
+/** The one that found it last goes first, and counts as one of them. A test needs none. */
+function seedsFor({ name, test }: Mutant): number[] {
+  if (test !== undefined) return [0];
   const first = mutantSeeds[name];
   if (first === undefined) return sweep;
   return [first, ...sweep.filter((seed) => seed !== first)].slice(0, sweep.length);

@@ -36,8 +36,6 @@ export interface Stress {
   readonly handOvers: number;
   /** Calls of the cluster scene come in bursts around the faults. */
   readonly isBursty: boolean;
-  /** Files that get their first record from an application anywhere, and are wanted by another at once. */
-  readonly firstRecords: number;
   /** Nodes that are cut off from all others for long, while people go on working on either side. */
   readonly isolations: number;
   /** Users who look at mapped pages all the time and hardly ever store in one. */
@@ -49,7 +47,7 @@ export interface Stress {
 const plain: Stress = {
   stopAt: {}, stops: 4, faults: undefined, queue: { chance: 0.06, longChance: 0.2, longMs: 2_000 }, wireMs: [0], mountMs: 20, tickMs: 10, holders: 3,
   slowRenames: { chance: 0, ms: 0 }, hasShortLeases: false, handOvers: 0,
-  isBursty: false, mappers: 0, firstRecords: 0, isolations: 0, blackouts: 0,
+  isBursty: false, mappers: 0, isolations: 0, blackouts: 0,
 };
 export const stresses: Readonly<Record<string, Stress>> = {
   plain,
@@ -67,7 +65,6 @@ export const stresses: Readonly<Record<string, Stress>> = {
   volumes: { ...plain, slowRenames: { chance: 0.4, ms: 3_900 }, hasShortLeases: true },
   /** Who is cut off goes by the old view for a while; what it is owed must not be given to others meanwhile. */
   isolations: { ...plain, faults: [1], holders: 0, isolations: 3 },
-  firstRecords: { ...plain, wireMs: [0, 300, 1_500], holders: 0, firstRecords: 5 },
   mappings: { ...plain, mappers: 40, queue: { chance: 0.5, longChance: 0.6, longMs: 500 } },
   blackouts: { ...plain, blackouts: 2 },
 };

@@ -47,7 +47,7 @@ function failed(code: string): VolumeAnswer {
   return { kind: "failed", code, message: code };
 }
 
-function start(names: Names): { run: (atMs: number) => void; machine: LeaseMachine } {
+function start(names: Names): { run: (atMs: number, isTicking?: boolean) => void; machine: LeaseMachine } {
   const facts = { id: "A" as NodeId, incarnation: 1 as Incarnation, bootId: "boot", address: "a:1", isEligible: true, preference: 0 };
   const identity = { id: facts.id, process: "p", pid: 1, host: "a", bootId: "boot", address: "a:1", incarnation: facts.incarnation };
   const machine = new LeaseMachine({ facts, identity, times });
@@ -58,7 +58,7 @@ function start(names: Names): { run: (atMs: number) => void; machine: LeaseMachi
       step({ kind: "call-done", done: { answer: names.perform(effect.call), startMs: atMs, endMs: atMs }, atMs, isTicking: true });
     }
   };
-  return { machine, run: (atMs) => step({ kind: "time-passed", atMs, isTicking: true }) };
+  return { machine, run: (atMs, isTicking = true) => step({ kind: "time-passed", atMs, isTicking }) };
 }
 
 it("a renewal that took effect unknown to its holder counts from its first try, whatever old listings say since", () => {
@@ -96,4 +96,13 @@ it("listings older than a renewal do not take the count back, where an old one c
   names.old = undefined;
   for (const atMs of [7_000, 8_000]) run(atMs);
   assert.equal(machine.validUntilMs, 8_000 + times.holdMs);
+});
+
+it("a daemon whose threads stand still does not renew", () => {
+  const { machine, run } = start(new Names());
+  for (const atMs of [0, 1_000]) run(atMs);
+  for (const atMs of [2_000, 3_000]) run(atMs, false);
+  assert.equal(machine.validUntilMs, 1_000 + times.holdMs);
+  run(4_000);
+  assert.equal(machine.validUntilMs, 4_000 + times.holdMs);
 });
