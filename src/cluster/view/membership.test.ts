@@ -1,7 +1,7 @@
 /** What time alone brings about comes about although frames move the clock past it first (safety C7). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Incarnation, NodeId } from "../../dmapi/ids.js";
+import type { FsName, Incarnation, NodeId } from "../../dmapi/ids.js";
 import { defaultTimeouts } from "../node-contract.js";
 import type { MemberFacts } from "../view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput } from "./membership.js";
@@ -59,4 +59,29 @@ test("the same where it is a greeting or a renewed lease that comes first", () =
     desk.pass(lostAtMs);
     assert.deepEqual(publishedReach(desk.at(lostAtMs + 0.5, first)), ["C"], first.kind);
   }
+});
+
+/** What the manager publishes from then on, each view taken by everybody at once. */
+function published(desk: Desk, atMs: number, effects: readonly MembershipEffect[]): string[] {
+  return effects.flatMap((effect) => {
+    if (effect.kind !== "coordinate" || effect.request.kind !== "publish-view") return [];
+    const { view } = effect.request;
+    const after = [desk.at(atMs, { kind: "coordination", fact: { kind: "view-published", number: view.number } })];
+    for (const from of [B, C]) after.push(desk.at(atMs, { kind: "view-message", from, incarnation: one, message: { kind: "view-adopted", number: view.number } }));
+    return [view.members.map(({ id, mounted }) => `${id}[${mounted}]`).join(" "), ...published(desk, atMs, after.flat())];
+  });
+}
+
+test("an unmount that a former manager had done already takes nothing back of the mount that follows it", () => {
+  const desk = new Desk();
+  desk.at(0, { kind: "registry-changed-hands", isHeldHere: true, holders: ["A" as NodeId, B, C] });
+  for (let atMs = desk.machine.deadlineMs; desk.machine.view?.members.length !== 3; atMs = desk.machine.deadlineMs) {
+    assert.ok(atMs < 10_000, "A admits B and C");
+    for (const peer of [B, C]) published(desk, atMs, desk.at(atMs, { kind: "heard", peer, incarnation: one }));
+    published(desk, atMs, desk.at(atMs, { kind: "time-passed" }));
+  }
+  const wish = (isMounted: boolean) => published(desk, 20_000, desk.at(20_000, { kind: "wish", wish: { kind: "mount", node: B, fs: "fs1" as FsName, isMounted } }));
+  for (const peer of [B, C]) desk.at(20_000, { kind: "heard", peer, incarnation: one });
+  assert.deepEqual(wish(false), [], "nothing is mounted there");
+  assert.deepEqual(wish(true), ["A[] B[fs1] C[]"]);
 });

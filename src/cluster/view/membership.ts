@@ -329,10 +329,15 @@ export class Membership {
   }
 
   #takeWish(wish: ViewWish): void {
-    if (wish.kind === "mount") this.#mounts.push({ node: wish.node, fs: wish.fs, isMounted: wish.isMounted });
+    if (wish.kind === "mount") this.#wishMount(wish);
     else if (wish.kind === "move-manager") this.#moveTo = wish.to;
     else if (wish.kind === "rights-servers") this.#rightsServers = wish.nodes;
     else this.#wantsMoreIds = true;
+  }
+
+  /** The last word counts: an older one that was fulfilled before it was said would come true with the view that fulfils this one. */
+  #wishMount({ node, fs, isMounted }: MountWish): void {
+    this.#mounts = [...this.#mounts.filter((each) => each.node !== node || each.fs !== fs), { node, fs, isMounted }];
   }
 
   /** Of what is known of that node the last life, and with it all before. */
