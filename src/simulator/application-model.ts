@@ -5,6 +5,7 @@
  *
  * Source    migration/migrator.ts, migration/move/executor.ts, whose ways these are; safety C1, C3.
  */
+import { lifeName } from "../coordination/shared-volume/layout.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import type { DmResponse, EventMessage } from "../dmapi/events.js";
 import type { FsName, Handle, SessionId, Token } from "../dmapi/ids.js";
@@ -244,9 +245,10 @@ export class ApplicationModel {
   *#takeRight(hold: Hold): Thread {
     hold.ownToken = hold.eventToken === undefined ? (yield* this.#ask("userevent.create", { session: this.session, data: new Uint8Array(1) })).token : undefined;
     const token = (hold.ownToken ?? hold.eventToken)!;
+    const life = lifeName(this.at.node);
     yield* this.#ask("right.request", { session: this.session, handle: hold.file.handle, token, right: "exclusive", wait: true });
     hold.hasRight = true;
-    this.#checks.rightHeld(this.at, hold.file, token, "exclusive");
+    this.#checks.rightHeld(this.at, life, hold.file, token, "exclusive");
     yield* crossing(this.process, "request");
   }
   *#releaseRight(hold: Hold): Thread {

@@ -85,7 +85,13 @@ export class ClusterChecks {
   }
 
   mounted(node: NodeModel, fs: FsName): void {
+    this.unmounting(node, fs);
     this.#mounts.push({ node, fs });
+  }
+  /** From now on nothing is expected of it. */
+  unmounting(node: NodeModel, fs: FsName): void {
+    const at = this.#mounts.findIndex((mount) => mount.node === node && mount.fs === fs);
+    if (at >= 0) this.#mounts.splice(at, 1);
   }
 
   // Operations.

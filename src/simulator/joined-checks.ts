@@ -109,14 +109,15 @@ export class JoinedChecks {
 
   // Rights and fences.
 
-  rightHeld(at: JoinedNode, file: FileModel, token: Token, right: "shared" | "exclusive"): void {
+  /** @param life in which it was asked for: no other gives the answer, though the node may have gone on when it is heard. */
+  rightHeld(at: JoinedNode, life: string, file: FileModel, token: Token, right: "shared" | "exclusive"): void {
     this.tokenEnds(at, token); // of an application that died with it
     const rights = this.#rightsOn(file);
     for (const other of rights) {
       const mayBoth = right === "shared" && other.right === "shared";
-      this.#world.check(mayBoth || !this.#isBinding(other) || !this.cluster.isInView(lifeName(at.node)), () => `${lifeName(at.node)} (token ${token}) has the ${right} right on ${file.handle} while ${other.life} (token ${other.token}) has the ${other.right} one`);
+      this.#world.check(mayBoth || !this.#isBinding(other) || !this.cluster.isInView(life), () => `${life} (token ${token}) has the ${right} right on ${file.handle} while ${other.life} (token ${other.token}) has the ${other.right} one`);
     }
-    rights.push({ at, life: lifeName(at.node), token, right, sinceMs: this.#world.nowMs });
+    rights.push({ at, life, token, right, sinceMs: this.#world.nowMs });
     this.count("rights");
   }
   /** It is answered, or its right given back. */

@@ -42,6 +42,13 @@ export class JoinedNode implements Site, Upward {
   /** When its present life in the cluster began, save the first. */
   rejoinedAtMs = Number.NEGATIVE_INFINITY;
   readonly #lastMs = { up: 0, down: 0 };
+  /** What the present reactor owes: it is given in its stead when it ends. */
+  readonly #raised = new Set<OperationId>();
+  readonly #fences = new Map<Handle, number>();
+  readonly #rounds = new Map<string, { readonly round: RequestId; readonly from: NodeModel["id"] }>();
+  #lastOperation = 0;
+  /** Programs of users that have not ended. */
+  users = 0;
 
   constructor(options: { node: NodeModel; kernelProcess: Process; fs: FsName; files: ReadonlyMap<Handle, FileModel>; watch: JoinedWatch }) {
     const { node } = options;
@@ -70,6 +77,7 @@ export class JoinedNode implements Site, Upward {
         return this.#job(effect.job, effect.work);
       case "resume-operation":
         this.#watch.resumed(this, effect.operation, effect);
+        this.#raised.delete(effect.operation);
         return this.#down({ kind: "event-answered", operation: effect.operation, decision: effect.decision });
       case "grant-interest":
         return this.#down({ kind: "interest-granted", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
@@ -78,6 +86,7 @@ export class JoinedNode implements Site, Upward {
           this.#standing.set(effect.handle, { kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
           return this.node.input({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
         }
+        this.#fences.set(effect.handle, effect.fenceNumber);
         return this.#down({ kind: "fence-raised", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
       case "lower-fence":
         if (effect.fence === "null") this.#standing.delete(effect.handle);
@@ -85,6 +94,7 @@ export class JoinedNode implements Site, Upward {
         return this.#down({ kind: "fence-lowered", handle: effect.handle, fence: effect.fence, fenceNumber: effect.fenceNumber });
       case "begin-round":
         if (this.reactor === undefined) return this.node.input({ kind: "round-drained", round: effect.round, from: effect.from });
+        this.#rounds.set(`${effect.from} ${effect.round}`, { round: effect.round, from: effect.from });
         return this.#down({ kind: "round-begun", round: effect.round, from: effect.from, work: effect.work });
       case "set-owned-events":
         this.#ownedEvents = effect.events;
@@ -95,6 +105,9 @@ export class JoinedNode implements Site, Upward {
       case "forget-everything":
         this.rejoinedAtMs = this.world.nowMs;
         this.#standing.clear();
+        this.#raised.clear();
+        this.#fences.clear();
+        this.#rounds.clear();
         return this.#ordered("down", () => this.reactor?.forget());
       default:
     }
@@ -103,7 +116,7 @@ export class JoinedNode implements Site, Upward {
   #job(job: number, work: VolumeJob): void {
     const done = (result: VolumeResult) => this.node.input({ kind: "volume-done", job, result });
     if (work.kind === "mount") return this.process.after(this.world.random.below(this.world.stress.mountMs), () => done(this.#mount(work.mountpoint)));
-    if (work.kind === "unmount") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EBUSY", message: "users are inside" } }));
+    if (work.kind === "unmount") return this.kernelProcess.start(this.#unmount((result) => this.process.after(1, () => done(this.#unmounted(result)))));
     // No session of a simulation is durable.
     if (work.kind === "event-log") return this.process.after(1, () => done({ kind: "failed", failure: { code: "EIO", message: "there is no event log" } }));
     this.process.start(this.#runJob(work, done));
@@ -112,27 +125,60 @@ export class JoinedNode implements Site, Upward {
     done(yield* this.volume.run(work));
   }
   #mount(mountpoint: string): VolumeResult {
-    const reactor = new ReactorModel({ world: this.world, process: this.process, up: this, files: this.#files, ownedEvents: this.#ownedEvents });
+    const reactor = new ReactorModel({
+      world: this.world, process: this.process, up: this, files: this.#files, ownedEvents: this.#ownedEvents, lastOperation: this.#lastOperation,
+    });
     const kernel = new KernelModel(this.world, this.kernelProcess, reactor);
     reactor.kernel = kernel;
+    this.reactor = reactor;
+    this.kernel = kernel;
     for (const fence of this.#standing.values()) reactor.step(fence);
     this.#standing.clear();
     reactor.step(this.#admission); // last: nothing is admitted by less than all that
-    this.reactor = reactor;
-    this.kernel = kernel;
     return { kind: "ok", result: { mountpoint } };
+  }
+
+  /** umount(2): what is dirty is written back; nobody may be inside, before and after. */
+  *#unmount(done: (kernel: KernelModel | undefined) => void): Thread {
+    const { kernel } = this;
+    if (kernel === undefined || this.#isBusy) return done(undefined);
+    for (const file of this.#files.values()) yield* kernel.invalidate(file);
+    if (this.#isBusy || kernel.isAborted) return done(undefined);
+    kernel.abort();
+    done(kernel);
+  }
+  get #isBusy(): boolean {
+    return this.users > 0 || (this.reactor?.waiting ?? 0) > 0 || [...this.#files.values()].some((file) => this.kernel?.hasDirty(file));
+  }
+  /** The reactor has ended with its mount; nobody waits for what it owes. */
+  #unmounted(kernel: KernelModel | undefined): VolumeResult {
+    const { reactor } = this;
+    if (kernel === undefined || kernel !== this.kernel || reactor === undefined) return { kind: "failed", failure: { code: "EBUSY", message: "users are inside" } };
+    reactor.end();
+    this.#lastOperation = reactor.lastOperation;
+    this.reactor = undefined;
+    this.kernel = undefined;
+    for (const operation of this.#raised) this.#gone(operation);
+    for (const [handle, fenceNumber] of this.#fences) this.node.input({ kind: "fence-drained", handle, fenceNumber });
+    for (const { round, from } of this.#rounds.values()) this.node.input({ kind: "round-drained", round, from });
+    this.#raised.clear();
+    this.#fences.clear();
+    this.#standing.clear();
+    this.#rounds.clear();
+    return { kind: "ok", result: {} };
   }
 
   // Between the threads.
 
   #down(input: AdmissionInput): void {
     const { reactor } = this;
-    if (reactor !== undefined) this.#ordered("down", () => reactor.step(input));
+    if (reactor !== undefined) this.#ordered("down", () => this.reactor === reactor && reactor.step(input));
   }
   #up(run: () => void): void {
-    this.#ordered("up", run);
+    const { reactor } = this;
+    this.#ordered("up", () => this.reactor === reactor && run());
   }
-  #ordered(way: "up" | "down", run: () => void): void {
+  #ordered(way: "up" | "down", run: () => unknown): void {
     const { nowMs, random } = this.world;
     this.#lastMs[way] = Math.max(this.#lastMs[way], nowMs + 0.05 + (random.chance(0.05) ? random.below(100) * 0.1 : 0));
     this.process.after(this.#lastMs[way] - nowMs, run);
@@ -141,23 +187,32 @@ export class JoinedNode implements Site, Upward {
   raised(operation: OperationId, _file: FileModel, event: DataEvent): void {
     this.#up(() => {
       const pid = this.#watch.raised(this, operation, event);
+      this.#raised.add(operation);
       this.node.input({ kind: "event-held", held: { operation, fs: this.#fs, event, isSynchronous: true, process: { pid, uid: 0, gid: 0, command: "" } } });
     });
   }
   operationGone(operation: OperationId): void {
-    this.#up(() => {
-      this.#watch.gone(this, operation);
-      this.node.input({ kind: "operation-gone", operation });
-    });
+    this.#up(() => this.#gone(operation));
+  }
+  #gone(operation: OperationId): void {
+    this.#raised.delete(operation);
+    this.#watch.gone(this, operation);
+    this.node.input({ kind: "operation-gone", operation });
   }
   interestWanted(file: FileModel): void {
     this.#up(() => this.node.input({ kind: "interest-wanted", handle: file.handle }));
   }
   fenceDrained(file: FileModel, fenceNumber: number): void {
-    this.#up(() => this.node.input({ kind: "fence-drained", handle: file.handle, fenceNumber }));
+    this.#up(() => {
+      if (this.#fences.get(file.handle) === fenceNumber) this.#fences.delete(file.handle);
+      this.node.input({ kind: "fence-drained", handle: file.handle, fenceNumber });
+    });
   }
   roundDrained(round: string, from: string): void {
-    this.#up(() => this.node.input({ kind: "round-drained", round: round as RequestId, from: from as NodeModel["id"] }));
+    this.#up(() => {
+      this.#rounds.delete(`${from} ${round}`);
+      this.node.input({ kind: "round-drained", round: round as RequestId, from: from as NodeModel["id"] });
+    });
   }
   touched(touch: Touch): void {
     this.#watch.touched(this, touch);

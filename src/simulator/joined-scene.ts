@@ -60,6 +60,7 @@ export class JoinedScene {
   readonly #applications: ApplicationModel[] = [];
   /** People and programs that are not the ones that fail here. */
   readonly #outside: Process;
+  readonly #mounting = new Set<JoinedNode>();
   #clients = 0;
   /** Whether a session of that life still has a message that nobody answers. */
   readonly #unanswered = new Map<string, boolean>();
@@ -99,6 +100,8 @@ export class JoinedScene {
     for (let holder = 0; holder < stress.holders; holder++) this.#at("holder", (own) => this.#outside.start(this.#holdRight(own)));
     for (let move = 0; move < stress.handOvers; move++) this.#at("hand-over", (own) => this.#handOver(own));
     for (let each = 0; each < stress.isolations; each++) this.#at("isolation", (own) => this.#isolate(own));
+    for (let interrupt = 0; interrupt < stress.interrupts; interrupt++) this.#at("interrupt", (own) => this.#interrupt(own));
+    for (let remount = 0; remount < stress.remounts; remount++) this.#at("remount", (own) => this.#outside.start(this.#remount(own)));
     let crossings = stress.stops;
     world.onCrossing = (process, at) => {
       if (crossings === 0 || this.#isHealing || world.nowMs < BEGIN_MS || !random.chance(stress.stopAt[at] ?? (process.name.includes("migrator") ? 0.008 : 0.002))) return;
@@ -179,13 +182,30 @@ export class JoinedScene {
   }
   *#mount(site: JoinedNode): Thread {
     const client = ++this.#clients;
+    this.#mounting.add(site);
     if (!this.#isHealing) yield* sleep(this.world.random.below(this.world.stress.mountMs));
     for (;;) {
       const outcome = yield* site.node.call("fs.mount", { fs: FS }, client);
       if (outcome.kind === "ok") this.#checks.cluster.mounted(site.node, FS);
-      if (outcome.kind !== "failed" || outcome.failure.message.includes("already")) return;
+      if (outcome.kind !== "failed" || outcome.failure.message.includes("already")) break;
       yield* sleep(300);
     }
+    this.#mounting.delete(site);
+  }
+  /** For a while nothing is mounted there, unless somebody is inside. */
+  *#remount(random: Random): Thread {
+    const site = random.pick([...this.#sites.values()]);
+    const pauseMs = random.below(5_000);
+    if (site.reactor === undefined || this.#mounting.has(site)) return;
+    this.#mounting.add(site);
+    this.#checks.cluster.unmounting(site.node, FS);
+    const outcome = yield* site.node.call("fs.unmount", { fs: FS }, ++this.#clients);
+    this.world.log(() => `${site.process.name}: unmounting gives ${JSON.stringify(outcome)}`);
+    this.#checks.count(`unmount ${outcome.kind === "failed" ? outcome.failure.code : outcome.kind}`);
+    if (outcome.kind === "ok") this.world.check(site.reactor === undefined, () => `${site.process.name} says that ${FS} is unmounted, and its reactor serves`);
+    if (outcome.kind === "failed" && site.reactor !== undefined) this.#checks.cluster.mounted(site.node, FS);
+    yield* sleep(pauseMs);
+    this.#mounting.delete(site); // who supervises mounts it again
   }
 
   // Migration applications: one for each session of theirs, started again wherever it may go on.
@@ -198,6 +218,9 @@ export class JoinedScene {
     });
   }
   #startMissing(): void {
+    for (const site of this.#sites.values()) {
+      if (site.reactor === undefined && !site.node.isDead && !this.#mounting.has(site)) this.#outside.start(this.#mount(site));
+    }
     const members = this.#members();
     const any = members[0];
     if (any === undefined) return;
@@ -326,6 +349,8 @@ export class JoinedScene {
     // One whose node was excluded learns it at its next call.
     const served = reports[0]?.registry.sessions.find((session) => session.id === application.session);
     if (served?.state !== "active" || served.node !== application.at.node.id) return `session ${application.session} of ${application.process.name} is not there any more`;
+    const bare = sites.find((site) => site.reactor === undefined);
+    if (bare !== undefined) return `nothing is mounted on ${bare.node.id}`;
     if (this.#open > 0) return `${this.#open} user operations wait: ${this.#checks.cluster.unrest() ?? "for no event"}`;
     const busy = this.#applications.find((each) => each.process.isAlive && !each.isIdle);
     if (busy !== undefined) return `${busy.process.name} is busy`;
@@ -392,13 +417,14 @@ export class JoinedScene {
     if (own === undefined) return;
     if (pauseMs > 0) yield* sleep(pauseMs);
     const on = { ...own, handle: file.handle };
+    const life = lifeName(site.node);
     const got = yield* site.node.call("right.request", { ...on, right, wait }, client);
     if (got.kind === "ok") {
-      this.#checks.rightHeld(site, file, own.token, right);
+      this.#checks.rightHeld(site, life, file, own.token, right);
       yield* sleep(holdMs);
       if (right === "shared" && random.chance(0.5)) {
         const upgraded = yield* site.node.call("right.upgrade", on, client);
-        if (upgraded.kind === "ok") this.#checks.rightHeld(site, file, own.token, "exclusive");
+        if (upgraded.kind === "ok") this.#checks.rightHeld(site, life, file, own.token, "exclusive");
         yield* sleep(holdMs / 2);
       }
     }
@@ -457,12 +483,23 @@ export class JoinedScene {
   }
   #use(site: JoinedNode, work: Thread<string>): void {
     this.#open++;
-    site.kernelProcess.start(this.#counted(work));
+    site.users++;
+    site.kernelProcess.start(this.#counted(site, work));
   }
-  *#counted(work: Thread<string>): Thread {
+  *#counted(site: JoinedNode, work: Thread<string>): Thread {
     const how = yield* work;
     this.#checks.count(how);
     this.#open--;
+    site.users--;
+  }
+  /** A user is killed whose operation waits, for an event, a right, a guard or a record. */
+  #interrupt(random: Random): void {
+    const waiting = [...this.#sites.values()].flatMap((site) => (site.reactor?.interruptible ?? []).map((id) => ({ reactor: site.reactor!, process: site.process, id })));
+    if (waiting.length === 0) return;
+    const { reactor, process, id } = random.pick(waiting);
+    this.world.log(() => `${process.name}: operation ${id} is interrupted`);
+    this.#checks.count("interrupted");
+    process.after(0, () => reactor.interrupt(id));
   }
 
   *#readAll({ kernel, reactor }: JoinedNode, file: FileModel): Thread<string> {

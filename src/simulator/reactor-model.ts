@@ -70,16 +70,32 @@ export class ReactorModel implements Server {
   kernel!: KernelModel;
   #lastOperation = 0;
 
-  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel>; ownedEvents?: EventSet }) {
+  /** @param options.lastOperation of the reactor before it, so that a number names one operation of its daemon. */
+  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel>; ownedEvents?: EventSet; lastOperation?: number }) {
     this.world = options.world;
     this.process = options.process;
     this.#up = options.up;
     this.#files = options.files;
+    this.#lastOperation = options.lastOperation ?? 0;
     this.step({ kind: "owned-events", events: options.ownedEvents ?? eventSet(["read", "write", "truncate"]) });
   }
 
   get waiting(): number {
     return this.#operations.size;
+  }
+  get lastOperation(): number {
+    return this.#lastOperation;
+  }
+  /** Operations of users that do not run just now. */
+  get interruptible(): OperationId[] {
+    return [...this.#operations.keys()].filter((id) => this.#mayInterrupt(id));
+  }
+  /** Unmounted: its descriptors go. */
+  end(): void {
+    for (const inode of this.#inodes.values()) {
+      this.#dropGuard(inode);
+      inode.reader?.open.close(this.process);
+    }
   }
   /** Open modes go by what this node knows of the record. */
   hasRegions(file: FileModel): boolean {
@@ -100,11 +116,15 @@ export class ReactorModel implements Server {
   }
   /** The user of one of the operations that wait for an event is gone. */
   interrupt(id: OperationId): void {
-    const operation = this.#operations.get(id);
-    if (operation === undefined || operation.request.isWriteback || this.#admission.generationUnder(id, operation.request.file.handle) !== undefined) return;
+    if (!this.#mayInterrupt(id)) return;
     this.step({ kind: "operation-gone", operation: id });
     this.#up.operationGone?.(id);
     this.#answer(id, { kind: "failed", code: "EINTR" });
+  }
+
+  #mayInterrupt(id: OperationId): boolean {
+    const operation = this.#operations.get(id);
+    return operation !== undefined && !operation.request.isWriteback && this.#admission.generationUnder(id, operation.request.file.handle) === undefined;
   }
 
   serve(request: KernelRequest): void {

@@ -42,12 +42,16 @@ export interface Stress {
   readonly mappers: number;
   /** Times when all nodes die at once. */
   readonly blackouts: number;
+  /** Users who are killed while their operation waits. */
+  readonly interrupts: number;
+  /** Commands that unmount the file system on a node and mount it again. */
+  readonly remounts: number;
 }
 
 const plain: Stress = {
   stopAt: {}, stops: 4, faults: undefined, queue: { chance: 0.06, longChance: 0.2, longMs: 2_000 }, wireMs: [0], mountMs: 20, tickMs: 10, holders: 3,
   slowRenames: { chance: 0, ms: 0 }, hasShortLeases: false, handOvers: 0,
-  isBursty: false, mappers: 0, isolations: 0, blackouts: 0,
+  isBursty: false, mappers: 0, isolations: 0, blackouts: 0, interrupts: 0, remounts: 0,
 };
 export const stresses: Readonly<Record<string, Stress>> = {
   plain,
@@ -67,6 +71,8 @@ export const stresses: Readonly<Record<string, Stress>> = {
   isolations: { ...plain, faults: [1], holders: 0, isolations: 3 },
   mappings: { ...plain, mappers: 40, queue: { chance: 0.5, longChance: 0.6, longMs: 500 } },
   blackouts: { ...plain, blackouts: 2 },
+  interrupts: { ...plain, interrupts: 150, queue: { chance: 0.3, longChance: 0.3, longMs: 4_000 } },
+  remounts: { ...plain, remounts: 14, mountMs: 1_000, interrupts: 10 },
 };
 export const stressNames = Object.keys(stresses);
 /** What a seed leans on by itself; the others are asked for, mostly by a planted fault (mutants.ts). */
