@@ -12,7 +12,7 @@ import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token }
 import type { Right } from "../dmapi/rights.js";
 import type { QueueEntry, TraceStep, WaiterEntry } from "../dmapi/status.js";
 import type { LoggedEvent, LogPlace } from "./durable-events/event-log.js";
-import type { ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
+import type { CopyStamp, ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
 /** One link-level frame. `view` is the sender's at transmission; view messages are exempt from the check. */
@@ -42,9 +42,12 @@ export type RegistryMessage =
   | { readonly kind: "manager-result"; readonly request: RequestId; readonly result: ManagerResult }
   | { readonly kind: "registry-changed"; readonly change: RegistryVersion }
   | { readonly kind: "registry-acknowledged"; readonly version: number }
-  | { readonly kind: "registry-collect"; readonly view: number }
-  | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot: RegistrySnapshot; readonly unfinished: readonly Unfinished[] }
-  | { readonly kind: "registry-installed"; readonly view: number; readonly snapshot: RegistrySnapshot }
+  /** `copy`: what the asker has; a member may leave it unheeded, and then sends the whole of its own. */
+  | { readonly kind: "registry-collect"; readonly view: number; readonly copy?: CopyStamp }
+  /** Either of the two: the whole copy, or that it is the very one that was asked about. */
+  | { readonly kind: "registry-collected"; readonly view: number; readonly snapshot?: RegistrySnapshot; readonly copy?: CopyStamp; readonly unfinished: readonly Unfinished[] }
+  /** Either of the two: the whole copy, or to who said that it has the very copy `copy`: that is the truth, with `change` after it. */
+  | { readonly kind: "registry-installed"; readonly view: number; readonly snapshot?: RegistrySnapshot; readonly copy?: CopyStamp; readonly change?: RegistryVersion }
   | { readonly kind: "registry-install-acknowledged"; readonly view: number; readonly version: number }
   /** Member to manager: this node's copy has a gap or was lost; the manager answers with `registry-installed`. */
   | { readonly kind: "registry-wanted"; readonly version: number }

@@ -127,8 +127,10 @@ function messageText(message: Message): string {
     case "view-proposed":
       return `view-proposed ${viewText(message.view)}`;
     case "registry-installed":
+      if (message.snapshot === undefined) return `registry-installed view ${message.view}, the same copy (${message.copy?.view}, ${message.copy?.version})${message.change === undefined ? "" : ` and version ${message.change.version}`}`;
       return `registry-installed view ${message.view}, version ${message.snapshot.version}, sessions ${message.snapshot.sessions.map(({ id, state }) => `${id} ${state}`).join(", ")}`;
     case "registry-collected":
+      if (message.snapshot === undefined) return `registry-collected the same copy (${message.copy?.view}, ${message.copy?.version}); unfinished ${message.unfinished.map(({ request }) => request).join(", ")}`;
       return `registry-collected (${message.snapshot.view}, ${message.snapshot.version}), sessions ${message.snapshot.sessions.map(({ id, state }) => `${id} ${state}`).join(", ")}; unfinished ${message.unfinished.map(({ request }) => request).join(", ")}`;
     default:
       return shortText(message);

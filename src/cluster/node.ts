@@ -21,7 +21,7 @@ import { type Message, type RegistryMessage, versionOfKind } from "./messages.js
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
-import type { Disposition, ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
+import type { CopyStamp, Disposition, ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
 import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
@@ -315,20 +315,34 @@ export class ClusterNode {
       case "registry-changed":
         return this.#change(from, message);
       case "registry-collect":
-        return this.#send(from, { kind: "registry-collected", view: message.view, snapshot: this.#copy.snapshot(), unfinished: this.#managerCalls.unfinished() });
+        return this.#send(from, { kind: "registry-collected", view: message.view, ...this.#copyFor(message.copy), unfinished: this.#managerCalls.unfinished() });
       case "registry-installed":
-        // Sent in a former term of the same manager, and late: what came since stays.
-        if (this.#copy.isAfter(message.snapshot)) return;
-        this.#copy.install(message.snapshot, this.#nowMs);
-        this.#acknowledgedVersion = message.snapshot.version;
-        this.#barriers = [];
-        this.#registryApplied({});
-        return this.#send(from, { kind: "registry-install-acknowledged", view: message.view, version: message.snapshot.version });
+        return this.#installed(from, message);
       case "closing-check":
         this.#isCheckingClosing = true;
         this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
         this.#isCheckingClosing = false;
     }
+  }
+
+  /** The whole of it grows with the answers of a day: it travels only where the asker has another. */
+  #copyFor(asked: CopyStamp | undefined): { snapshot: RegistrySnapshot } | { copy: CopyStamp } {
+    return asked !== undefined && this.#copy.isCopy(asked) ? { copy: asked } : { snapshot: this.#copy.snapshot() };
+  }
+  #installed(from: NodeId, { view, snapshot, copy, change }: Extract<RegistryMessage, { kind: "registry-installed" }>): void {
+    if (snapshot !== undefined) {
+      // Sent in a former term of the same manager, and late: what came since stays.
+      if (this.#copy.isAfter(snapshot)) return;
+      this.#copy.install(snapshot, this.#nowMs);
+    } else {
+      if (copy === undefined || !this.#copy.isCopy(copy)) return this.#send(from, { kind: "registry-wanted", version: this.#copy.version });
+      this.#copy.confirm(view);
+      if (change !== undefined) this.#copy.apply(change, this.#nowMs);
+    }
+    this.#acknowledgedVersion = this.#copy.version;
+    this.#barriers = [];
+    this.#registryApplied({});
+    this.#send(from, { kind: "registry-install-acknowledged", view, version: this.#copy.version });
   }
 
   // View.

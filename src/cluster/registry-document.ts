@@ -70,6 +70,9 @@ export interface RegistrySnapshot extends RegistryContent {
   readonly audit?: readonly AuditEntry[];
 }
 
+/** Two copies of which these are the same are the same: one manager's versions are one sequence. */
+export type CopyStamp = Pick<RegistrySnapshot, "view" | "version">;
+
 /** What a node asks of the session manager (requirement R5: one function each, named in the manager's log). */
 export type ManagerCall =
   | { readonly kind: "create-session"; readonly info: string; readonly group?: GroupName; readonly lease?: ApplicationLease; readonly isDurable?: boolean }

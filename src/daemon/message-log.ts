@@ -179,7 +179,7 @@ function summaryOf(body: Message): string | undefined {
       return `version ${body.version}`;
     case "registry-collected":
     case "registry-installed":
-      return `version ${body.snapshot.version}, ${body.snapshot.sessions.length} sessions`;
+      return body.snapshot === undefined ? `the same copy, version ${body.copy?.version}` : `version ${body.snapshot.version}, ${body.snapshot.sessions.length} sessions`;
     case "view-proposed":
       return `view ${body.view.number}, manager ${body.view.manager}, members ${body.view.members.map(({ id }) => id).join(" ")}`;
     case "view-adopted":

@@ -284,11 +284,11 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster", stress: "managers",
-    edits: [node("if (this.#copy.isAfter(message.snapshot)) return; this.#copy.install(message.snapshot, this.#nowMs);",
+    edits: [node("if (this.#copy.isAfter(snapshot)) return; this.#copy.install(snapshot, this.#nowMs);",
       `{
         const own = this.#copy.sessions().filter((session) => session.node === this.#id);
-        const others = message.snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
-        this.#copy.install({ ...message.snapshot, sessions: [...others, ...own] }, this.#nowMs); }`),
+        const others = snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
+        this.#copy.install({ ...snapshot, sessions: [...others, ...own] }, this.#nowMs); }`),
       node("this.#copy.forget(); this.#manager = undefined;", "this.#manager = undefined;")],
   },
   {
@@ -302,7 +302,7 @@ const registry: readonly Mutant[] = [
   {
     name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", scene: "cluster", stress: "managers",
     open: "a wire must keep a copy back while the management goes away and comes back; the golden conversation late-install shows it",
-    edits: [node("if (this.#copy.isAfter(message.snapshot)) return;", "")],
+    edits: [node("if (this.#copy.isAfter(snapshot)) return;", "")],
   },
   {
     name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster", stress: "managers",

@@ -43,6 +43,13 @@ const snapshot = mapOf({
   view: isCount, version: isCount, sessions: listOf(session), destroyed: listOf(isCount), dispositions: listOf(mapOf({ fs: name, event: eventType, owner })),
   answered: listOf(answered), highestSessionId: isCount, audit: optional(audit),
 });
+const stamp = mapOf({ view: isCount, version: isCount });
+const version = mapOf({ version: isCount, by: name, changes: listOf(change), audit: optional(audit) });
+/** A map that has exactly one of the two. */
+function withOneOf(a: string, b: string, fields: Readonly<Record<string, Shape>>): Shape {
+  const all = mapOf(fields);
+  return (value) => all(value) && ((value as Record<string, unknown>)[a] === undefined) !== ((value as Record<string, unknown>)[b] === undefined);
+}
 const managerCalls: Readonly<Record<ManagerCall["kind"], Shape>> = {
   // A name that is none is refused by the manager, in words its asker gets to see.
   "create-session": mapOf({ info: isText, group: optional(isText), lease: optional(lease), isDurable: optional(isFlag) }),
@@ -112,11 +119,11 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
 
   "manager-call": mapOf({ request: isText, call: managerCall, caller: optional(caller) }),
   "manager-result": answered,
-  "registry-changed": mapOf({ change: mapOf({ version: isCount, by: name, changes: listOf(change), audit: optional(audit) }) }),
+  "registry-changed": mapOf({ change: version }),
   "registry-acknowledged": mapOf({ version: isCount }),
-  "registry-collect": mapOf({ view: isCount }),
-  "registry-collected": mapOf({ view: isCount, snapshot, unfinished: listOf(mapOf({ request: isText, call: managerCall, caller: optional(caller) })) }),
-  "registry-installed": mapOf({ view: isCount, snapshot }),
+  "registry-collect": mapOf({ view: isCount, copy: optional(stamp) }),
+  "registry-collected": withOneOf("snapshot", "copy", { view: isCount, snapshot: optional(snapshot), copy: optional(stamp), unfinished: listOf(mapOf({ request: isText, call: managerCall, caller: optional(caller) })) }),
+  "registry-installed": withOneOf("snapshot", "copy", { view: isCount, snapshot: optional(snapshot), copy: optional(stamp), change: optional(version) }),
   "registry-install-acknowledged": mapOf({ view: isCount, version: isCount }),
   "registry-wanted": mapOf({ version: isCount }),
   "closing-check": mapOf({ session: isCount }),

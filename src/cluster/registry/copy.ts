@@ -11,7 +11,7 @@
  */
 import type { NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
 import type { AuditEntry } from "../../dmapi/status.js";
-import type { Disposition, ManagerResult, RegistryChange, RegistryContent, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
+import type { CopyStamp, Disposition, ManagerResult, RegistryChange, RegistryContent, RegistrySnapshot, RegistryVersion, SessionRecord } from "../registry-document.js";
 import { withAudit } from "./audit.js";
 import { setDispositions, withoutGroup, withoutSession } from "./dispositions.js";
 
@@ -39,6 +39,12 @@ export class RegistryCopy {
 
   get version(): number {
     return this.#version;
+  }
+  get stamp(): CopyStamp {
+    return { view: this.#view, version: this.#version };
+  }
+  isCopy({ view, version }: CopyStamp): boolean {
+    return this.#isInstalled && version > 0 && view === this.#view && version === this.#version;
   }
   /** False in a new life until a manager has installed the registry here. */
   get isInstalled(): boolean {
@@ -91,6 +97,12 @@ export class RegistryCopy {
     this.#audit = snapshot.audit ?? [];
     const known = this.#answered;
     this.#answered = new Map(snapshot.answered.map(({ request, result }) => [request, { result, atMs: known.get(request)?.atMs ?? atMs }]));
+    this.#snapshot = undefined;
+  }
+
+  /** It is what the manager of that view goes on from. */
+  confirm(view: number): void {
+    this.#view = view;
     this.#snapshot = undefined;
   }
 
@@ -160,6 +172,6 @@ export class RegistryCopy {
 }
 
 /** Positive when `a` is the later truth (safety C10). */
-export function compareCopies(a: Pick<RegistrySnapshot, "view" | "version">, b: Pick<RegistrySnapshot, "view" | "version">): number {
+export function compareCopies(a: CopyStamp, b: CopyStamp): number {
   return a.view - b.view || a.version - b.version;
 }

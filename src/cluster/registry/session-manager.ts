@@ -2,7 +2,7 @@
  * Session manager: makes session ids, orders all changes of the registry, distributes each to every member, and answers
  * a call once every member of the view in force has acknowledged its version.
  *
- *   collecting -> installing   every member of the view has sent its copy; the highest is the truth
+ *   collecting -> installing   every member of the view has sent its copy, or that it has the asker's; the highest is the truth
  *   installing -> open         every member has acknowledged the merged copy
  *   any        -> collecting   the view changes before that, or this node's own copy was lost
  *   open       -> open         the view changes: joiners get the whole copy, sessions of those who left become "failed"
@@ -73,7 +73,8 @@ interface Closing {
   isAsked: boolean;
 }
 type Phase =
-  | { readonly kind: "collecting"; readonly waiting: Set<NodeId>; readonly copies: RegistrySnapshot[] }
+  /** `same`: who has the very copy that this node has. */
+  | { readonly kind: "collecting"; readonly waiting: Set<NodeId>; readonly copies: RegistrySnapshot[]; readonly same: Set<NodeId> }
   | { readonly kind: "installing"; readonly waiting: Set<NodeId> }
   | { readonly kind: "open" };
 
@@ -250,17 +251,23 @@ export class SessionManager {
 
   #collect(): void {
     const members = this.#view.members.map((member) => member.id);
-    this.#phase = { kind: "collecting", waiting: new Set(members), copies: [] };
+    this.#phase = { kind: "collecting", waiting: new Set(members), copies: [], same: new Set() };
     this.#acknowledged.clear();
     this.#installedUnder.clear();
     this.#closing.clear();
     this.#answers = [];
-    for (const id of members) this.#send(id, { kind: "registry-collect", view: this.#view.number });
+    const { stamp } = this.#copy;
+    for (const id of members) this.#send(id, { kind: "registry-collect", view: this.#view.number, ...(stamp.version > 0 && { copy: stamp }) });
   }
 
   #collected(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-collected" }>): void {
-    if (this.#phase.kind !== "collecting" || message.view !== this.#view.number || !this.#phase.waiting.delete(from)) return;
-    this.#phase.copies.push(message.snapshot);
+    if (this.#phase.kind !== "collecting" || message.view !== this.#view.number) return;
+    const isSame = message.copy !== undefined && this.#copy.isCopy(message.copy);
+    const found = isSame ? this.#copy.snapshot() : message.snapshot;
+    // The same as this node's copy was before it was lost: the member was asked again since, and sends all of it.
+    if (found === undefined || !this.#phase.waiting.delete(from)) return;
+    if (isSame) this.#phase.same.add(from);
+    this.#phase.copies.push(found);
     for (const unfinished of message.unfinished) this.#take(askedOf(from, unfinished));
     if (this.#phase.waiting.size > 0) return;
     let best = this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a));
@@ -269,18 +276,19 @@ export class SessionManager {
       best = stale;
       this.#effects.push({ kind: "alarm", text: `no member of the last view in force is left: the registry is this node's version ${stale.version} of view ${stale.view}, from before it was excluded` });
     }
-    this.#merge(best);
+    this.#merge(best, compareCopies(best, this.#copy.stamp) === 0 ? this.#phase.same : new Set());
   }
 
-  #merge(best: RegistrySnapshot): void {
+  /** @param same who has the very copy `best`. */
+  #merge(best: RegistrySnapshot, same: ReadonlySet<NodeId>): void {
+    const copy = { view: best.view, version: best.version };
     this.#copy.install({ ...best, view: this.#view.number }, this.#nowMs);
     // A destroy whose manager died is undone; if its caller still waits, the retry begins it anew.
     const reopened = this.#copy.sessions().filter((session) => session.state === "closing" && this.#isHosted(session.id));
     const lost = this.#lost();
     const changes = [...lost.map((session) => put({ ...session, state: "failed" })), ...reopened.map((session) => put({ ...session, state: "active" }))];
-    if (changes.length > 0) {
-      this.#copy.apply(this.#version(this.#id, changes, [...lost.map(auditOfLoss), ...reopened.map(auditOfReopening)], undefined), this.#nowMs);
-    }
+    const change = changes.length === 0 ? undefined : this.#version(this.#id, changes, [...lost.map(auditOfLoss), ...reopened.map(auditOfReopening)], undefined);
+    if (change !== undefined) this.#copy.apply(change, this.#nowMs);
     assert(best.highestSessionId < this.#nextSessionId || best.highestSessionId <= this.#view.sessionIdLimit, "ids come only from blocks reserved in a view");
     this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);
     this.#failedSinceMs.clear();
@@ -288,12 +296,21 @@ export class SessionManager {
     this.#effects.push({ kind: "applied" });
     const others = this.#view.members.map((member) => member.id).filter((id) => id !== this.#id);
     this.#phase = { kind: "installing", waiting: new Set(others) };
-    for (const id of others) this.#install(id);
+    for (const id of others) {
+      if (!same.has(id)) this.#install(id);
+      else {
+        this.#awaitInstalled(id);
+        this.#send(id, { kind: "registry-installed", view: this.#view.number, copy, ...(change !== undefined && { change }) });
+      }
+    }
   }
 
+  #awaitInstalled(by: NodeId): void {
+    this.#acknowledged.set(by, -1);
+    this.#installedUnder.set(by, this.#view.number);
+  }
   #install(to: NodeId): void {
-    this.#acknowledged.set(to, -1);
-    this.#installedUnder.set(to, this.#view.number);
+    this.#awaitInstalled(to);
     this.#send(to, { kind: "registry-installed", view: this.#view.number, snapshot: this.#copy.snapshot() });
   }
 
