@@ -5,7 +5,7 @@
  * Source    safety M1, M5, M6.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { FS_TYPE, type MountEntry, mounts } from "../fuse/mount.js";
@@ -14,6 +14,11 @@ import { MNT_DETACH, raiseOpenFileLimit, setIoFlusher, UMOUNT_NOFOLLOW, unmount 
 
 /** Descriptors of a daemon: one per open file of its users and per cached inode. */
 const OPEN_FILES_WANTED = 1_048_576;
+
+/** sched(7), "The autogroup feature". */
+const AUTOGROUP = "/proc/self/autogroup";
+const AUTOGROUP_TRIES = 50;
+const AUTOGROUP_RETRY_MS = 130;
 
 /** Why this process cannot mount; undefined when it can. */
 export function whyNoMounts(): string | undefined {
@@ -29,12 +34,7 @@ export function whyNoMounts(): string | undefined {
 
 /** Settings of this process that keep users from waiting for a daemon that the kernel starves or kills. */
 export function settleProcess(niceness: number, log: (line: string) => void): void {
-  try {
-    // Each thread has its own; those that begin later have that of the thread that begins them.
-    for (const thread of readdirSync("/proc/self/task")) setPriority(Number(thread), niceness);
-  } catch (error) {
-    log(`the priority could not be set to niceness ${niceness}: ${(error as Error).message}; a machine with more to do than processors may hold this node up`);
-  }
+  setNiceness(niceness, log);
   const limit = raiseOpenFileLimit(OPEN_FILES_WANTED);
   if (limit < 65_536) log(`open files are limited to ${limit}; a busy node wants ${OPEN_FILES_WANTED} (ulimit -n, LimitNOFILE)`);
   if (process.getuid?.() !== 0) return;
@@ -44,6 +44,23 @@ export function settleProcess(niceness: number, log: (line: string) => void): vo
     log(`oom_score_adj could not be lowered: ${(error as Error).message}; when memory is short the kernel may kill this daemon`);
   }
   if (setIoFlusher() < 0) log("PR_SET_IO_FLUSHER is not permitted: under memory pressure the kernel may make this daemon wait for itself");
+}
+
+function setNiceness(niceness: number, log: (line: string) => void, tries = AUTOGROUP_TRIES): void {
+  try {
+    // Each thread has its own; those that begin later have that of the thread that begins them.
+    for (const thread of readdirSync("/proc/self/task")) setPriority(Number(thread), niceness);
+    // Where sessions share the processors as groups the threads' own only counts within: a daemon is a session of its own.
+    if (existsSync(AUTOGROUP) && isSessionLeader()) writeFileSync(AUTOGROUP, String(niceness));
+  } catch (error) {
+    // The kernel takes one such change in a tenth of a second from who is not CAP_SYS_ADMIN.
+    if ((error as NodeJS.ErrnoException).code === "EAGAIN" && tries > 1) return void setTimeout(() => setNiceness(niceness, log, tries - 1), AUTOGROUP_RETRY_MS).unref();
+    log(`the priority could not be set to niceness ${niceness}: ${(error as Error).message}; a machine with more to do than processors may hold this node up`);
+  }
+}
+function isSessionLeader(): boolean {
+  const stat = readFileSync("/proc/self/stat", "latin1");
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3]) === process.pid;
 }
 
 /** So that the watchdog can end a connection. */
