@@ -78,7 +78,7 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
     },
   },
   "registry-acknowledged": { kind: "registry-acknowledged", version: 41 },
-  "registry-collect": { kind: "registry-collect", view: 9 },
+  "registry-collect": { kind: "registry-collect", view: 9, copy: { view: 8, version: 40 } },
   "registry-collected": { kind: "registry-collected", view: 9, snapshot: registry, unfinished: calls.map((call) => ({ request, call })) },
   "registry-installed": { kind: "registry-installed", view: 9, snapshot: registry },
   "registry-install-acknowledged": { kind: "registry-install-acknowledged", view: 9, version: 40 },
