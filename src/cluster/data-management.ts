@@ -271,6 +271,7 @@ export class DataManagement {
     if (!this.#here.isInForce) return;
     this.#server.viewInForce();
     this.#rounds.viewInForce();
+    this.#source.surroundingsChanged();
   }
 
   /** Mounts outlive an exclusion: the view must know them again, or no round would reach this node. */

@@ -107,10 +107,7 @@ export class ClusterChecks {
     this.#operations.resumed(operation, decision === "gone" ? "gone" : decision.kind === "continue" ? "continue" : `abort ${decision.code}`);
   }
   received(node: NodeModel, session: SessionId, message: EventMessage, operation: number): void {
-    const life = lifeName(node);
-    // Put out a moment ago and not told yet, it hands over what the others have given elsewhere; no answer to that is taken.
-    const isNotTold = !this.isInView(life) && this.isBound(node);
-    if (!isNotTold && !this.#isUnknowinglyOut(node)) this.#operations.received({ life, session }, message.token, operation);
+    if (!this.#isUnknowinglyOut(node)) this.#operations.received({ life: lifeName(node), session }, message.token, operation);
   }
   responding(operation: number, response: DmResponse): void {
     this.#operations.responding(operation, response);

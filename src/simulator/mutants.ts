@@ -272,6 +272,10 @@ const events: readonly Mutant[] = [
     edits: [at("cluster/source-node/tokens.js")("this.#slot = life.slot; this.#counter = hashOf(", "this.#slot = life.slot; this.#counter = 0 * hashOf(")],
   },
   {
+    name: "given elsewhere before force", rule: "what an excluded host was offered goes elsewhere only when the view is in force (C7)", test: "cluster/data-management.test.js", only: "event-before-force",
+    edits: [source("if (this.#mayStillBeGivenOut(held.place.node)) return true;", "")],
+  },
+  {
     name: "held events forgotten", rule: "users of an excluded node wait for it to rejoin (C7)", scene: "cluster", stress: "isolations",
     edits: [source(`this.#log.excluded(); for (const held of this.#held.values())`, "this.#log.excluded(); this.#held.clear(); for (const held of this.#held.values())")],
   },

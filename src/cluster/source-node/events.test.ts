@@ -31,6 +31,8 @@ interface Node {
   readonly received: { session: SessionId; token: Token; handle: Handle }[];
   readonly waiting: Set<OperationId>;
   readonly open: Map<number, string>;
+  /** Told that its view is in force. */
+  isInForce: boolean;
 }
 
 const FS = "fs1" as FsName;
@@ -69,7 +71,7 @@ class World {
     this.lives += 1;
     const incarnation = this.lives as Incarnation;
     const machine = new DataManagement({ cluster: "test", id, bootId: "b", address: id, isEligible: true, preference: 0, incarnation, timeouts: defaultTimeouts });
-    this.nodes.set(id, { id, incarnation, machine, view: 0, version: 0, received: [], waiting: new Set(), open: new Map() });
+    this.nodes.set(id, { id, incarnation, machine, view: 0, version: 0, received: [], waiting: new Set(), open: new Map(), isInForce: false });
   }
   bear(id: NodeId): void {
     this.#bear(id);
@@ -107,9 +109,14 @@ class World {
     const view = this.views.find((one) => one.number > node.view && one.members.some((member) => member.incarnation === node.incarnation));
     const registry = this.registries[node.version];
     const isViewNext = view !== undefined && (node.view === 0 || this.random.chance(0.5) || registry === undefined || registry.view > node.view);
+    const present = this.views.at(-1)!;
     if (isViewNext) {
       node.view = view.number;
+      node.isInForce = false;
       this.step(node, { kind: "view-adopted", view });
+    } else if (node.view === present.number && !node.isInForce && [...this.nodes.values()].every((other) => other.view === node.view)) {
+      node.isInForce = true;
+      this.step(node, { kind: "view-in-force", view: present });
     } else if (registry !== undefined && registry.view <= node.view) {
       node.version = registry.version;
       this.step(node, { kind: "registry-applied", registry });

@@ -375,8 +375,14 @@ export class SourceNode {
     if (held.place.kind === "waits-registry") return registry.version < held.place.version;
     if (held.place.kind === "logging") return true; // until it is released
     if (held.place.kind !== "at-session") return false;
+    if (this.#mayStillBeGivenOut(held.place.node)) return true;
     const session = registry.session(held.place.session);
     return session !== undefined && this.#here.isLiving(session) && session.node === held.place.node && session.hostGeneration >= held.place.hostGeneration;
+  }
+
+  /** A host that the view has left behind has stopped for certain only when the view is in force, or when it is back in another life. */
+  #mayStillBeGivenOut(host: NodeId): boolean {
+    return !this.#here.isInForce && this.#here.member(host) === undefined;
   }
 
   #noteFailures(): void {
@@ -420,6 +426,9 @@ export class SourceNode {
       case "logging":
         return { cause: "event-log", detail: this.#log.explain(place.session), waitsFor: `the event log of session ${place.session}` };
       case "at-session":
+        if (this.#mayStillBeGivenOut(place.node)) {
+          return { cause: "takeover", detail: `${place.node}, which hosted session ${place.session}, is being excluded`, waitsFor: "the view without it to be in force" };
+        }
         return { cause: held.isSynchronous ? "event" : "queue", detail: `session ${place.session} on ${place.node}`, waitsFor: `session ${place.session} on ${place.node}` };
     }
   }
