@@ -138,7 +138,7 @@ export class JoinedChecks {
     if (access === "look" || passesFences || !this.cluster.isBound(at.node)) return;
     for (const right of this.#rights.get(file) ?? []) {
       // What was admitted in a life that is over, the guard alone stops.
-      if (!this.#isBinding(right) || admittedAtMs < at.rejoinedAtMs) continue;
+      if (!this.#isBinding(right) || admittedAtMs <= at.rejoinedAtMs) continue;
       if (right.right === "shared" && access !== "change") continue;
       this.#world.check(false, () => `on ${lifeName(at.node)} operation ${operation} touches block ${block} of ${file.handle} (${access}) while ${right.life} (token ${right.token}) has the ${right.right} right`);
     }
@@ -148,7 +148,8 @@ export class JoinedChecks {
     this.count("drained rounds");
     for (const site of this.#sites()) {
       if (site.node.isDead || site.reactor === undefined || !this.cluster.isInView(lifeName(site.node))) continue;
-      for (const under of site.reactor.runningUnder(file)) {
+      // What was admitted in a life that is over, the guard alone stops: no round of others waits for it.
+      for (const under of site.reactor.runningUnder(file, site.rejoinedAtMs)) {
         this.#world.check(under >= generation, () => `${lifeName(by.node)} was told that generation ${generation} of ${file.handle} is known everywhere while on ${lifeName(site.node)} an operation runs under ${under}`);
       }
     }

@@ -108,7 +108,10 @@ export class JoinedNode implements Site, Upward {
         this.#raised.clear();
         this.#fences.clear();
         this.#rounds.clear();
-        return this.#ordered("down", () => this.reactor?.forget());
+        return this.#ordered("down", () => {
+          this.rejoinedAtMs = this.world.nowMs; // until now its reactor went on in the former life
+          this.reactor?.forget();
+        });
       default:
     }
   }

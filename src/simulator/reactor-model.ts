@@ -102,9 +102,9 @@ export class ReactorModel implements Server {
     return (this.#admission.recordOf(file.handle)?.regions.length ?? 0) > 0;
   }
 
-  /** Generations under which operations on the file run just now. */
-  runningUnder(file: FileModel): number[] {
-    return [...this.#operations.keys()].flatMap((id) => this.#admission.generationUnder(id, file.handle) ?? []);
+  /** Generations under which operations on the file run just now that were admitted after that. */
+  runningUnder(file: FileModel, afterMs: number): number[] {
+    return [...this.#operations].flatMap(([id, { admittedAtMs }]) => (admittedAtMs <= afterMs ? [] : (this.#admission.generationUnder(id, file.handle) ?? [])));
   }
   /** A new incarnation begins: nothing cached is believed any more (safety C7). */
   forget(): void {

@@ -469,6 +469,19 @@ describe("a new incarnation", () => {
     bench.answer(1);
     assert.deepEqual(settled(bench.happened()), ["admit 1"], "filtered by what is true now");
   });
+  test("a record that was read while this node was no member is read again before anything is admitted by it", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.step({ kind: "admission", isOpen: false, why: "excluded" });
+    bench.step({ kind: "everything-forgotten" });
+    bench.records.set(F, null);
+    bench.write(1, F, true);
+    bench.ran(1);
+    bench.read(2);
+    bench.happened();
+    bench.records.set(F, stub); // by others, who have no reason to tell it
+    bench.step({ kind: "admission", isOpen: true, why: "member" });
+    assert.deepEqual(settled(bench.happened()), ["raise 2 read", "hold 2 event"]);
+  });
   test("an interrupted operation is gone from every list", () => {
     const bench = new Bench({ owned: ["read"] });
     bench.records.set(F, stub);

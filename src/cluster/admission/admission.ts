@@ -546,6 +546,8 @@ export class Admission {
   }
 
   #admission(isOpen: boolean, why: string): void {
+    // Of what changed while this node was no member nobody told it: what was read meanwhile is read again (safety C4).
+    if (isOpen && !this.#isOpen) for (const object of this.#objects.values()) object.mustLoadAgain ||= object.record !== undefined || object.isLoading;
     this.#isOpen = isOpen;
     this.#closedWhy = why;
     if (isOpen) this.#filterThose("closed");
