@@ -165,6 +165,7 @@ class Storm {
   readonly #destroyed = new Set<number>();
   /** Somebody asked for it, so it may be gone at any time. */
   readonly #doomed = new Set<number>();
+  readonly #versions = new Map<string, number>();
   #viewsSeen = 0;
   #hasLostAll = false;
   #count = 0;
@@ -176,6 +177,7 @@ class Storm {
 
   #watch(node: NodeId, effect: NodeEffect): void {
     this.#heedLosses();
+    this.#checkForward(node);
     if (effect.kind === "alarm") assert.ok(this.#hasLostAll, `${node}: ${effect.text}`);
     if (effect.kind !== "answer-call" && effect.kind !== "refuse-call") return;
     const asked = this.#calls.get(effect.call);
@@ -186,6 +188,14 @@ class Storm {
     if (asked.name === "session.destroy") this.#sawDestroyed(node, asked.args.session ?? 0);
   }
 
+  /** Within one life a copy of the registry only goes forward (safety C10). */
+  #checkForward(node: NodeId): void {
+    const { machine } = this.bench.processes.get(node)!;
+    const life = `${node}@${machine.incarnation}`;
+    const before = this.#versions.get(life) ?? 0;
+    assert.ok(machine.registryVersion >= before, `the registry of ${life} went back from version ${before} to ${machine.registryVersion}`);
+    this.#versions.set(life, machine.registryVersion);
+  }
   /** A view that shares no life with the one before: whoever had the registry is gone, and sessions may end. */
   #heedLosses(): void {
     for (; this.#viewsSeen < this.bench.views.length; this.#viewsSeen++) {
