@@ -294,6 +294,12 @@ export class Bench {
     }
   }
 
+  /** Every node of the bench is a member of a view that is in force and says so. */
+  async untilAllAreMembers(): Promise<void> {
+    const { letters } = this;
+    await this.until("all are members", letters, ({ state, view }) => state === "member" && view?.isInForce === true && view.members.length === letters.length, 60_000);
+  }
+
   /** Where the log of that node stands now; `since` gives what came after. */
   async mark(letter: Letter): Promise<number> {
     return (await this.since(letter, 0)).at(-1)?.number ?? 0;

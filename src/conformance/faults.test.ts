@@ -54,7 +54,7 @@ acceptance("a link is cut between two living nodes whose leases stand: one of th
     } finally {
       await bench().cluster.heal();
     }
-    await bench().until("all three are members", everybody, ({ state, view }) => state === "member" && view?.isInForce === true && view.members.length === 3, 60_000);
+    await bench().untilAllAreMembers();
   }
 }, 180_000);
 

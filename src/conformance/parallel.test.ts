@@ -166,7 +166,7 @@ acceptance("T18 a member's node stands still: nobody else's user is delayed; wok
     }
   }
   note(`T18: C, frozen for eight events, ${isSame ? "was told of each when it woke" : "was given up meanwhile"}`);
-  await bench().until("all three are members", everybody, (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce);
+  await bench().untilAllAreMembers();
   for (const [letter, server] of servers) await (letter === "C" && !isSame ? server.stop().catch(() => {}) : server.stop());
   if (!isSame) await bench().call("C", "session.assume", { session: sessions.get("C")!.id, info: "instance on C" });
   await sessions.get("A")!.enable("fs1", []);

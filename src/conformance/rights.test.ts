@@ -56,7 +56,7 @@ async function recallsEndBeside(what: string, files: number, when: () => Promise
   // On a loaded machine that time may be over before all is read; such an attempt says nothing.
   for (let attempt = 0, isShown = false; !isShown; attempt++) {
     assert(attempt < 5, `in no attempt all recalls ended while the frozen node was ${what}; the last took ${times.join(" ")} ms`);
-    await bench().until("all are members", ["A", "B", "C"], (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce, 60_000);
+    await bench().untilAllAreMembers();
     await sluice(bench(), "A", "migrate", "-r", directory);
     bench().cluster.pause(bench().id("C"));
     try {

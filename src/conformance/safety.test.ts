@@ -14,11 +14,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { regionFlags } from "../dmapi/regions.js";
 import { acceptance, type Letter, type Program, shareBench } from "./bench.js";
+import { command } from "./migrator.js";
 import { eventually, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"], isFastFailover: true });
 const here = dirname(fileURLToPath(import.meta.url));
-const command = join(here, "..", "..", "bin", "sluice.mjs");
 const SIZE = 300_000;
 
 const sluice = (...args: string[]) => bench().program(process.execPath, [command, ...args]);
@@ -119,7 +119,7 @@ for (const how of ["read", "mmap", "exec", "close"] as const) {
         assert(isTrue || isError(seen), `the holder saw neither the true bytes nor an error: ${seen}`);
         await holder.end();
         if (fault === "killed") await bench().restart("C");
-        await bench().until("all are members again", ["A", "B", "C"], (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce);
+        await bench().untilAllAreMembers();
         for (const letter of ["B", "C", "A"] as const) assert.equal(await sumOn(letter, name), sum, `the bytes on ${letter}`);
       } finally {
         if (fault === "frozen") process.kill(pid, "SIGCONT");
@@ -169,7 +169,7 @@ acceptance("C1 (b) a writer's daemon is frozen past its filter: nothing is punch
     await within(writer.end, "the writer can be killed", 30_000);
     await endMigrator(migrator);
   }
-  await bench().until("all are members again", ["A", "B", "C"], (status) => status.state === "member" && status.view?.members.length === 3 && status.view.isInForce);
+  await bench().untilAllAreMembers();
 }, 100_000);
 
 acceptance("C5 a held write with rm and ls behind it: waiters says what it blocks, kill -9 frees all", async () => {

@@ -102,7 +102,7 @@ export interface UserEvent {
   readonly type: "user";
   readonly data: Uint8Array;
 }
-/** What another member of a parallel application did (requirement R18). */
+/** What a user's operation, or a data manager, makes known. XDSM "Events". */
 export type DmEvent = DataEvent | NamespaceEvent | ObjectEvent | DestroyEvent | MountEvent | CancelEvent | UserEvent;
 
 /** An event as an application receives it. `token` is absent for asynchronous ones. */

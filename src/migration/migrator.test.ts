@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterEach } from "node:test";
+import { after, afterEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { acceptance, type Bench, isLong, type Letter, shareBench } from "../conformance/bench.js";
 import { BOUND_MS, eventually, within } from "../conformance/waiting.js";
@@ -22,12 +22,18 @@ import { MigratorClient, resolveTargets, type Target } from "./requests.js";
 const main = join(dirname(fileURLToPath(import.meta.url)), "..", "cli", "main.js");
 const bench = shareBench({ nodes: 2, fileSystems: ["fs1"] });
 const migrators = new Set<ChildProcess>();
-afterEach(async () => {
+/** One that serves, for every test that needs one and does it no harm. */
+let lasting: Running | undefined;
+const endAllBut = async (kept: ChildProcess | undefined) => {
   for (const migrator of migrators) {
+    if (migrator === kept) continue;
+    const ended = new Promise((resolve) => migrator.once("exit", resolve));
     migrator.kill("SIGKILL");
-    await new Promise((resolve) => migrator.once("exit", resolve));
+    await ended;
   }
-});
+};
+afterEach(() => endAllBut(lasting?.child));
+after(() => endAllBut(undefined));
 
 interface Running {
   readonly child: ChildProcess;
@@ -56,7 +62,19 @@ async function startMigrator(stopAt?: string): Promise<Running> {
   }, BOUND_MS, () => said);
   return { child, ended, said: () => said };
 }
-async function stopMigrator(running: Running): Promise<void> {
+async function serving(): Promise<Running> {
+  if (lasting === undefined || !migrators.has(lasting.child)) lasting = await startMigrator();
+  return lasting;
+}
+/** The one that serves ends in order; one follows that is killed before that step. */
+async function doomedAt(step: string): Promise<Running> {
+  await stopServing();
+  return startMigrator(step);
+}
+async function stopServing(): Promise<void> {
+  const running = lasting;
+  lasting = undefined;
+  if (running === undefined || !migrators.has(running.child)) return;
   running.child.kill("SIGTERM");
   assert.equal(await within(running.ended, "the migrator stops in order"), 0, running.said());
 }
@@ -103,7 +121,7 @@ const storedObjects = () => readdirSync(join(bench().directory, "store", "object
 const ledger = () => readdirSync(join(bench().directory, "store", "ledger")).filter((name) => name.endsWith(".json"));
 
 acceptance("migrate, read from another node, states, sizes and times", async () => {
-  const running = await startMigrator();
+  await serving();
   const { name, path, content } = freshFile();
   const before = statSync(path, { bigint: true });
   assert.equal(moved(await move("migrate", path)).state, "migrated");
@@ -115,22 +133,21 @@ acceptance("migrate, read from another node, states, sizes and times", async () 
   const back = statSync(path, { bigint: true });
   assert.deepEqual([back.size, back.mtimeNs], [before.size, before.mtimeNs]);
   assert.equal((await stateOf(path)).state, "resident");
-  await stopMigrator(running);
 });
 
 acceptance("two nodes read one stub at once: both get the bytes, one recall", async () => {
-  const running = await startMigrator();
+  await serving();
   const { name, path, content } = freshFile(3_000_000);
   moved(await move("migrate", path));
+  const recalls = async () => (await (await MigratorClient.find(await bench().connection("A"), "fs1")).status()).recalled;
+  const before = await recalls();
   const read = await Promise.all([reads("A", name), reads("B", name), reads("A", name)]);
   for (const bytes of read) assert.ok(bytes.equals(content));
-  const { recalled } = await (await MigratorClient.find(await bench().connection("A"), "fs1")).status();
-  assert.equal(recalled, 1);
-  await stopMigrator(running);
+  assert.equal((await recalls()) - before, 1);
 });
 
 acceptance("premigrated files are released; changed ones become dirty and are refused", async () => {
-  const running = await startMigrator();
+  await serving();
   const { name, path, content } = freshFile();
   assert.equal(moved(await move("premigrate", path)).state, "premigrated");
   assert.equal((await stateOf(path)).state, "premigrated");
@@ -144,11 +161,10 @@ acceptance("premigrated files are released; changed ones become dirty and are re
   const refused = await move("release", path);
   assert.ok(!refused.ok && refused.code === "EBUSY", JSON.stringify(refused));
   assert.deepEqual(await reads("A", name), changed);
-  await stopMigrator(running);
 });
 
 acceptance("stubs are renamed, emptied and deleted; objects nobody needs go to the ledger", async () => {
-  const running = await startMigrator();
+  await serving();
   const renamed = freshFile();
   moved(await move("migrate", renamed.path));
   renameSync(renamed.path, `${renamed.path}.new`);
@@ -167,7 +183,6 @@ acceptance("stubs are renamed, emptied and deleted; objects nobody needs go to t
   moved(await move("migrate", appended.path));
   writeFileSync(bench().path("B", "fs1", appended.name), "tail", { flag: "a" });
   assert.deepEqual(await reads("A", appended.name), Buffer.concat([appended.content, Buffer.from("tail")]));
-  await stopMigrator(running);
 });
 
 /** Opens the file on that node and reads all of it when told to, or ends. */
@@ -181,7 +196,7 @@ const sumOf = (content: Buffer) => `${createHash("sha256").update(content).diges
 
 for (const remover of ["A", "B"] as const) {
   acceptance(`a stub that loses its last name on ${remover === "A" ? "this" : "another"} node while it is open: whoever has it open gets its bytes`, async () => {
-    const running = await startMigrator();
+    const running = await serving();
     const { name, path, content } = freshFile();
     moved(await move("migrate", path));
     const { object } = await stateOf(path);
@@ -191,12 +206,11 @@ for (const remover of ["A", "B"] as const) {
     assert.ok(ledger().some((entry) => entry.startsWith(object!)), "a recalled file needs its object no more");
     reader.child.stdin?.end();
     assert.equal((await reader.end).code, 0);
-    await stopMigrator(running);
-  });
+    });
 }
 
 acceptance("an object that is damaged or gone: the reader gets EIO, never zeros, and later the bytes", async () => {
-  const running = await startMigrator();
+  const running = await serving();
   const { name, path, content } = freshFile();
   moved(await move("migrate", path));
   const { object } = await stateOf(path);
@@ -211,7 +225,6 @@ acceptance("an object that is damaged or gone: the reader gets EIO, never zeros,
   assert.match(running.said(), /recall-failed/);
   writeFileSync(file, bytes);
   assert.deepEqual(await reads("B", name), content);
-  await stopMigrator(running);
 });
 
 /** The critical ones; the others in long runs. Every step, with the request given up too: conformance/migration.test.ts. */
@@ -220,41 +233,38 @@ const isCritical = (step: string) => isLong || ["copy-out", "change-record", "pu
 for (const step of migrateStepNames.filter(isCritical)) {
   acceptance(`the migrator is killed before ${step} of a migration: the file is right, a restart finishes`, async () => {
     const { name, path, content } = freshFile();
-    const doomed = await startMigrator(`migrate.${step}`);
+    const doomed = await doomedAt(`migrate.${step}`);
     const asked = move("migrate", path);
     asked.catch(() => {});
     assert.equal(await within(doomed.ended, "the migrator dies"), "SIGKILL", doomed.said());
-    const next = await startMigrator();
+    const next = await serving();
     const result = await within(asked, "the request is finished by the next migrator");
     assert.equal(moved(result).state, "migrated", next.said());
     assert.deepEqual(await reads("B", name), content);
     await eventually("no intent is left", () => readdirSync(join(bench().directory, "store", "intents")).length === 0);
-    await stopMigrator(next);
-  });
+    });
 }
 
 for (const step of recallStepNames.filter(isCritical)) {
   acceptance(`the migrator is killed before ${step} of a recall: the reader waits and gets the bytes`, async () => {
     const { name, path, content } = freshFile();
-    const first = await startMigrator();
+    await serving();
     moved(await move("migrate", path));
-    await stopMigrator(first);
     const before = statSync(path, { bigint: true }).mtimeNs;
-    const doomed = await startMigrator(`recall.${step}`);
+    const doomed = await doomedAt(`recall.${step}`);
     const reader = bench().program("cat", [bench().path("A", "fs1", name)]);
     assert.equal(await within(doomed.ended, "the migrator dies"), "SIGKILL", doomed.said());
-    const next = await startMigrator();
+    const next = await serving();
     const end = await within(reader.end, "the reader gets its bytes");
     assert.equal(end.code, 0, `${end.errors}${next.said()}`);
     assert.ok(end.output.equals(content));
     assert.equal(statSync(path, { bigint: true }).mtimeNs, before);
-    await stopMigrator(next);
-  });
+    });
 }
 
 acceptance("nothing was lost on the way: every object is some file's, or in the ledger", async () => {
   const unnamed = new Set(ledger().map((entry) => entry.slice(0, 32)));
-  const running = await startMigrator();
+  await serving();
   const named = new Set<string>();
   for (const name of readdirSync(bench().path("A", "fs1"))) {
     const { object } = await stateOf(bench().path("A", "fs1", name));
@@ -262,11 +272,11 @@ acceptance("nothing was lost on the way: every object is some file's, or in the 
   }
   const lost = storedObjects().map((path) => path.slice(-32)).filter((object) => !unnamed.has(object) && !named.has(object));
   assert.deepEqual(lost, []);
-  await stopMigrator(running);
 });
 
 // The last: a migrator in this process claims its node as long as the process lives.
 acceptance("the object of a stub without a name is kept as long as somebody has it open, on any node, and no longer", async () => {
+  await stopServing();
   const said: string[] = [];
   const migrator = new Migrator({
     fs: "fs1", store: join(bench().directory, "store"), socket: bench().cluster.socket(bench().id("B")), keepDiscardedMs: 1,

@@ -53,6 +53,9 @@ export function acceptPeer(socket: Socket, identity: Identity, handlers: PeerHan
   return connection;
 }
 
+/** A dialer asks when it has heard nothing for this part of the time after which silence ends the connection. */
+const PINGS_IN_A_SILENCE = 8;
+
 class Connection implements PeerConnection {
   readonly #socket: Socket;
   readonly #identity: Identity;
@@ -94,7 +97,7 @@ class Connection implements PeerConnection {
     if (nowMs - this.#lastHeardMs > silenceMs) {
       const what = this.#state === "open" ? "nothing heard" : "no handshake";
       this.destroy(`${what} for ${Math.round(nowMs - this.#lastHeardMs)} ms`);
-    } else if (this.#isDialer && this.#state === "open") {
+    } else if (this.#isDialer && this.#state === "open" && nowMs - this.#lastHeardMs >= silenceMs / PINGS_IN_A_SILENCE) {
       this.send({ kind: "ping", count: ++this.#pings });
     }
   }
