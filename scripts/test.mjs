@@ -74,7 +74,7 @@ if (isBuilt) {
     await run.files([acceptance], { concurrency: 1, limitMs: 30 * minute, env });
   } else {
     // Acceptance tests wait much, for lost nodes to be missed and mounts to come; unit tests compute meanwhile.
-    await run.files([acceptance, units], { concurrency: 4, limitMs: (hasPrograms ? 8 : 6) * minute, env });
+    await run.files([acceptance, units], { concurrency: isWhole ? 5 : 4, limitMs: (hasPrograms ? 8 : 6) * minute, env });
   }
   const simulator = join(top, "dist", "simulator", "main.js");
   if (isWhole && existsSync(simulator)) {
