@@ -72,7 +72,8 @@ function published(desk: Desk, atMs: number, effects: readonly MembershipEffect[
   });
 }
 
-test("an unmount that a former manager had done already takes nothing back of the mount that follows it", () => {
+/** A manages, and B and C are members of a view in force. */
+function threeMembers(): Desk {
   const desk = new Desk();
   desk.at(0, { kind: "registry-changed-hands", isHeldHere: true, holders: ["A" as NodeId, B, C] });
   for (let atMs = desk.machine.deadlineMs; desk.machine.view?.members.length !== 3; atMs = desk.machine.deadlineMs) {
@@ -80,8 +81,22 @@ test("an unmount that a former manager had done already takes nothing back of th
     for (const peer of [B, C]) published(desk, atMs, desk.at(atMs, { kind: "heard", peer, incarnation: one }));
     published(desk, atMs, desk.at(atMs, { kind: "time-passed" }));
   }
+  assert.ok(desk.machine.isInForce);
+  return desk;
+}
+
+test("an unmount that a former manager had done already takes nothing back of the mount that follows it", () => {
+  const desk = threeMembers();
   const wish = (isMounted: boolean) => published(desk, 20_000, desk.at(20_000, { kind: "wish", wish: { kind: "mount", node: B, fs: "fs1" as FsName, isMounted } }));
   for (const peer of [B, C]) desk.at(20_000, { kind: "heard", peer, incarnation: one });
   assert.deepEqual(wish(false), [], "nothing is mounted there");
   assert.deepEqual(wish(true), ["A[] B[fs1] C[]"]);
+});
+
+test("a member that missed the word that its view is in force, and was not evicted for that, hears it with every sign of life", () => {
+  const desk = threeMembers();
+  for (let atMs = 10_000; atMs <= 60_000; atMs += 500) {
+    for (const peer of [B, C]) desk.at(atMs, { kind: "heard", peer, incarnation: one });
+    for (const effect of desk.at(atMs, { kind: "time-passed" })) if (effect.kind === "send-view-message") assert.equal(effect.message.kind, "view-in-force", `at ${atMs}`);
+  }
 });

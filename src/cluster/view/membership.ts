@@ -97,7 +97,6 @@ export class Membership {
   #isStoreKnown = false;
   #adopted: View | undefined;
   #isInForce = false;
-  #tellInForceUntilMs = 0;
   #why = "";
   #acknowledged = new Set<NodeId>();
   #removed: Life[] = [];
@@ -458,8 +457,6 @@ export class Membership {
     const view = this.#adopted;
     if (view === undefined || this.#isInForce) return;
     this.#isInForce = true;
-    // Whoever hears nothing for longer than that is evicted, so nobody stays ignorant.
-    this.#tellInForceUntilMs = this.#nowMs + this.#timeouts.linkTimeoutMs + this.#linkGraceMs;
     this.#effects.push({ kind: "in-force", view });
   }
 
@@ -505,7 +502,8 @@ export class Membership {
     if (view !== undefined && this.isManager && this.#entrants.isEvicted(peer)) return { kind: "view-proposed", view };
     if (view !== undefined && this.isManager && memberOf(view, peer) !== undefined) {
       if (!this.#acknowledged.has(peer.id)) return { kind: "view-proposed", view };
-      if (this.#isInForce && this.#nowMs < this.#tellInForceUntilMs) return { kind: "view-in-force", number: view.number };
+      // Always: whoever did not hear it at first, and was not evicted for that, must not stay ignorant.
+      if (this.#isInForce) return { kind: "view-in-force", number: view.number };
     }
     return { kind: "greeting", incarnation: this.#self.incarnation };
   }
