@@ -9,7 +9,7 @@
 import { assert } from "../base/assert.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import type { Frame, Message, ViewMessage } from "./messages.js";
-import { PeerStream, type StreamEffect } from "./stream.js";
+import { PeerStream, type StreamEffect, type StreamInput } from "./stream.js";
 import type { View } from "./view-document.js";
 
 export type StreamsEffect =
@@ -26,6 +26,9 @@ export class Streams {
   #isClosed = true;
   readonly #up = new Set<NodeId>();
   readonly #streams = new Map<NodeId, PeerStream>();
+  /** The earliest deadline, and whose it is. */
+  #dueMs = Infinity;
+  #first: PeerStream | undefined;
 
   constructor(id: NodeId, incarnation: Incarnation) {
     this.#id = id;
@@ -33,9 +36,26 @@ export class Streams {
   }
 
   get deadlineMs(): number {
-    let dueMs = Infinity;
-    for (const stream of this.#streams.values()) dueMs = Math.min(dueMs, stream.deadlineMs);
-    return dueMs;
+    return this.#dueMs;
+  }
+  /** Asked after each step of the node, so it is kept: all streams are looked at only when the first one is not the first any more. */
+  #step(stream: PeerStream, input: StreamInput): StreamEffect[] {
+    const effects = stream.step(input);
+    const dueMs = stream.deadlineMs;
+    if (dueMs <= this.#dueMs) {
+      this.#dueMs = dueMs;
+      this.#first = stream;
+    } else if (stream === this.#first) this.#findFirst();
+    return effects;
+  }
+  #findFirst(): void {
+    this.#dueMs = Infinity;
+    this.#first = undefined;
+    for (const stream of this.#streams.values()) {
+      if (stream.deadlineMs >= this.#dueMs) continue;
+      this.#dueMs = stream.deadlineMs;
+      this.#first = stream;
+    }
   }
 
   /** The node's lease is over: nothing numbered leaves. */
@@ -46,19 +66,20 @@ export class Streams {
   linkUp(peer: NodeId, incarnation: Incarnation, atMs: number): StreamsEffect[] {
     this.#up.add(peer);
     const stream = this.#streamTo(peer, incarnation, atMs);
-    return stream === undefined ? [] : this.#named(peer, stream.step({ kind: "link-up", atMs }));
+    return stream === undefined ? [] : this.#named(peer, this.#step(stream, { kind: "link-up", atMs }));
   }
 
   linkDown(peer: NodeId, atMs: number): void {
     this.#up.delete(peer);
-    this.#streams.get(peer)?.step({ kind: "link-down", atMs });
+    const stream = this.#streams.get(peer);
+    if (stream !== undefined) this.#step(stream, { kind: "link-down", atMs });
   }
 
   /** To a member of the adopted view; for anyone else, or a life that is over, it is dropped. */
   send(to: NodeId, message: Message, atMs: number): StreamsEffect[] {
     const incarnation = this.#incarnationOf(to);
     const stream = incarnation === undefined ? undefined : this.#streamTo(to, incarnation, atMs);
-    return stream === undefined ? [] : this.#named(to, stream.step({ kind: "send", message, atMs }));
+    return stream === undefined ? [] : this.#named(to, this.#step(stream, { kind: "send", message, atMs }));
   }
 
   sendViewMessage(to: NodeId, incarnation: Incarnation, message: ViewMessage): StreamsEffect[] {
@@ -81,7 +102,7 @@ export class Streams {
       return isViewMessage(frame.body) ? [heard, { kind: "deliver-view-message", from, incarnation: fromIncarnation, message: frame.body }] : [heard];
     }
     if (frame.toIncarnation !== this.#incarnation) return [heard];
-    return [heard, ...this.#named(from, stream.step({ kind: "frame-received", frame, atMs }))];
+    return [heard, ...this.#named(from, this.#step(stream, { kind: "frame-received", frame, atMs }))];
   }
 
   adopt(view: View, atMs: number): StreamsEffect[] {
@@ -89,7 +110,7 @@ export class Streams {
     this.#view = view;
     return [...this.#streams].flatMap(([peer, stream]) => {
       const isMember = view.members.some((member) => member.id === peer && member.incarnation === stream.peerIncarnation);
-      return this.#named(peer, stream.step({ kind: "view-adopted", number: view.number, isMember, atMs }));
+      return this.#named(peer, this.#step(stream, { kind: "view-adopted", number: view.number, isMember, atMs }));
     });
   }
 
@@ -98,18 +119,19 @@ export class Streams {
     this.#incarnation = incarnation;
     this.#view = undefined;
     this.#streams.clear();
+    this.#findFirst();
   }
 
   setClosed(isClosed: boolean, atMs: number): StreamsEffect[] {
     if (this.#isClosed === isClosed) return [];
     this.#isClosed = isClosed;
-    return [...this.#streams].flatMap(([peer, stream]) => this.#named(peer, stream.step({ kind: isClosed ? "closed" : "opened", atMs })));
+    return [...this.#streams].flatMap(([peer, stream]) => this.#named(peer, this.#step(stream, { kind: isClosed ? "closed" : "opened", atMs })));
   }
 
   timePassed(atMs: number): StreamsEffect[] {
     const effects: StreamsEffect[] = [];
     for (const [peer, stream] of this.#streams) {
-      if (stream.deadlineMs <= atMs) effects.push(...this.#named(peer, stream.step({ kind: "time-passed", atMs })));
+      if (stream.deadlineMs <= atMs) effects.push(...this.#named(peer, this.#step(stream, { kind: "time-passed", atMs })));
     }
     return effects;
   }
@@ -140,9 +162,10 @@ export class Streams {
     if (known?.peerIncarnation === incarnation) return known;
     if (known !== undefined && known.peerIncarnation > incarnation) return undefined;
     const stream = new PeerStream({ id: this.#id, incarnation: this.#incarnation, peerIncarnation: incarnation, view: this.#view?.number ?? 0 });
-    if (this.#isClosed) stream.step({ kind: "closed", atMs });
-    if (this.#up.has(peer)) stream.step({ kind: "link-up", atMs });
     this.#streams.set(peer, stream);
+    if (known !== undefined && known === this.#first) this.#findFirst();
+    if (this.#isClosed) this.#step(stream, { kind: "closed", atMs });
+    if (this.#up.has(peer)) this.#step(stream, { kind: "link-up", atMs });
     return stream;
   }
 

@@ -4,11 +4,14 @@
  * five failures; `--within` begins no seed after that time, and the last line says how many were run. `--stress` leans on that weak place (stress.ts)
  * instead of the one that the seed draws; `--without` leaves numbered items out; `--shrink` looks for a smaller history of
  * each that fails, and prints the line that replays that (shrink.ts).
+ *
+ * `npm run simulate -- --scale [--nodes 10,30,100] [--sessions 10,100,1000]`: no faults, but sizes that grow (scale.ts).
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { sceneNames } from "./run-seed.js";
+import { scale } from "./scale.js";
 import { shrink } from "./shrink.js";
 import { stressNames } from "./stress.js";
 import type { Outcome } from "./worker.js";
@@ -17,7 +20,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, nodes: { type: "string" }, threads: { type: "string" },
     scene: { type: "string" }, trace: { type: "boolean", default: false }, keep: { type: "boolean", default: false }, within: { type: "string" },
-    stress: { type: "string" }, without: { type: "string" }, shrink: { type: "boolean", default: false },
+    stress: { type: "string" }, without: { type: "string" }, shrink: { type: "boolean", default: false }, scale: { type: "boolean", default: false }, sessions: { type: "string" },
   },
 });
 
@@ -28,6 +31,12 @@ function whole(name: string, text: string, low: number, high: number): number {
   process.exit(2);
 }
 
+if (values.scale) {
+  const sizes = (name: "nodes" | "sessions", otherwise: string, low: number, high: number): number[] =>
+    (values[name] ?? otherwise).split(",").filter((word) => word !== "").map((word) => whole(name, word, low, high));
+  scale(sizes("nodes", "10,30,100,300", 4, 1_000), sizes("sessions", "10,100,1000,4000", 1, 4_000), (line) => console.log(line));
+  process.exit(0);
+}
 const seeds = whole("seeds", values.seeds, 1, 100_000_000);
 const first = whole("seed", values.seed, 0, 1_000_000_000);
 const nodes = values.nodes === undefined ? undefined : whole("nodes", values.nodes, 3, 7);

@@ -395,8 +395,9 @@ export class Membership {
     this.#mounts = this.isManager ? this.#mounts.filter((wish) => isOpen(wish, view)) : [];
     if (!this.isManager) this.#rightsServers = undefined;
     this.#effects.push({ kind: "adopt", view, before });
-    this.#nextPingMs = this.#nowMs;
-    if (!this.isManager) this.#acknowledge();
+    // Only a manager has something to say to all: signs of life of everybody to everybody come soon enough.
+    if (this.isManager) this.#nextPingMs = this.#nowMs;
+    else this.#acknowledge();
   }
 
   #noteRemoved({ id, incarnation, isOver, fenced }: RemovedLife): void {
@@ -603,7 +604,7 @@ export class Membership {
   /** As each publishes it; of a member not read yet nothing bad is known. */
   #reaches(a: NodeId, b: NodeId): boolean {
     if (a === this.#self.id) return this.#reach.reaches(b, this.#nowMs);
-    return this.#standing.seen(a)?.reaches.includes(b) ?? true;
+    return this.#standing.seen(a)?.reaches.has(b) ?? true;
   }
 }
 

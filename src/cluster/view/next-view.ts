@@ -11,7 +11,9 @@ import { succession } from "./succession.js";
 
 /** Every manager begins with a block of its own: the ids (sessionIdLimit - block, sessionIdLimit] of its first view. */
 export const SESSION_ID_BLOCK = 4096;
-export const SLOT_COUNT = 1024;
+export /** Of objects whose events have no owner. */
+const RIGHTS_SERVERS_MAX = 8;
+const SLOT_COUNT = 1024;
 
 export interface MountWish {
   readonly node: NodeId;
@@ -67,10 +69,12 @@ export function nextView(situation: Situation): View {
   const sessionIdLimit = base.sessionIdLimit + (hasNewManager || situation.wantsMoreIds ? SESSION_ID_BLOCK : 0);
   return { cluster, number: base.number + 1, manager: manager.id, members, sessionIdLimit, ...withRightsServers(members, situation), ...withRemoved(members, situation) };
 }
+/** Every member reports to every server in each view: where data events go nowhere, some do for all. */
 function withRightsServers(members: readonly Member[], { base, rightsServers }: Situation): { rightsServers?: readonly NodeId[] } {
   const wanted = rightsServers ?? base?.rightsServers ?? [];
   const servers = members.map((member) => member.id).filter((id) => wanted.includes(id));
-  return servers.length === 0 ? {} : { rightsServers: servers };
+  if (servers.length > 0) return { rightsServers: servers };
+  return members.length <= RIGHTS_SERVERS_MAX ? {} : { rightsServers: members.slice(0, RIGHTS_SERVERS_MAX).map((member) => member.id) };
 }
 /** The last life of everybody who was a member and is not, also in a later one. */
 function withRemoved(members: readonly Member[], { base, isDead, fenced }: Situation): { removed?: readonly RemovedLife[] } {

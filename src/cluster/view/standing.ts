@@ -10,7 +10,7 @@ import type { MemberFacts } from "../view-document.js";
 type Life = Pick<MemberFacts, "id" | "incarnation">;
 export interface Seen {
   readonly facts: MemberFacts;
-  readonly reaches: readonly NodeId[];
+  readonly reaches: ReadonlySet<NodeId>;
 }
 interface Death {
   readonly incarnation: Incarnation;
@@ -34,7 +34,7 @@ export class Standing {
         const known = this.#seen.get(fact.member.id);
         if (fact.member.id === this.#self || (known !== undefined && known.facts.incarnation > fact.member.incarnation)) return;
         if (known?.facts.incarnation !== fact.member.incarnation) this.#sinceMs.set(fact.member.id, atMs);
-        this.#seen.set(fact.member.id, { facts: fact.member, reaches: fact.reaches });
+        this.#seen.set(fact.member.id, { facts: fact.member, reaches: new Set(fact.reaches) });
         return;
       }
       case "member-dead":
