@@ -166,6 +166,8 @@ class Storm {
   /** Somebody asked for it, so it may be gone at any time. */
   readonly #doomed = new Set<number>();
   readonly #versions = new Map<string, number>();
+  /** Lives that have the registry whole, or had it. */
+  readonly #holders = new Set<string>();
   #viewsSeen = 0;
   #hasLostAll = false;
   #count = 0;
@@ -177,6 +179,7 @@ class Storm {
 
   #watch(node: NodeId, effect: NodeEffect): void {
     this.#heedLosses();
+    this.#noteHolder(node, effect);
     this.#checkForward(node);
     if (effect.kind === "alarm") assert.ok(this.#hasLostAll, `${node}: ${effect.text}`);
     if (effect.kind !== "answer-call" && effect.kind !== "refuse-call") return;
@@ -196,13 +199,17 @@ class Storm {
     assert.ok(machine.registryVersion >= before, `the registry of ${life} went back from version ${before} to ${machine.registryVersion}`);
     this.#versions.set(life, machine.registryVersion);
   }
-  /** A view that shares no life with the one before: whoever had the registry is gone, and sessions may end. */
+  /** A view in which nobody has the registry: whoever had it is gone, and sessions may end. */
   #heedLosses(): void {
     for (; this.#viewsSeen < this.bench.views.length; this.#viewsSeen++) {
-      const [before, view] = [this.bench.views[this.#viewsSeen - 1], this.bench.views[this.#viewsSeen]];
-      const isSame = (a: MemberFacts) => (b: MemberFacts) => a.id === b.id && a.incarnation === b.incarnation;
-      if (before !== undefined && view !== undefined && !view.members.some((member) => before.members.some(isSame(member)))) this.#hasLostAll = true;
+      const view = this.bench.views[this.#viewsSeen];
+      const hasIt = ({ id, incarnation }: MemberFacts) => this.#holders.has(`${id}@${incarnation}`);
+      if (this.#viewsSeen > 0 && view !== undefined && !view.members.some(hasIt)) this.#hasLostAll = true;
     }
+  }
+  #noteHolder(node: NodeId, effect: NodeEffect): void {
+    const hasInstalled = effect.kind === "transmit" && effect.frame.body?.kind === "registry-install-acknowledged";
+    if (hasInstalled || (effect.kind === "set-admission" && effect.isOpen)) this.#holders.add(`${node}@${this.bench.processes.get(node)!.machine.incarnation}`);
   }
 
   /** Requirement R1: when the call returns, every living member of the view lists the session. */

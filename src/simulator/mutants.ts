@@ -304,8 +304,7 @@ const registry: readonly Mutant[] = [
     edits: [node("if (this.#copy.apply(change, this.#nowMs))", "if (this.#copy.apply(change, this.#nowMs, this.#membership.view?.number))"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
   },
   {
-    name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", scene: "cluster", stress: "managers",
-    open: "a wire must keep a copy back while the management goes away and comes back; the golden conversation late-install shows it",
+    name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", test: "cluster/node.test.js", only: "late-install",
     edits: [node("if (this.#copy.isAfter(snapshot)) return;", "")],
   },
   {
