@@ -494,3 +494,49 @@ describe("a new incarnation", () => {
     assert.deepEqual(bench.machine.counts, { objects: 0, operations: 0 });
   });
 });
+
+describe("objects that the kernel does not know", () => {
+  const nothing = { objects: 0, operations: 0 };
+  const forgotten = (bench: Bench) => bench.step({ kind: "object-forgotten", handle: F });
+
+  test("a flush of one leaves nothing behind", () => {
+    const bench = new Bench();
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
+    bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened(), ["flush-pages f", "sync-data f", "round-drained r1"]);
+    assert.deepEqual(bench.machine.counts, nothing);
+  });
+  test("nor does one that is forgotten while its pages are flushed; its guard goes at once, as its descriptor does", () => {
+    const bench = new Bench();
+    bench.records.set(F, resident);
+    bench.write(1);
+    bench.ran(1);
+    bench.step({ kind: "round-begun", round: R, from: "n1", work: { kind: "flush", handle: F } });
+    bench.happened();
+    forgotten(bench);
+    assert.deepEqual(bench.happened(), ["drop-guard f"]);
+    bench.write(2, F, true);
+    assert.deepEqual(bench.happened().at(-1), "admit 2", "looked up anew, and the guard taken anew");
+    bench.ran(2);
+    forgotten(bench);
+    bench.step({ kind: "pages-flushed", handle: F, round: R, from: "n1" });
+    bench.step({ kind: "data-synced", handle: F, round: R, from: "n1" });
+    assert.deepEqual(bench.happened().slice(-2), ["round-drained r1", "drop-interest f"]);
+    assert.deepEqual(bench.machine.counts, nothing);
+  });
+  test("nor does one whose interest is granted late, or whose record cannot be read; a fence on one is kept", () => {
+    const bench = new Bench();
+    bench.step({ kind: "interest-granted", handle: F, fence: "null", fenceNumber: 1 });
+    bench.loads = false;
+    bench.read(1, G);
+    bench.step({ kind: "record-failed", handle: G, code: "ESTALE" });
+    assert.deepEqual(bench.machine.counts, nothing);
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 2 });
+    forgotten(bench);
+    bench.read(2);
+    bench.happened();
+    bench.step({ kind: "record-loaded", handle: F, record: null });
+    assert.deepEqual(bench.happened(), ["hold 2 fence"]);
+  });
+});

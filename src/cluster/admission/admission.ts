@@ -282,7 +282,7 @@ export class Admission {
       const object = this.#object(use.handle);
       object.running.delete(operation.request.id);
       this.#advanceDrains(object, operation.request.id);
-      if (object.isForgotten) this.#objectForgotten(object.handle);
+      if (object.isForgotten) this.#dropIfUnused(object);
     }
   }
 
@@ -373,6 +373,7 @@ export class Admission {
     if (object.mustLoadAgain) return this.#load(object);
     this.#advanceDrains(object);
     this.#filterWaiting(object);
+    if (object.isForgotten) this.#dropIfUnused(object);
   }
   #recordSeen(object: ManagedObject, found: FoundRecord): void {
     this.#setRecord(object, found);
@@ -398,6 +399,7 @@ export class Admission {
     }
     for (const drain of object.drains) if (drain.step === "load") object.beginDraining(drain); // an object that is gone has nothing to load
     this.#advanceDrains(object);
+    this.#dropIfUnused(object);
   }
   #finishWithoutPost(operation: Operation): void {
     operation.next = operation.post.length;
@@ -438,6 +440,7 @@ export class Admission {
     if (object.interest === "wanted") object.interest = "granted";
     if (input.fenceNumber >= object.fenceNumber) object.setFence(input);
     this.#filterWaiting(object);
+    this.#dropIfUnused(object);
   }
 
   #fenceRaised(input: AdmissionFence): void {
@@ -455,7 +458,7 @@ export class Admission {
     if (input.fenceNumber < object.fenceNumber) return;
     object.setFence(input);
     this.#filterWaiting(object);
-    if (input.fence === "null" && object.isIdle && object.record === undefined && object.interest === "none") this.#objects.delete(input.handle);
+    this.#dropIfUnused(object);
   }
 
   #roundBegun(input: { round: Drain["round"] & {}; from: string; work: RoundWork }): void {
@@ -543,6 +546,7 @@ export class Admission {
     object.drains.delete(drain);
     if (drain.done !== undefined) this.#effects.push(drain.done);
     this.#filterWaiting(object);
+    this.#dropIfUnused(object);
   }
 
   #admission(isOpen: boolean, why: string): void {
@@ -553,20 +557,28 @@ export class Admission {
     if (isOpen) this.#filterThose("closed");
   }
 
+  /** The kernel knows it no more, and the reactor has closed its descriptors of it. */
   #objectForgotten(handle: Handle): void {
     const object = this.#objects.get(handle);
     if (object === undefined) return;
     object.isForgotten = true;
+    if (object.guard === "shared" && !object.hasGuardedRunning) {
+      object.guard = "none";
+      this.#effects.push({ kind: "drop-guard", handle });
+    }
+    this.#dropIfUnused(object);
+  }
+  /** Of objects that the kernel does not know nothing is kept but fences: whoever looks one up again must still meet those. */
+  #dropIfUnused(object: ManagedObject): void {
     if (!object.isIdle) return;
-    if (object.guard === "shared") this.#effects.push({ kind: "drop-guard", handle });
-    if (object.interest !== "none") this.#effects.push({ kind: "drop-interest", handle });
-    if (object.fence === "null") this.#objects.delete(handle);
-    else {
-      // A fence outlives the inode: whoever looks the object up again must still meet it.
+    if (object.isForgotten) {
+      if (object.interest !== "none") this.#effects.push({ kind: "drop-interest", handle: object.handle });
       object.guard = "none";
       object.interest = "none";
       object.record = undefined;
     }
+    const isKnown = object.record !== undefined || object.interest !== "none" || object.guard !== "none";
+    if (!isKnown && object.fence === "null") this.#objects.delete(object.handle);
   }
 
   #everythingForgotten(): void {
