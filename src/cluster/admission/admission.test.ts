@@ -495,6 +495,40 @@ describe("a new incarnation", () => {
   });
 });
 
+describe("a truncation to nothing", () => {
+  const truncate = (bench: Bench) => bench.arrive(1, [{ handle: F, access: "change", needsGuard: true }], [{ kind: "data", type: "truncate", handle: F, offset: 0, length: 0 }]);
+  const begun = () => {
+    const bench = new Bench({ owned: ["truncate"] });
+    bench.records.set(F, stub);
+    truncate(bench);
+    bench.happened();
+    return bench;
+  };
+  test("needs no byte: answered for a record, it runs under that record", () => {
+    const bench = begun();
+    bench.answer(1);
+    assert.deepEqual(settled(bench.happened()), ["admit 1"]);
+  });
+  test("is asked for again when the file was brought back and moved away again before it ran", () => {
+    const bench = begun();
+    bench.records.set(F, { ...stub, generation: 4 });
+    bench.answer(1);
+    assert.deepEqual(bench.happened(), ["raise 1 truncate", "hold 1 event"]);
+    bench.records.set(F, { ...resident, generation: 5 });
+    bench.answer(1);
+    assert.deepEqual(settled(bench.happened()), ["admit 1"]);
+  });
+  test("also when it is the guard that shows it", () => {
+    const bench = begun();
+    bench.isGuardFree = false;
+    bench.records.set(F, { ...resident, generation: 3 });
+    bench.answer(1);
+    bench.happened();
+    bench.step({ kind: "guard-taken", handle: F, record: { ...stub, generation: 4 } });
+    assert.deepEqual(bench.happened(), ["raise 1 truncate", "hold 1 event"]);
+  });
+});
+
 describe("objects that the kernel does not know", () => {
   const nothing = { objects: 0, operations: 0 };
   const forgotten = (bench: Bench) => bench.step({ kind: "object-forgotten", handle: F });

@@ -32,6 +32,8 @@ interface Operation {
   phase: "filtered" | "admitted" | "post";
   /** How often each pre event has been raised. */
   readonly raised: number[];
+  /** Generation of the record that asked for the last of them. */
+  raisedUnder: number;
   /** The pre event that waits for its answer, or the post event being told. */
   next: number;
   isWaitingForAnswer: boolean;
@@ -123,7 +125,7 @@ export class Admission {
   #arrive(request: AdmissionRequest): void {
     assert(!this.#operations.has(request.id), "an operation arrives once");
     const operation: Operation = {
-      request, phase: "filtered", raised: request.events.map(() => 0), next: 0, isWaitingForAnswer: false, heldOn: undefined, isOutOfSpace: false,
+      request, phase: "filtered", raised: request.events.map(() => 0), raisedUnder: 0, next: 0, isWaitingForAnswer: false, heldOn: undefined, isOutOfSpace: false,
       raisedTypes: new Set(), post: [], cause: undefined,
     };
     this.#operations.set(request.id, operation);
@@ -183,7 +185,7 @@ export class Admission {
         return false;
       }
       const type = this.#dueType(event, operation.request.isWriteback);
-      if (type === undefined || (raised > 0 && !mustRepeat(event.kind === "listed" ? undefined : this.#object(event.handle).record, event))) continue;
+      if (type === undefined || (raised > 0 && !mustRepeat(event.kind === "listed" ? undefined : this.#object(event.handle).record, event, operation.raisedUnder))) continue;
       const isOwned = hasEvent(this.#owned, type);
       if (!isOwned && event.kind !== "listed" && this.#isIgnored(event.handle)) continue;
       if ((!isOwned && (event.kind === "listed" || this.#withoutOwner === "error")) || (raised > this.#dataEventRetry && this.#dataEventRetry >= 0)) {
@@ -191,6 +193,7 @@ export class Admission {
         return false;
       }
       operation.raised[index] = raised + 1;
+      if (event.kind !== "listed") operation.raisedUnder = this.#object(event.handle).generation;
       operation.next = index;
       this.#raise(operation, event.kind === "data" && event.type !== type ? { ...event, type: type as "read" } : event, type, isOwned);
       return false;

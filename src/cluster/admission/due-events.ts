@@ -30,8 +30,12 @@ export function dueType(record: Cached, event: RegionEvent, isWriteback: boolean
   return matchesRange(regions, regionFlags[event.type], event.offset, event.length) ? event.type : undefined;
 }
 
-/** Still due after CONTINUE: bytes that are not there cannot be given; an observer's region may stay (XDSM 6.5). */
-export function mustRepeat(record: Cached, event: PreEvent): boolean {
+/**
+ * Still due after CONTINUE: bytes that are not there cannot be given; an observer's region may stay (XDSM 6.5). A truncation
+ * to nothing needs no byte, but goes by what was answered for this very record: a file that was brought back and moved away
+ * again meanwhile would be left with an object of another size. `raisedUnder`: the record's generation when it was raised.
+ */
+export function mustRepeat(record: Cached, event: PreEvent, raisedUnder: number): boolean {
   if (event.kind !== "data" || record?.residency !== "partial") return false;
-  return event.type !== "truncate" || event.offset > 0;
+  return event.type !== "truncate" || event.offset > 0 || record.generation > raisedUnder;
 }
