@@ -118,6 +118,7 @@ export class DataScene {
     const daemon = new DaemonModel(this.#control, process);
     const reactor = new ReactorModel({ world: this.world, process, up: daemon, files: this.#files });
     const kernel = new KernelModel(this.world, kernelProcess, reactor);
+    kernel.forgets = true;
     reactor.kernel = kernel;
     daemon.reactor = reactor;
     process.onEnd(() => {

@@ -205,6 +205,9 @@ export class JoinedNode implements Site, Upward {
   interestWanted(file: FileModel): void {
     this.#up(() => this.node.input({ kind: "interest-wanted", handle: file.handle }));
   }
+  interestDropped(file: FileModel): void {
+    this.#up(() => this.node.input({ kind: "interest-dropped", handle: file.handle }));
+  }
   fenceDrained(file: FileModel, fenceNumber: number): void {
     this.#up(() => {
       if (this.#fences.get(file.handle) === fenceNumber) this.#fences.delete(file.handle);

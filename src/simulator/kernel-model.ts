@@ -25,7 +25,13 @@ export interface KernelRequest {
 export type Reply = { readonly kind: "ok"; readonly version: number } | { readonly kind: "failed"; readonly code: string };
 export interface Server {
   serve(request: KernelRequest): void;
+  /** FORGET: the kernel knows that file no more. */
+  forgotten(file: FileModel): void;
 }
+
+/** How often the kernel has forgotten a file that is opened, and forgets one whose pages were dropped. */
+const FORGOTTEN_BEFORE_OPEN = 0.15;
+const FORGOTTEN_AFTER_DROPPING = 0.15;
 
 interface Page {
   version: number;
@@ -51,6 +57,8 @@ export class KernelModel {
   readonly #locked = new Set<FileModel>();
   readonly #changed = new Signal();
   isAborted = false;
+  /** Its memory is short now and then. */
+  forgets = false;
   /** Reads answered, for the statistics of a run. */
   reads = 0;
 
@@ -70,6 +78,7 @@ export class KernelModel {
 
   *open(file: FileModel, forWriting: boolean, hasRegions: () => boolean): Thread<UserOpen | undefined> {
     const sinceMs = this.world.nowMs;
+    if (this.forgets && this.world.random.chance(FORGOTTEN_BEFORE_OPEN)) this.#forget(file);
     if (forWriting) {
       const reply = yield* this.#request("open", file, 0, 0);
       if (reply.kind === "failed") return undefined;
@@ -160,6 +169,19 @@ export class KernelModel {
       while (page.isDirty && !this.isAborted) yield* this.#writeBack(file, block, page);
       if (this.#pagesOf(file).get(block) === page && !page.isDirty) this.#pagesOf(file).delete(block);
     }
+    if (this.forgets && this.world.random.chance(FORGOTTEN_AFTER_DROPPING)) this.#forget(file);
+  }
+  /** Memory is short: an inode that nobody uses just now goes, and its pages with it. */
+  #forget(file: FileModel): void {
+    const pages = [...this.#pagesOf(file).values()];
+    if (this.isAborted || this.isUsed(file) || pages.some((page) => page.isDirty || page.isFilling)) return;
+    this.#pagesOf(file).clear();
+    this.#server.forgotten(file);
+  }
+  /** Requests on it are not answered yet. */
+  isUsed(file: FileModel): boolean {
+    for (const request of this.#waiting) if (request.file === file) return true;
+    return this.#locked.has(file);
   }
   hasDirty(file: FileModel): boolean {
     return [...this.#pagesOf(file).values()].some((page) => page.isDirty);

@@ -125,7 +125,7 @@ const guards: readonly Mutant[] = [
     edits: [admission(`this.#effects.push({ kind: "drop-guard", handle: object.handle }); } object.drains.delete(drain);`, "} object.drains.delete(drain);")],
   },
   {
-    name: "written past a sync", rule: "the guard outlives every write under it, also one that another flush let through (C1)", scene: "data",
+    name: "written past a sync", rule: "the guard outlives every write under it, also one that another flush let through (C1)", scene: "data", stress: "workers",
     edits: [admission("if (use.needsGuard) object.guardUsed();", "")],
   },
   {
@@ -213,7 +213,7 @@ const fences: readonly Mutant[] = [
     edits: [admission(`if (object.record !== null && object.interest !== "granted")`, "if (false)")],
   },
   {
-    name: "record believed past a fence", rule: "a record is read anew when a fence has gone down: its holder may have died before it told of a change (H3)", scene: "joined",
+    name: "record believed past a fence", rule: "a record is read anew when a fence has gone down: its holder may have died before it told of a change (H3)", test: "cluster/admission/admission.test.js", only: "first record stored under a right",
     edits: [managedObject("this.mustLoadAgain ||= this.record !== undefined || this.isLoading;", ";")],
   },
   {

@@ -26,6 +26,8 @@ interface Inode {
   reader: { readonly open: OpenFile; readonly generation: number } | undefined;
   guard: Guard | undefined;
   heldFills: number;
+  /** Threads of its own that work on it: it stays so long. */
+  pins: number;
   /** Droppings of its pages under way: what comes meanwhile is held by no fence (safety C6). */
   invalidating: number;
   /** Flushes whose pages are not written back yet: reads are served meanwhile (safety C3 step 4). */
@@ -43,6 +45,7 @@ interface Operation {
 export interface Upward {
   raised(operation: OperationId, file: FileModel, event: DataEvent): void;
   interestWanted(file: FileModel): void;
+  interestDropped?(file: FileModel): void;
   fenceDrained(file: FileModel, fenceNumber: number): void;
   roundDrained(round: string, from: string): void;
   /** Nobody waits for that operation any more. */
@@ -131,6 +134,28 @@ export class ReactorModel implements Server {
     this.process.after(0.1, () => this.#arrive(request));
   }
 
+  forgotten(file: FileModel): void {
+    this.process.after(0.1, () => {
+      const inode = this.#inode(file.handle);
+      const isUsed = inode.pins > 0 || this.kernel.isUsed(file) || [...this.#operations.values()].some(({ request }) => request.file === file);
+      if (isUsed) return; // found again meanwhile
+      this.step({ kind: "object-forgotten", handle: file.handle });
+      this.#dropGuard(inode);
+      inode.reader?.open.close(this.process);
+      inode.reader = undefined;
+      inode.generation = 0;
+    });
+  }
+  #work(handle: Handle, steps: (inode: Inode) => Thread): void {
+    const inode = this.#inode(handle);
+    this.process.start(this.#pinned(inode, steps(inode)));
+  }
+  *#pinned(inode: Inode, work: Thread): Thread {
+    inode.pins++;
+    yield* work;
+    inode.pins--;
+  }
+
   step(input: AdmissionInput): void {
     if (input.kind === "round-begun" && (input.work.kind === "flush" || input.work.kind === "drop-pages")) this.#inode(input.work.handle).flushing++;
     for (const effect of this.#admission.step(input)) this.#perform(effect);
@@ -170,7 +195,7 @@ export class ReactorModel implements Server {
         return this.#up.raised(effect.operation, file, { type: "write", handle: file.handle, offset: 0, length: 0 });
       }
       case "load-record":
-        return this.process.start(this.#loadRecord(this.#inode(effect.handle)));
+        return this.#work(effect.handle, (inode) => this.#loadRecord(inode));
       case "take-guard":
         return this.#takeGuard(this.#inode(effect.handle));
       case "drop-guard":
@@ -180,13 +205,14 @@ export class ReactorModel implements Server {
       case "flush-pages":
         return this.#flushPages(effect);
       case "sync-data":
-        return this.process.start(this.#syncData(effect));
+        return this.#work(effect.handle, () => this.#syncData(effect));
       case "fence-drained":
         return this.#up.fenceDrained(this.#inode(effect.handle).file, effect.fenceNumber);
       case "round-drained":
         return this.#up.roundDrained(effect.round, effect.from);
-      case "hold":
       case "drop-interest":
+        return this.#up.interestDropped?.(this.#inode(effect.handle).file);
+      case "hold":
       case "drop-event":
     }
   }
@@ -194,7 +220,7 @@ export class ReactorModel implements Server {
   #inode(handle: Handle): Inode {
     let inode = this.#inodes.get(handle);
     if (inode === undefined) {
-      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, invalidating: 0, flushing: 0 };
+      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, pins: 0, invalidating: 0, flushing: 0 };
       this.#inodes.set(handle, inode);
     }
     return inode;
@@ -285,7 +311,7 @@ export class ReactorModel implements Server {
   #takeGuard(inode: Inode): void {
     const guard: Guard = { open: undefined, isCancelled: false };
     inode.guard = guard;
-    this.process.start(this.#takeGuardSteps(inode, guard));
+    this.process.start(this.#pinned(inode, this.#takeGuardSteps(inode, guard)));
   }
   *#takeGuardSteps(inode: Inode, guard: Guard): Thread {
     const { file } = inode;
@@ -337,6 +363,7 @@ export class ReactorModel implements Server {
     done?.();
   }
   *#syncData({ handle, round, from }: Extract<AdmissionEffect, { kind: "sync-data" }>): Thread {
+    yield* this.#queued();
     yield* system(() => undefined, 2);
     this.step({ kind: "data-synced", handle, round, from });
   }
