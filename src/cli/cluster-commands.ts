@@ -4,6 +4,7 @@
 import type { Command } from "commander";
 import type { NodeId } from "../dmapi/ids.js";
 import { type ClusterDocument, LocalCluster } from "./cluster/local-cluster.js";
+import { checkSetting } from "./cluster/settings.js";
 import { CommandFailure } from "./failure.js";
 import { wholeNumber } from "./node-connection.js";
 import { printJson, printLine, printTable } from "./output.js";
@@ -17,6 +18,7 @@ interface UpOptions extends DirOption {
   readonly fs: readonly { name: string; backing: string }[];
   readonly mode?: "fast" | "exact";
   readonly fastFailover?: boolean;
+  readonly set: readonly string[];
 }
 
 export function addClusterCommands(program: Command): void {
@@ -29,12 +31,14 @@ export function addClusterCommands(program: Command): void {
     .option("--fs <name=backing>", "a file system and its backing directory; repeatable (default fs1 below DIR)", collectFs, [])
     .option("--mode <mode>", "fast: page-cached; exact: every read and write reaches the daemon (default fast)", oneOf("fast", "exact"))
     .option("--fast-failover", "short time-outs, for trying faults")
+    .option("--set <key=value>", "a key of every node's configuration, such as timeouts.linkTimeoutMs=2000; repeatable", (text: string, before: readonly string[]) => [...before, checkSetting(text)], [])
     .action(async (options: UpOptions) => {
       const up = await LocalCluster.up({
         directory: options.dir, fileSystems: options.fs,
         ...(options.nodes !== undefined ? { nodes: options.nodes } : {}),
         ...(options.mode !== undefined ? { mode: options.mode } : {}),
         ...(options.fastFailover !== undefined ? { isFastFailover: options.fastFailover } : {}),
+        ...(options.set.length > 0 ? { settings: options.set } : {}),
       });
       await show(up, options);
     });

@@ -11,7 +11,7 @@ import { parse, stringify } from "yaml";
 import { DmError } from "../dmapi/errors.js";
 import type { FsName, Handle, SessionId, Token } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
-import { setxattrOfPath } from "../os/files.js";
+import { removexattrOfPath, setxattrOfPath } from "../os/files.js";
 import { acceptance, shareBench } from "./bench.js";
 import { refused, within } from "./waiting.js";
 
@@ -66,13 +66,20 @@ acceptance("garbage and truncated frames on every socket: the connection ends, t
 acceptance("a corrupted record: users get an error, never other bytes; the daemon lives", async () => {
   await bench().shell('echo content > "$1"', bench().path("A", "fs1", "corrupt"));
   const session = await bench().session("B", "corrupt");
-  await session.regions(bench().handle("B", "fs1", "corrupt"), [{ offset: 0, size: 0, flags: regionFlags.read }]);
+  const handle = bench().handle("B", "fs1", "corrupt");
+  await session.regions(handle, [{ offset: 0, size: 0, flags: regionFlags.read }]);
   assert.equal(setxattrOfPath(bench().backing("fs1", "corrupt"), "trusted.sluice", randomFillSync(Buffer.alloc(200))), 0);
   await bench().cluster.restart(bench().id("B")).then(() => bench().forget("B"));
   const ended = await within(bench().program("cat", [bench().path("B", "fs1", "corrupt")]).end, "the read");
   assert.notEqual(ended.code, 0, `read ${ended.output.toString()}`);
   assert.equal((await bench().status("B")).state, "member");
-  await bench().shell('rm -f "$1"', bench().path("A", "fs1", "corrupt"));
+  const asker = await bench().session("B", "asks about the corrupted record");
+  const asked = bench().call("B", "region.get", { session: asker.id, handle });
+  await assert.rejects(asked, (error: unknown) => error instanceof DmError && error.code === "EIO" && /record of .* is damaged: it does not begin as a record does/.test(error.message));
+  // What the operator does who knows that the bytes are in the backing (docs/operating.md, "A damaged record").
+  assert.equal(removexattrOfPath(bench().backing("fs1", "corrupt"), "trusted.sluice"), 0);
+  assert.equal(String(await bench().shell('cat "$1"', bench().path("B", "fs1", "corrupt"))), "content\n");
+  await bench().shell('rm "$1"', bench().path("A", "fs1", "corrupt"));
 });
 
 acceptance("a second daemon with the same identity ends with a clear error; the first one serves on", async () => {

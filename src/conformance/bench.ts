@@ -73,6 +73,8 @@ export interface BenchOptions {
   readonly fileSystems?: readonly string[];
   readonly mode?: "fast" | "exact";
   readonly isFastFailover?: boolean;
+  /** KEY=VALUE for the configuration of every node. */
+  readonly settings?: readonly string[];
   readonly preferences?: Wish["preferences"];
   /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
   readonly volumeMebibytes?: number;
@@ -134,6 +136,7 @@ export class Bench {
       const cluster = await LocalCluster.up({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
         ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
+        ...(options.settings === undefined ? {} : { settings: options.settings }),
         ...(options.preferences === undefined ? {} : { preferences: options.preferences }),
       });
       const bench = new Bench(cluster, directory);

@@ -16,7 +16,7 @@ import type { StatusDocument } from "../../dmapi/status.js";
 import { CommandFailure, messageOf } from "../failure.js";
 import { callOnce } from "../node-connection.js";
 import { mountAt, mountsBelow, takeDown } from "./mounts.js";
-import { nodeFile } from "./node-file.js";
+import { checkNodeFiles, nodeFile } from "./node-file.js";
 import { coordinationDirectory, freePort, makePlan, mountpointOf, nodeDirectory, type Plan, readPlan, socketOf, type Wish, writePlan } from "./plan.js";
 import { identify, type ProcessIdentity, signal, stateOf } from "./processes.js";
 
@@ -70,7 +70,7 @@ export class LocalCluster {
   }
   /** Makes or widens the plan and starts nothing: `start` can then be broken off by `down`. */
   static async planned(wish: Wish): Promise<LocalCluster> {
-    return new LocalCluster(await makePlan(wish));
+    return new LocalCluster(await makePlan(wish, checkNodeFiles));
   }
 
   get plan(): Plan {

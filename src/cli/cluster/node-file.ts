@@ -4,9 +4,11 @@
  *
  * Units     milliseconds.
  */
-import type { NodeConfigFile } from "../../daemon/config.js";
+import { ConfigError, type NodeConfigFile, parseConfig } from "../../daemon/config.js";
 import type { NodeId } from "../../dmapi/ids.js";
+import { CommandFailure } from "../failure.js";
 import { coordinationDirectory, mountpointOf, nodeDirectory, type Plan, socketOf } from "./plan.js";
+import { withSettings } from "./settings.js";
 
 /** Fast failover: a frozen node is given up after 1.5 s instead of 6. A machine under load may then lose living ones. */
 const fastFailover = { renewMs: 100, holdMs: 800, deadMs: 1_500 };
@@ -23,5 +25,17 @@ export function nodeFile(plan: Plan, id: NodeId): string {
     fileSystems: plan.fileSystems.map((fs) => ({ name: fs.name, backing: fs.backing, mountpoint: mountpointOf(plan, id, fs.name), mode: plan.mode })),
     logFile: `${nodeDirectory(plan, id)}/messages.jsonl`,
   };
-  return `${JSON.stringify(file, undefined, 2)}\n`;
+  return `${JSON.stringify(withSettings(file, plan.settings), undefined, 2)}\n`;
+}
+
+/** @throws CommandFailure when a daemon would refuse what the plan gives it. */
+export function checkNodeFiles(plan: Plan): void {
+  for (const { id } of plan.nodes) {
+    try {
+      parseConfig(nodeFile(plan, id), "node.yaml");
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      throw new CommandFailure({ asked: `bring up the cluster in ${plan.directory}`, found: error.message, next: "Change --set, then ask again" }, { cause: error });
+    }
+  }
 }

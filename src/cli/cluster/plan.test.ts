@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { parseConfig } from "../../daemon/config.js";
 import { CommandFailure } from "../failure.js";
-import { nodeFile } from "./node-file.js";
+import { checkNodeFiles, nodeFile } from "./node-file.js";
 import { makePlan, readPlan, socketOf } from "./plan.js";
+import { checkSetting } from "./settings.js";
 
 let directory = "";
 beforeEach(() => {
@@ -49,6 +50,22 @@ test("every node's file is accepted by the daemon's own schema, also with fast f
       assert.equal(config.socket, socketOf(plan, node.id));
     }
   }
+});
+
+test("settings stand in every node's file, and are refused when a daemon would refuse them", async () => {
+  const settings = ["timeouts.linkTimeoutMs=1500", "coordination.deadMs=20000", "fileSystems.ownerTimeout=error", "timeouts.linkTimeoutMs=2500"];
+  const plan = await makePlan({ directory, nodes: 2, settings }, checkNodeFiles);
+  for (const node of plan.nodes) {
+    const config = parseConfig(nodeFile(plan, node.id), "node.yaml");
+    assert.equal(config.timeouts.linkTimeoutMs, 2_500);
+    assert.equal(config.coordination.deadMs, 20_000);
+    assert.equal(config.fileSystems[0]!.ownerTimeout, "error");
+  }
+  assert.deepEqual((await makePlan({ directory }, checkNodeFiles)).settings, settings, "they are kept");
+  await assert.rejects(makePlan({ directory, settings: ["timeouts.nonsense=1"] }, checkNodeFiles), /nonsense: unknown key; allowed/);
+  assert.deepEqual(readPlan(directory)?.settings, settings, "a refused wish changes nothing");
+  assert.throws(() => checkSetting("node=other"), CommandFailure);
+  assert.throws(() => checkSetting("timeouts.linkTimeoutMs"), CommandFailure);
 });
 
 test("a directory with a long path has its sockets where their path fits", async () => {

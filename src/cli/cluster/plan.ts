@@ -9,18 +9,19 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { isFlag, isText, isWhole, listOf, mapOf, matching, oneOf } from "../../base/shape.js";
+import { isFlag, isText, isWhole, listOf, mapOf, matching, oneOf, optional } from "../../base/shape.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../../dmapi/ids.js";
 import { CommandFailure, messageOf } from "../failure.js";
 
-/** As it stands in the file. */
-type PlanFile = Omit<Plan, "directory">;
+/** As it stands in the file; earlier versions knew no settings. */
+type PlanFile = Omit<Plan, "directory" | "settings"> & { readonly settings?: Plan["settings"] };
 const isName = matching(NAME_PATTERN);
 const hasPlanShape = mapOf({
   format: oneOf([1]),
   cluster: isName,
   mode: oneOf(["fast", "exact"]),
   isFastFailover: isFlag,
+  settings: optional(listOf(isText)),
   fileSystems: listOf(mapOf({ name: isName, backing: isText })),
   nodes: listOf(mapOf({ id: isName, port: isWhole, preference: isWhole })),
 });
@@ -42,6 +43,8 @@ export interface Plan {
   readonly cluster: string;
   readonly mode: "fast" | "exact";
   readonly isFastFailover: boolean;
+  /** KEY=VALUE for the file of each node (settings.ts). */
+  readonly settings: readonly string[];
   readonly fileSystems: readonly PlannedFileSystem[];
   readonly nodes: readonly PlannedNode[];
 }
@@ -56,6 +59,8 @@ export interface Wish {
   readonly mode?: "fast" | "exact";
   /** Short time-outs, for trying faults; a loaded machine may then evict a living node. */
   readonly isFastFailover?: boolean;
+  /** KEY=VALUE for the file of each node (settings.ts), in place of those of before. */
+  readonly settings?: readonly string[];
   /** Greater is preferred as session manager; by node name. */
   readonly preferences?: Readonly<Record<string, number>>;
 }
@@ -96,11 +101,12 @@ export function readPlan(directory: string): Plan | undefined {
   }
 }
 
-/** Joins what is wished with what is already planned, and keeps the result. */
-export async function makePlan(wish: Wish): Promise<Plan> {
+/** Joins what is wished with what is already planned, and keeps the result unless `check` throws. */
+export async function makePlan(wish: Wish, check: (plan: Plan) => void = () => {}): Promise<Plan> {
   const directory = resolve(wish.directory);
   const kept = readPlan(directory);
   const plan = kept === undefined ? await newPlan(directory, wish) : await widen(kept, wish);
+  check(plan);
   writePlan(plan);
   return plan;
 }
@@ -124,6 +130,7 @@ async function newPlan(directory: string, wish: Wish): Promise<Plan> {
     cluster: `local-${createHash("sha256").update(directory).digest("hex").slice(0, 8)}`,
     mode: wish.mode ?? "fast",
     isFastFailover: wish.isFastFailover ?? false,
+    settings: wish.settings ?? [],
     fileSystems: fileSystems.map((fs) => ({ name: fs.name as FsName, backing: resolve(fs.backing) })),
     nodes: await newNodes(1, checkCount(directory, wish.nodes ?? 3), wish),
   };
@@ -144,6 +151,7 @@ async function widen(kept: Plan, wish: Wish): Promise<Plan> {
   return {
     ...kept,
     isFastFailover: wish.isFastFailover ?? kept.isFastFailover,
+    settings: wish.settings ?? kept.settings,
     nodes: [...kept.nodes, ...(await newNodes(kept.nodes.length + 1, count, wish))],
   };
 }
@@ -182,7 +190,7 @@ function refused(directory: string, found: string, next: string): CommandFailure
 }
 function fromFile(directory: string, file: PlanFile): Plan {
   return {
-    directory, cluster: file.cluster, mode: file.mode, isFastFailover: file.isFastFailover,
+    directory, cluster: file.cluster, mode: file.mode, isFastFailover: file.isFastFailover, settings: file.settings ?? [],
     fileSystems: file.fileSystems.map((fs) => ({ name: fs.name, backing: fs.backing })),
     nodes: file.nodes.map(({ id, port, preference }) => ({ id, port, preference })),
   };
