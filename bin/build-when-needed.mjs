@@ -1,5 +1,5 @@
 // In a checkout the commands are built from src/ the first time, and again when a source is newer; an installed package
-// ships dist/ and has no src/, so there this does nothing.
+// ships dist/ and programs/ and has no src/, so there this does nothing.
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -20,7 +20,7 @@ function newest(directory) {
 export function buildWhenNeeded() {
   const sources = join(top, "src");
   if (!existsSync(sources) || process.env.SLUICE_NO_BUILD === "1") return;
-  const stamp = join(top, "dist", ".tsbuildinfo");
+  const stamp = join(top, "programs", ".built");
   const isFresh = () => existsSync(stamp) && statSync(stamp).mtimeMs >= newest(sources);
   if (isFresh()) return;
   const lock = join(top, ".build-lock");
@@ -36,8 +36,8 @@ export function buildWhenNeeded() {
   }
   try {
     const typescript = dirname(createRequire(import.meta.url).resolve("typescript/package.json"));
-    rmSync(stamp, { force: true });
     execFileSync(process.execPath, [join(typescript, "bin", "tsc"), "-p", top], { stdio: ["ignore", 2, 2] });
+    execFileSync(process.execPath, [join(top, "scripts", "bundle.mjs")], { stdio: ["ignore", 2, 2] });
   } finally {
     rmSync(lock, { force: true });
   }

@@ -2,4 +2,4 @@
 import { buildWhenNeeded } from "./build-when-needed.mjs";
 
 buildWhenNeeded();
-await import("../dist/cli/main.js");
+await import("../programs/cli/main.js");

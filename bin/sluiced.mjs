@@ -2,4 +2,4 @@
 import { buildWhenNeeded } from "./build-when-needed.mjs";
 
 buildWhenNeeded();
-await import("../dist/daemon/main.js");
+await import("../programs/daemon/main.js");

@@ -58,7 +58,7 @@ const checks = [
   ["types: cluster and dmapi are pure", "tsc", ["-p", join(top, "tsconfig.pure.json")]],
 ];
 const checking = isWhole ? checks.map(([name, command, args]) => run.step(name, bin(command), args)) : [];
-const isBuilt = await run.step("types", bin("tsc"), ["-p", top]);
+const isBuilt = await run.step("types", bin("tsc"), ["-p", top]) && await run.step("programs", process.execPath, [join(top, "scripts", "bundle.mjs")]);
 if (isBuilt) {
   const all = testFiles(top).filter(isWanted);
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
