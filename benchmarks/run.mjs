@@ -1,5 +1,5 @@
-// npm run bench: builds, then measures each thing pinned to one CPU and unpinned, in one run. Needs gcc and, for the pinned
-// rows, taskset (util-linux). Timings are printed; nothing timed decides a test.
+// npm run bench: builds, then measures each thing pinned to one CPU and unpinned, in one run. Needs gcc, for the pinned rows
+// taskset (util-linux), and bindfs to compare with. Timings are printed; nothing timed decides a test.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +15,10 @@ try {
   const floor = join(work, "fanotify-floor");
   run("gcc", ["-O2", "-o", floor, join(top, "benchmarks", "fanotify-floor.c")]);
   const bench = [join(top, "dist", "benchmarks", "event-round-trip.js"), floor];
+  const files = join(top, "benchmarks", "file-operations.mjs");
+  process.stdout.write("file operations\n");
+  run(process.execPath, [files, "--cpu", "0"]);
+  run(process.execPath, [files]);
   process.stdout.write("event round trip, everything on CPU 0\n");
   run("taskset", ["-c", "0", process.execPath, ...bench]);
   process.stdout.write("event round trip, unpinned\n");
