@@ -20,7 +20,7 @@ const isWhole = only === undefined && !hasPrograms && !hasRecovery;
 const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name === "programs") return "programs";
-  return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators"].includes(name) ? "recovery" : "short";
+  return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
   if (only !== undefined) return file.includes(only);

@@ -92,7 +92,8 @@ export type NodeEffect =
   | { readonly kind: "begin-round"; readonly round: RequestId; readonly from: NodeId; readonly fs: FsName; readonly work: RoundWork }
   /** Events of each file system that have an owner; the reactors' admission uses it. */
   | { readonly kind: "set-owned-events"; readonly fs: FsName; readonly events: EventSet }
-  | { readonly kind: "set-admission"; readonly isOpen: boolean; readonly why: string }
+  /** Closed, users wait; with `refuses` they have waited long enough, and get that errno until it is open again. */
+  | { readonly kind: "set-admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   /** All records, fences, interests and held events of the reactors are void: a new incarnation begins. */
   | { readonly kind: "forget-everything"; readonly incarnation: Incarnation }
   | { readonly kind: "volume-job"; readonly job: number; readonly work: VolumeJob }
@@ -149,7 +150,7 @@ export interface NodeTimeouts {
   readonly sessionFailureTimeoutMs: number;
   /** Failed sessions are kept this long to be assumed. */
   readonly failedSessionRetentionMs: number;
-  /** Users of an excluded node wait this long for it to rejoin. */
+  /** Users of an excluded node wait this long for it to rejoin, then they get ESTALE until it has. */
   readonly fencedHoldMs: number;
   /** Held directory operations (safety C5). */
   readonly namespaceEventTimeoutMs: number;

@@ -51,6 +51,9 @@ export class ClusterNode {
   #clockAheadMs = 0;
   #state: NodeState = "starting";
   #isAdmitting = false;
+  /** Users of a node that was a member wait since then. */
+  #closedAtMs: number | undefined;
+  #areUsersRefused = false;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
   #toldHands: RegistryHands | undefined;
@@ -104,7 +107,7 @@ export class ClusterNode {
   get deadlineMs(): number {
     if (this.#state === "stopping") return Infinity;
     const ofData = Math.min(this.#streams.deadlineMs, this.#dataManagement.deadlineMs);
-    return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
+    return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#refusesUsersAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
   }
 
   step(input: NodeInput): NodeEffect[] {
@@ -115,6 +118,7 @@ export class ClusterNode {
       this.#take(input);
       this.#heedLease();
       this.#endCallsIfLeaseLongOver();
+      this.#refuseUsersIfOutTooLong();
       do this.#deliverInbox();
       while (this.#tellHands());
     }
@@ -418,6 +422,8 @@ export class ClusterNode {
   #heedReadiness(): void {
     if (!this.#isReady || this.#isAdmitting || !this.#dataManagement.mayAdmit) return;
     this.#isAdmitting = true;
+    this.#closedAtMs = undefined;
+    this.#areUsersRefused = false;
     this.#state = "member";
     this.#stale = undefined;
     this.#effects.push({ kind: "set-admission", isOpen: true, why: `member of view ${this.#membership.view?.number ?? 0}` });
@@ -426,8 +432,18 @@ export class ClusterNode {
     return this.#membership.view !== undefined && this.#copy.isInstalled;
   }
   #closeAdmission(why: string): void {
+    if (this.#isAdmitting) this.#closedAtMs = this.#nowMs;
     this.#isAdmitting = false;
-    this.#effects.push({ kind: "set-admission", isOpen: false, why });
+    this.#effects.push({ kind: "set-admission", isOpen: false, why, ...(this.#areUsersRefused && { refuses: "ESTALE" }) });
+  }
+  get #refusesUsersAtMs(): number {
+    return this.#closedAtMs === undefined || this.#areUsersRefused ? Infinity : this.#closedAtMs + this.#options.timeouts.fencedHoldMs;
+  }
+  /** Also of users whose operation raised no event: nobody waits for ever for a node that does not come back (safety C7). */
+  #refuseUsersIfOutTooLong(): void {
+    if (this.#nowMs < this.#refusesUsersAtMs) return;
+    this.#areUsersRefused = true;
+    this.#effects.push({ kind: "set-admission", isOpen: false, why: "this node has been out of the view for too long", refuses: "ESTALE" });
   }
 
   // Registry.
@@ -643,6 +659,7 @@ export class ClusterNode {
       unfinished: this.#managerCalls.unfinished().length,
       validUntilMs: this.#membership.validUntilMs,
       alarms: [...this.#alarms],
+      usersWaitMs: this.#refusesUsersAtMs === Infinity ? undefined : Math.max(0, this.#refusesUsersAtMs - this.#nowMs),
       dataManagement: this.#dataManagement.describe(),
     };
   }

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { LocalCluster } from "../cli/cluster/local-cluster.js";
+import type { ConfigChange } from "../cli/cluster/node-file.js";
 import type { Wish } from "../cli/cluster/plan.js";
 import { type Connection, connect } from "../client/index.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
@@ -24,7 +25,8 @@ import { getxattrOfPath } from "../os/files.js";
 import { DmSession } from "./dm-session.js";
 import { BOUND_MS, eventually, within } from "./waiting.js";
 
-export type Letter = "A" | "B" | "C" | "D" | "E";
+const lettersInOrder = ["A", "B", "C", "D", "E"] as const;
+export type Letter = (typeof lettersInOrder)[number];
 export const isLong = process.env["SLUICE_TEST_LONG"] === "1";
 
 /** Why acceptance tests cannot run here, or undefined. As root with the device a mount that fails is a failure. */
@@ -76,6 +78,8 @@ export interface BenchOptions {
   /** KEY=VALUE for the configuration of every node. */
   readonly settings?: readonly string[];
   readonly preferences?: Wish["preferences"];
+  /** How the configuration files of these nodes differ from the usual ones. */
+  readonly configure?: Partial<Record<Letter, ConfigChange>>;
   /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
   readonly volumeMebibytes?: number;
 }
@@ -133,12 +137,17 @@ export class Bench {
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
     try {
       if (options.volumeMebibytes !== undefined) for (const { backing } of fileSystems) mountVolume(backing, options.volumeMebibytes);
-      const cluster = await LocalCluster.up({
+      const cluster = await LocalCluster.planned({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
         ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
         ...(options.settings === undefined ? {} : { settings: options.settings }),
         ...(options.preferences === undefined ? {} : { preferences: options.preferences }),
       });
+      for (const [index, letter] of lettersInOrder.entries()) {
+        const change = options.configure?.[letter];
+        if (change !== undefined) cluster.configure([cluster.nodes[index]!], change);
+      }
+      await cluster.start();
       const bench = new Bench(cluster, directory);
       await bench.nameFirstManager();
       Bench.#opening.delete(directory);
@@ -166,9 +175,8 @@ export class Bench {
     const { manager } = await this.cluster.document();
     assert(manager !== null, "a cluster that is up has a session manager");
     const order = [manager, ...this.cluster.nodes.filter((id) => id !== manager)];
-    const letters: Letter[] = ["A", "B", "C", "D", "E"];
     this.#letters.clear();
-    for (const [index, id] of order.entries()) this.#letters.set(letters[index]!, id);
+    for (const [index, id] of order.entries()) this.#letters.set(lettersInOrder[index]!, id);
   }
 
   /** A cluster of its own over a file system "small" of so many MiB. */
@@ -263,6 +271,13 @@ export class Bench {
     await this.stop(letter);
     await this.cluster.launch([this.id(letter)], environment);
     await this.cluster.waitUntilUsable([this.id(letter)]);
+  }
+  /** The same with a changed configuration file; returns when it is a member, whatever it has mounted. */
+  async restartAs(letter: Letter, change: ConfigChange): Promise<void> {
+    await this.stop(letter);
+    this.cluster.configure([this.id(letter)], change);
+    await this.cluster.launch([this.id(letter)]);
+    await this.until("it is a member", [letter], ({ state, view }) => state === "member" && view?.isInForce === true);
   }
   /** In order. */
   async stop(letter: Letter): Promise<void> {

@@ -156,7 +156,7 @@ export class FileSystems {
         return;
       }
       case "set-admission":
-        this.#admission = { kind: "admission", isOpen: effect.isOpen, why: effect.why };
+        this.#admission = { ...effect, kind: "admission" };
         return this.#toAll(this.#admission);
       case "forget-everything":
         for (const { fences, standing, rounds } of this.#byName.values()) {

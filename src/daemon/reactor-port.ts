@@ -5,6 +5,7 @@
  */
 import type { Decision, HeldEvent } from "../cluster/node-contract.js";
 import type { RoundWork } from "../cluster/messages.js";
+import type { DmCode } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
 import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
@@ -15,8 +16,8 @@ export type ToReactor =
   | { readonly kind: "describe"; readonly operation: OperationId; readonly cause: WaiterEntry["cause"]; readonly detail: string; readonly token?: number; readonly session?: number; readonly leftMs?: number }
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
-  /** Closed: nothing new is admitted; operations wait (excluded node), visible as such. */
-  | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string }
+  /** Closed: nothing new is admitted; operations wait (excluded node), visible as such, or are refused with that errno. */
+  | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "fence-raised"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }

@@ -19,10 +19,10 @@ type WaitersAnswer = Extract<NodeAnswer, { kind: "waiters" }>;
 /** And the counters of the reactors, which come with it. */
 export async function waitersHere(parts: NodeParts): Promise<{ waiters: WaiterEntry[]; counters: Readonly<Record<string, number>> }> {
   const { config } = parts;
-  const { waiting } = parts.machine.describe().dataManagement;
+  const { dataManagement: { waiting }, usersWaitMs } = parts.machine.describe();
   const reported = await parts.fileSystems.report(config.node, waiting);
   const byOperation = new Map(waiting.flatMap((each) => (each.operation === undefined ? [] : [[each.operation as number, each] as const])));
-  const users = reported.waiters.map((entry) => withPlace(withGuard(entry, config.timeouts.guardTimeoutMs), byOperation.get(entry.operation)));
+  const users = reported.waiters.map((entry) => withPlace(withExclusion(withGuard(entry, config.timeouts.guardTimeoutMs), usersWaitMs), byOperation.get(entry.operation)));
   return { waiters: [...users, ...ownEvents(config.node, waiting), ...blockedCalls(parts)], counters: reported.counters };
 }
 
@@ -33,6 +33,11 @@ function withPlace(entry: WaiterEntry, waiting: Waiting | undefined): WaiterEntr
 function withGuard(entry: WaiterEntry, guardTimeoutMs: number): WaiterEntry {
   if (entry.cause !== "guard") return entry;
   return { ...entry, waitsFor: "whoever holds the guard of the file", deadlineMs: Math.max(0, guardTimeoutMs - entry.ageMs), fate: "fails with EIO" };
+}
+
+function withExclusion(entry: WaiterEntry, usersWaitMs: number | undefined): WaiterEntry {
+  if (entry.cause !== "excluded" || usersWaitMs === undefined) return entry;
+  return { ...entry, waitsFor: "this node's return into the cluster", deadlineMs: Math.round(usersWaitMs), fate: "fails with ESTALE" };
 }
 
 /** Events that no user's operation waits for, but this daemon or an application does: mounts, messages. */

@@ -100,7 +100,7 @@ export class JoinedNode implements Site, Upward {
         this.#ownedEvents = effect.events;
         return this.#down({ kind: "owned-events", events: effect.events });
       case "set-admission":
-        this.#admission = { kind: "admission", isOpen: effect.isOpen, why: effect.why };
+        this.#admission = { ...effect, kind: "admission" };
         return this.#down(this.#admission);
       case "forget-everything":
         this.rejoinedAtMs = this.world.nowMs;

@@ -16,7 +16,7 @@ import type { StatusDocument } from "../../dmapi/status.js";
 import { CommandFailure, messageOf } from "../failure.js";
 import { callOnce } from "../node-connection.js";
 import { mountAt, mountsBelow, takeDown } from "./mounts.js";
-import { checkNodeFiles, nodeFile } from "./node-file.js";
+import { type ConfigChange, checkNodeFiles, nodeFile } from "./node-file.js";
 import { coordinationDirectory, freePort, makePlan, mountpointOf, nodeDirectory, type Plan, readPlan, socketOf, type Wish, writePlan } from "./plan.js";
 import { identify, type ProcessIdentity, signal, stateOf } from "./processes.js";
 
@@ -47,6 +47,7 @@ export class LocalCluster {
   #isGoingDown = false;
   /** How often `down` was called: what began before begins no node after it. */
   #downs = 0;
+  readonly #changes = new Map<NodeId, ConfigChange>();
 
   private constructor(plan: Plan) {
     this.#plan = plan;
@@ -109,6 +110,10 @@ export class LocalCluster {
     mkdirSync(coordinationDirectory(this.#plan), { recursive: true, mode: 0o700 });
     for (const id of nodes) if (this.#stateOf(id) === "paused") this.resume(id);
     for (const id of nodes) if (this.#stateOf(id) === "dead") await this.#spawn(id, environment);
+  }
+  /** The files that these nodes' daemons are started with from now on differ so from the plan. Kept by this object alone. */
+  configure(nodes: readonly NodeId[], change: ConfigChange): void {
+    for (const id of nodes) this.#changes.set(this.#known(id), change);
   }
   /** Ends one node in order: unmounts, leaves the cluster. */
   async stop(id: NodeId): Promise<void> {
@@ -233,7 +238,7 @@ export class LocalCluster {
     }
     for (const path of [this.socket(id), `${this.socket(id)}.fd`]) rmSync(path, { force: true });
     const config = join(directory, "node.yaml");
-    writeFileSync(config, nodeFile(this.#plan, id), { mode: 0o600 });
+    writeFileSync(config, nodeFile(this.#plan, id, this.#changes.get(id)), { mode: 0o600 });
     const log = openSync(this.#logPath(id), "a", 0o600);
     const child = spawn(process.execPath, [daemonCommand, "--config", config], {
       cwd: "/", detached: true, stdio: ["ignore", log, log], env: { ...process.env, SLUICE_NO_BUILD: "1", ...environment },

@@ -10,10 +10,13 @@ import { CommandFailure } from "../failure.js";
 import { coordinationDirectory, mountpointOf, nodeDirectory, type Plan, socketOf } from "./plan.js";
 import { withSettings } from "./settings.js";
 
+export type ConfigChange = (file: NodeConfigFile) => NodeConfigFile;
+
 /** Fast failover: a frozen node is given up after 1.5 s instead of 6. A machine under load may then lose living ones. */
 const fastFailover = { renewMs: 100, holdMs: 800, deadMs: 1_500 };
 
-export function nodeFile(plan: Plan, id: NodeId): string {
+/** @param change of what the plan says, for whoever wants to try a setting. */
+export function nodeFile(plan: Plan, id: NodeId, change: ConfigChange = (file) => file): string {
   const node = plan.nodes.find((entry) => entry.id === id);
   const file: NodeConfigFile = {
     cluster: plan.cluster,
@@ -25,7 +28,7 @@ export function nodeFile(plan: Plan, id: NodeId): string {
     fileSystems: plan.fileSystems.map((fs) => ({ name: fs.name, backing: fs.backing, mountpoint: mountpointOf(plan, id, fs.name), mode: plan.mode })),
     logFile: `${nodeDirectory(plan, id)}/messages.jsonl`,
   };
-  return `${JSON.stringify(withSettings(file, plan.settings), undefined, 2)}\n`;
+  return `${JSON.stringify(change(withSettings(file, plan.settings)), undefined, 2)}\n`;
 }
 
 /** @throws CommandFailure when a daemon would refuse what the plan gives it. */

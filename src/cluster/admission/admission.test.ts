@@ -482,6 +482,22 @@ describe("a new incarnation", () => {
     bench.step({ kind: "admission", isOpen: true, why: "member" });
     assert.deepEqual(settled(bench.happened()), ["raise 2 read", "hold 2 event"]);
   });
+  test("a node that is out for too long: those who wait are refused, and whoever comes; write-back goes on; back in the cluster all are admitted", () => {
+    const bench = new Bench({ owned: ["read"] });
+    bench.records.set(F, stub);
+    bench.read(1);
+    bench.step({ kind: "admission", isOpen: false, why: "excluded" });
+    bench.step({ kind: "everything-forgotten" });
+    bench.read(2, G);
+    assert.deepEqual(settled(bench.happened()), ["raise 1 read", "hold 1 event", "hold 2 closed"]);
+    bench.step({ kind: "admission", isOpen: false, why: "too long", refuses: "ESTALE" });
+    bench.read(3, G);
+    bench.write(4, G, true);
+    assert.deepEqual(settled(bench.happened()), ["refuse 2 ESTALE", "refuse 3 ESTALE", "admit 4"], "1 has an event, whose source node ends it");
+    bench.step({ kind: "admission", isOpen: true, why: "member" });
+    bench.read(5, G);
+    assert.deepEqual(settled(bench.happened()), ["admit 5"]);
+  });
   test("an interrupted operation is gone from every list", () => {
     const bench = new Bench({ owned: ["read"] });
     bench.records.set(F, stub);

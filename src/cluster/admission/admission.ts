@@ -62,6 +62,7 @@ export class Admission {
   #owned: EventSet = 0;
   #isOpen = false;
   #closedWhy = "starting";
+  #closedRefuses: DmCode | undefined;
   #effects: AdmissionEffect[] = [];
 
   constructor(options: AdmissionOptions) {
@@ -113,7 +114,7 @@ export class Admission {
       case "data-synced": this.#roundAdvanced(input); break;
       case "owned-events": this.#owned = input.events; break;
       case "fs-event-list": this.#fsEventList = input.events; break;
-      case "admission": this.#admission(input.isOpen, input.why); break;
+      case "admission": this.#admission(input); break;
       case "object-forgotten": this.#objectForgotten(input.handle); break;
       case "everything-forgotten": this.#everythingForgotten(); break;
     }
@@ -137,7 +138,9 @@ export class Admission {
   #filter(operation: Operation): void {
     assert(operation.phase === "filtered" && !operation.isWaitingForAnswer, "only what waits for no answer is filtered");
     const { uses, isWriteback } = operation.request;
-    if (!this.#isOpen && !isWriteback) return this.#hold(operation, "closed", this.#closedWhy);
+    if (!this.#isOpen && !isWriteback) {
+      return this.#closedRefuses === undefined ? this.#hold(operation, "closed", this.#closedWhy) : this.#refuse(operation, this.#closedRefuses);
+    }
     if (!this.#recordsKnown(operation, uses.map((use) => use.handle))) return;
     if (!isWriteback) {
       for (const use of uses) {
@@ -552,12 +555,13 @@ export class Admission {
     this.#dropIfUnused(object);
   }
 
-  #admission(isOpen: boolean, why: string): void {
+  #admission({ isOpen, why, refuses }: Extract<AdmissionInput, { kind: "admission" }>): void {
     // Of what changed while this node was no member nobody told it: what was read meanwhile is read again (safety C4).
     if (isOpen && !this.#isOpen) for (const object of this.#objects.values()) object.mustLoadAgain ||= object.record !== undefined || object.isLoading;
     this.#isOpen = isOpen;
     this.#closedWhy = why;
-    if (isOpen) this.#filterThose("closed");
+    this.#closedRefuses = refuses;
+    if (isOpen || refuses !== undefined) this.#filterThose("closed");
   }
 
   /** The kernel knows it no more, and the reactor has closed its descriptors of it. */

@@ -80,7 +80,7 @@ export type AdmissionInput =
   | { readonly kind: "data-synced"; readonly handle: Handle; readonly round: RequestId; readonly from: string }
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
-  | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string }
+  | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   /** The kernel knows the object no more and nothing has it open. */
   | { readonly kind: "object-forgotten"; readonly handle: Handle }
   /** A new incarnation begins: records, interests and fences are void, guards go back, held operations begin anew. */

@@ -123,7 +123,7 @@ export class Reactor {
       case "describe": return core.describe(message);
       case "owned-events": return core.step({ kind: "owned-events", events: message.events });
       case "fs-event-list": return core.step({ kind: "fs-event-list", events: message.events });
-      case "admission": return core.step({ kind: "admission", isOpen: message.isOpen, why: message.why });
+      case "admission":
       case "interest-granted":
       case "fence-raised":
       case "fence-lowered": return core.step(message);
