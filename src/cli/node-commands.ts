@@ -6,7 +6,7 @@ import type { FsName, NodeId } from "../dmapi/ids.js";
 import type { AuditEntry, LogEntry, StatusDocument, TraceDocument, WaiterEntry } from "../dmapi/status.js";
 import { type NodeOptions, onNode, wholeNumber, withNode } from "./node-connection.js";
 import { userName } from "./user-names.js";
-import { formatAge, printable, printJson, printLine, printTable } from "./output.js";
+import { formatAge, formatBytes, printable, printJson, printLine, printTable } from "./output.js";
 
 export function addNodeCommands(program: Command): void {
   withNode(program.command("nodes").description("the members of the cluster")).action(async (options: NodeOptions) =>
@@ -115,6 +115,8 @@ function printStatus(status: StatusDocument, options: NodeOptions): void {
   printLine(view === null ? "in no view" : `view ${view.number}${view.isInForce ? "" : " (not yet in force)"}, manager ${view.manager}: ${view.why}; members ${view.members.map((m) => m.id).join(", ")}`);
   printLine(`registry version ${status.registry.version}: ${status.registry.sessions.length} sessions, ${status.registry.dispositions.length} dispositions`);
   for (const fs of status.fileSystems) printLine(`${fs.fs}: ${fs.isMounted ? `mounted at ${fs.mountpoint}` : "not mounted"}, backing ${fs.backing}, mode ${fs.mode}`);
+  for (const { fs, reserve } of status.fileSystems) if (reserve !== undefined && reserve.lacking > 0) printLine(`${fs}: ALARM: the reserve for recalls lacks ${formatBytes(reserve.lacking)} of ${formatBytes(reserve.wanted)}: the volume is full, or was`);
+  if (status.renewals.alarm !== undefined) printLine(`ALARM: ${status.renewals.alarm}`);
   for (const queue of status.queues) printLine(`session ${queue.session}: ${queue.undelivered} undelivered, ${queue.outstanding.length} outstanding, ${queue.delivered} delivered, ${queue.waitingReaders} readers wait`);
   for (const right of status.rights.held) printLine(`right ${right.right} on ${right.handle} held by ${right.holder}`);
   printWaiters(status.waiters, options);

@@ -12,8 +12,8 @@ import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import type { MemberFacts, View } from "./view-document.js";
 
 export type CoordinationFact =
-  /** This node may act as a member until then (counted from before the last renewal was issued). */
-  | { readonly kind: "lease-renewed"; readonly validUntilMs: number }
+  /** This node may act as a member until then (counted from before the last renewal was issued), and how long that took. */
+  | { readonly kind: "lease-renewed"; readonly validUntilMs: number; readonly tookMs: number }
   /** A living member or candidate was read; repeated only when something in it changed. */
   | { readonly kind: "member-seen"; readonly member: MemberFacts; readonly reaches: readonly NodeId[] }
   /**

@@ -288,7 +288,7 @@ export class Bench {
       }
     } else {
       lease.renewedAtMs = this.#nowMs;
-      this.#tell(process, { kind: "lease-renewed", validUntilMs: this.#nowMs + this.#skewMs(process.id) + HOLD_MS });
+      this.#tell(process, { kind: "lease-renewed", validUntilMs: this.#nowMs + this.#skewMs(process.id) + HOLD_MS, tookMs: 0 });
     }
     for (const [id, other] of this.#leases) if (id !== process.id) this.#tellOf(process, other);
     this.#tellView(process);

@@ -82,6 +82,8 @@ export interface BenchOptions {
   readonly configure?: Partial<Record<Letter, ConfigChange>>;
   /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
   readonly volumeMebibytes?: number;
+  /** Of these volumes; tmpfs by default. An ext4 has no blocks that only root may fill. */
+  readonly volumeType?: "tmpfs" | "ext4";
 }
 interface ProgramOptions {
   readonly input?: string | Buffer;
@@ -136,7 +138,7 @@ export class Bench {
     chmodSync(directory, 0o755); // ordinary users reach the mounts below
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
     try {
-      if (options.volumeMebibytes !== undefined) for (const { backing } of fileSystems) mountVolume(backing, options.volumeMebibytes);
+      if (options.volumeMebibytes !== undefined) for (const { backing } of fileSystems) mountVolume(backing, options.volumeMebibytes, options.volumeType);
       const cluster = await LocalCluster.planned({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
         ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
@@ -429,10 +431,18 @@ export class Bench {
   }
 }
 
-function mountVolume(place: string, mebibytes: number): void {
+function mountVolume(place: string, mebibytes: number, type: "tmpfs" | "ext4" = "tmpfs"): void {
   mkdirSync(place, { recursive: true, mode: 0o700 });
-  const mount = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", place], { encoding: "utf8" });
-  assert.equal(mount.status, 0, mount.stderr);
+  const system = (command: string, ...args: string[]) => {
+    const end = spawnSync(command, args, { encoding: "utf8" });
+    assert.equal(end.status, 0, `${command}: ${end.stderr}`);
+  };
+  if (type === "tmpfs") return system("mount", "-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", place);
+  const image = `${place}.image`;
+  system("truncate", "-s", `${mebibytes}M`, image);
+  system("mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-E", "nodiscard", image);
+  system("mount", "-o", "loop", image, place);
+  chmodSync(place, 0o700);
 }
 /** With the volumes mounted for it. */
 function removeDirectory(directory: string): void {

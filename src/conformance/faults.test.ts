@@ -62,6 +62,7 @@ acceptance("a node cannot renew its lease while its links live: it is out after 
   const { incarnation } = await bench().status("C");
   const mend = await preventRenewal("C");
   try {
+    await bench().until("its status says that the lease is not renewed", ["C"], ({ renewals }) => /no renewal .* has been confirmed/.test(renewals.alarm ?? ""));
     const isOut = ({ view }: StatusDocument) => view?.isInForce === true && !view.members.some((member) => member.id === bench().id("C") && member.incarnation === incarnation);
     for (let isOver = false; !isOver; ) {
       const [onManager, onOther, onNode] = await within(Promise.all(everybody.map((letter) => endOfCall(letter))), "each call ends", 60_000);
@@ -74,6 +75,7 @@ acceptance("a node cannot renew its lease while its links live: it is out after 
   }
   await bench().until("it is a member in another life", everybody, ({ state, view }) =>
     state === "member" && view?.isInForce === true && view.members.some((member) => member.id === bench().id("C") && member.incarnation > incarnation), 60_000);
+  await bench().until("and the alarm is over", ["C"], ({ renewals }) => renewals.alarm === undefined);
 }, 180_000);
 
 async function endOfCall(letter: Letter): Promise<string> {

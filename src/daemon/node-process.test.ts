@@ -33,6 +33,7 @@ function emptyVolumes(needs: VolumeNeeds): NodeVolumes {
     redeem: () => undefined,
     tokenAnswered() {},
     clientGone() {},
+    reserve: () => undefined,
     counters: () => ({}),
     close: async () => {},
   };

@@ -29,6 +29,7 @@ import { NodeDriver } from "./node-driver.js";
 import { spokenVersions } from "./spoken-versions.js";
 import { answerMember, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
+import { RenewalWatch } from "./renewal-watch.js";
 
 export interface NodeProcessOptions {
   readonly makeVolumes: (needs: VolumeNeeds) => NodeVolumes;
@@ -71,6 +72,8 @@ export class NodeProcess {
   #questions!: MemberQuestions;
   #parts!: NodeParts;
   #clock: NodeJS.Timeout | undefined;
+  #renewals!: RenewalWatch;
+  #watching: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
   #hasStopped = false;
   #end!: () => void;
@@ -131,6 +134,7 @@ export class NodeProcess {
     const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     const times = { ...oneMachine, ...onlyGiven({ renewMs: coordination.renewMs, holdMs: coordination.holdMs, deadMs: coordination.deadMs }) };
     const ticks = new SharedArrayBuffer(4 * (1 + TICK_CELLS_MAX));
+    this.#renewals = new RenewalWatch(times, this.#log);
     this.#coordination = await startCoordination({
       directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions },
     });
@@ -153,6 +157,7 @@ export class NodeProcess {
     });
     this.#parts = {
       config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, bootId,
+      reserve: (fs) => this.#volumes.reserve(fs), renewals: () => this.#renewals.entry(monotonicMs()),
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
     };
@@ -173,7 +178,11 @@ export class NodeProcess {
     });
     this.#tellClock();
     this.#clock = setInterval(() => this.#tellClock(), CLOCK_TOLD_EVERY_MS);
-    this.#coordination.onFact((fact) => this.#driver.give({ kind: "coordination", fact }));
+    this.#watching = setInterval(() => this.#renewals.look(monotonicMs()), times.renewMs);
+    this.#coordination.onFact((fact) => {
+      this.#renewals.hear(fact);
+      this.#driver.give({ kind: "coordination", fact });
+    });
   }
 
   #tellClock(): void {
@@ -340,6 +349,7 @@ export class NodeProcess {
   async #stop(): Promise<void> {
     const { stopMs } = this.#config.timeouts;
     clearInterval(this.#clock);
+    clearInterval(this.#watching);
     for (const { fs } of this.#fileSystems?.mounts() ?? []) await this.#unmountAtStop(fs, stopMs);
     if (this.#driver !== undefined) {
       this.#driver.give({ kind: "stop-wanted" });

@@ -7,8 +7,8 @@
 import { readFileSync } from "node:fs";
 import type { ClusterNode } from "../cluster/node.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
-import type { NodeId, Token } from "../dmapi/ids.js";
-import type { StatusDocument, TraceDocument, WaitersDocument } from "../dmapi/status.js";
+import type { FsName, NodeId, Token } from "../dmapi/ids.js";
+import type { RenewalsEntry, ReserveEntry, StatusDocument, TraceDocument, WaitersDocument } from "../dmapi/status.js";
 import type { Links } from "../wire/links.js";
 import type { NodeConfig } from "./config.js";
 import type { NodeAnswer, NodeQuestion } from "../cluster/messages.js";
@@ -25,6 +25,8 @@ export interface NodeParts {
   readonly log: MessageLog;
   readonly questions: MemberQuestions;
   readonly bootId: string;
+  readonly reserve: (fs: FsName) => ReserveEntry | undefined;
+  readonly renewals: () => RenewalsEntry;
   /** Counters of the driver, the sockets and the volume. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly isStopping: () => boolean;
@@ -107,8 +109,13 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
     rights: dataManagement.rights,
     fileSystems: parts.fileSystems.list().map(({ config: { backing, mode, mountpoint: planned }, attached, mountpoint }) => {
       const place = mountpoint ?? planned;
-      return { fs: attached.fs, backing, mode, isMounted: mountpoint !== undefined, capabilities: attached.capabilities, ...(place !== undefined && { mountpoint: place }) };
+      const reserve = parts.reserve(attached.fs);
+      return {
+        fs: attached.fs, backing, mode, isMounted: mountpoint !== undefined, capabilities: attached.capabilities,
+        ...(place !== undefined && { mountpoint: place }), ...(reserve !== undefined && { reserve }),
+      };
     }),
+    renewals: parts.renewals(),
     links: linksOf(parts),
     counters: { ...parts.counters(), ...dataManagement.counters, ...counters },
   };

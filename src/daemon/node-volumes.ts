@@ -6,7 +6,8 @@
  */
 import type { ObjectJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
-import type { SessionId, Token } from "../dmapi/ids.js";
+import type { FsName, SessionId, Token } from "../dmapi/ids.js";
+import type { ReserveEntry } from "../dmapi/status.js";
 import type { FileSystemConfig, NodeConfig } from "./config.js";
 import type { AttachedFileSystem, MountMaker } from "./file-systems.js";
 
@@ -36,6 +37,8 @@ export interface NodeVolumes {
   tokenAnswered(session: SessionId, token: Token): void;
   /** An application's connection has ended: descriptors kept for it are closed. */
   clientGone(client: number): void;
+  /** As last looked at; undefined where nothing is known of it. */
+  reserve(fs: FsName): ReserveEntry | undefined;
   counters(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import type { ObjectJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
 import { parseHandle } from "../dmapi/handle.js";
 import type { FsName, SessionId, Token } from "../dmapi/ids.js";
+import type { ReserveState } from "../volume/reserve.js";
 import { VolumeService } from "../volume/service.js";
 import type { FileSystemConfig } from "./config.js";
 import type { AttachedFileSystem, MountMaker, RunningMount } from "./file-systems.js";
@@ -34,7 +35,11 @@ export class ServedVolumes implements NodeVolumes {
   constructor(needs: VolumeNeeds, hasMounts: boolean) {
     this.#needs = needs;
     this.#hasMounts = hasMounts;
-    this.#service = new VolumeService({ clusterKey: needs.clusterKey, guardWaitMs: needs.config.timeouts.guardTimeoutMs });
+    this.#service = new VolumeService({
+      clusterKey: needs.clusterKey, guardWaitMs: needs.config.timeouts.guardTimeoutMs,
+      reserveChanged: (fs, { wanted, lacking }) =>
+        needs.log(lacking === 0 ? `${fs}: the reserve of ${wanted} bytes is whole again` : `alarm: ${fs}: the reserve for recalls on a full volume lacks ${lacking} of ${wanted} bytes; it is made again when there is room`),
+    });
   }
 
   async attach(config: FileSystemConfig): Promise<AttachedFileSystem> {
@@ -97,6 +102,9 @@ export class ServedVolumes implements NodeVolumes {
     this.#service.dropClient(client);
   }
 
+  reserve(fs: FsName): ReserveState | undefined {
+    return this.#service.reserve(fs);
+  }
   counters(): Readonly<Record<string, number>> {
     const sums: Record<string, number> = {};
     for (const fs of this.#attached) {

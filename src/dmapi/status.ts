@@ -71,6 +71,22 @@ export interface QueueEntry {
   /** Of a durable session: logged events it has been offered and has not acknowledged. */
   readonly unacknowledged?: number;
 }
+/** Bytes kept from users so that recalls end on a full volume. */
+export interface ReserveEntry {
+  readonly wanted: number;
+  readonly lacking: number;
+}
+/** How quickly the coordination directory takes this node's renewals of its lease. */
+export interface RenewalsEntry {
+  /** Since the last one was confirmed; absent before the first. */
+  readonly ageMs?: number;
+  readonly lastMs: number; readonly slowestMs: number;
+  /** One took longer than this, or is under way for longer: a quarter of the time a lease lasts. */
+  readonly alarmMs: number;
+  readonly slow: number;
+  /** In words, while it is so. */
+  readonly alarm?: string;
+}
 export interface StatusDocument {
   readonly node: NodeId; readonly incarnation: Incarnation; readonly cluster: string; readonly pid: number; readonly version: string;
   readonly state: "starting" | "joining" | "member" | "excluded" | "stopping";
@@ -86,7 +102,8 @@ export interface StatusDocument {
   readonly queues: readonly QueueEntry[];
   readonly waiters: readonly WaiterEntry[];
   readonly rights: { readonly held: readonly { handle: Handle; holder: string; right: Right }[]; readonly fences: readonly { handle: Handle; fence: Right; holderNode: NodeId }[] };
-  readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>> }[];
+  readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>>; reserve?: ReserveEntry }[];
+  readonly renewals: RenewalsEntry;
   readonly links: readonly { peer: NodeId; isUp: boolean; isCut: boolean; unacknowledged: number; version?: number; trouble?: string }[];
   readonly counters: Readonly<Record<string, number>>;
 }

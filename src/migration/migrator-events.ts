@@ -1,6 +1,6 @@
 /**
- * What the migrator does with one event. A user who waits gets the true bytes, or EIO with the reason in the log: no path
- * through here continues an operation on bytes that are not there.
+ * What the migrator does with one event. A user who waits gets the true bytes, or EIO with the reason in the log (ENOSPC when
+ * the volume has no room for them): no path through here continues an operation on bytes that are not there.
  *
  * Source    blueprint section 5; requirements R15, R18.
  */
@@ -76,7 +76,7 @@ export class EventHandler {
     this.#log("recall-failed", { event: event.type, from: event.node, handle, pid: event.process?.pid, code: failure.code, error: failure.message });
     if (!event.isOutstanding || !event.session.connection.isOpen) return;
     try {
-      await event.abort("EIO");
+      await event.abort(failure.code === "ENOSPC" ? "ENOSPC" : "EIO");
     } catch (error) {
       const isOver = error instanceof DmError && (error.code === "ESRCH" || error.code === "EINVAL"); // the user was killed meanwhile
       if (!isOver) throw error;

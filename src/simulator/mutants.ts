@@ -4,7 +4,7 @@
  *
  * An edit names a compiled file and a piece of its text, which must be there exactly once; white space does not count.
  *
- * Source    safety C1-C10, H3-H8, H12-H15, M1-M4, M9, M11.
+ * Source    safety C1-C10, H3-H8, H12-H15, M1-M4, M7, M9, M11.
  */
 export interface Edit {
   /** Below dist/. */
@@ -393,6 +393,14 @@ const beside: readonly Mutant[] = [
     name: "times before the data", rule: "times go back only after the data is on disk (H12)", test: "migration/move/steps.test.js",
     edits: [recallSteps(`yield* ask("sync-file", "sync-file", {}); yield* ask("restore-times", "restore-times", { atimeNs: times.atimeNs, mtimeNs: times.mtimeNs });`,
       `yield* ask("restore-times", "restore-times", { atimeNs: times.atimeNs, mtimeNs: times.mtimeNs }); yield* ask("sync-file", "sync-file", {});`)],
+  },
+  {
+    name: "reserve kept", rule: "the reserve of a full volume is let go for a recall's last record (M7)", test: "volume/reserve.test.js", only: "last record",
+    edits: [at("volume/reserve.js")(`share !== "none" && letGo(ownFd, share)`, "false")],
+  },
+  {
+    name: "reserve for everybody", rule: "ordinary changes take nothing of the reserve (M7)", test: "volume/reserve.test.js", only: "ordinary change",
+    edits: [at("volume/reserve.js")(`return old?.residency === "partial" ? "all" : "none";`, `return "all";`)],
   },
   {
     name: "frame of any length", rule: "a frame's length is looked at before memory is taken (H15)", test: "wire/application-frames.test.js",

@@ -77,7 +77,7 @@ export class ScaleWorld {
     const all = [...this.#stations.values()];
     const ids = all.map(({ id }) => id);
     for (const station of all) {
-      this.#tell(station, { kind: "lease-renewed", validUntilMs: FOR_EVER_MS });
+      this.#tell(station, { kind: "lease-renewed", validUntilMs: FOR_EVER_MS, tookMs: 0 });
       this.#tell(station, { kind: "view-seen", view: undefined });
       for (const other of all) if (other !== station) this.#tell(station, { kind: "member-seen", member: other.facts, reaches: ids.filter((id) => id !== other.id) });
     }

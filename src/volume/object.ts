@@ -17,6 +17,7 @@ import { takeRecordLock } from "./filesystem.js";
 import { describeHolders, guardHolders, releaseGuard, tryTakeGuard } from "./guard.js";
 import { applyChange, mustDrain } from "./record-codec.js";
 import { readRecord, writeRecord, type AttributePlace, type StoredRecord } from "./record.js";
+import { type Share, shareFor, storeWithReserve } from "./reserve.js";
 
 /** Somebody's guard stands in the way: the same operation may succeed a moment later. */
 export class GuardBusy extends DmError {}
@@ -178,9 +179,14 @@ export class OpenObject {
         must(files.futimens(this.fd, old.virtual.atimeNs, old.virtual.mtimeNs), this.call, "times cannot be put back");
       }
     }
-    must(writeRecord(this.place, this.own, this.#context.volume.parts.metaFd, stored, next), this.call, "the record cannot be written");
+    this.store(shareFor(old, next), () => writeRecord(this.place, this.own, this.#context.volume.parts.metaFd, stored, next), "the record cannot be written");
     if (this.stat.isRegular && bearsOnData(change)) must(files.fsync(this.fd), this.call, "the record cannot be synced");
     return { old, next, mustDrain: mustDrain(old, next) };
+  }
+
+  /** Stores with what it may take of the reserve when the volume is full. @throws DmError */
+  store(share: Share, store: () => number, what: string): void {
+    must(storeWithReserve(this.#context.volume.parts.ownFd, share, store), this.call, what);
   }
 
   /** As users see them: of a file that is not resident, size and times are the record's. */

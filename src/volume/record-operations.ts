@@ -50,7 +50,7 @@ export function makeMark(object: OpenObject): ResultOf<"mark.create"> {
   object.refreshStat();
   const shown = object.stat.ctimeNs;
   const nonce = randomBytes(16).toString("hex");
-  must(createMark(object.fd, nonce), object.call, "the mark cannot be set");
+  object.store("half", () => createMark(object.fd, nonce), "the mark cannot be set");
   object.refreshStat();
   return { nonce, size: object.stat.size, mtimeNs: object.stat.mtimeNs, ctime: { marked: object.stat.ctimeNs, shown } };
 }

@@ -16,6 +16,7 @@ import type { OpenedForApplication, Work } from "./perform.js";
 import type { Attached, Job, JobContext, JobOutcome } from "./pool/jobs.js";
 import { defaultPoolOptions, Pool, type PoolOptions } from "./pool/pool.js";
 import { degradations, type ProbeRecord } from "./probe.js";
+import type { ReserveState } from "./reserve.js";
 
 export interface ServiceOptions {
   /** Hexadecimal, 32 bytes. */
@@ -23,7 +24,11 @@ export interface ServiceOptions {
   readonly pool?: PoolOptions;
   /** How long a call waits for somebody's guard to be given back before it fails EBUSY. */
   readonly guardWaitMs?: number;
+  /** The reserve of a file system has become whole, or short. */
+  readonly reserveChanged?: (fs: FsName, state: ReserveState) => void;
 }
+/** Between two looks whether the reserve is whole. */
+const RESERVE_LOOK_MS = 2_000;
 const GUARD_WAIT_MS = 5_000;
 const TRY_AGAIN_MS = 10;
 
@@ -54,6 +59,8 @@ interface Served {
   readonly volume: VolumeParts;
   readonly pool: Pool;
   readonly guards: Guards;
+  reserve: ReserveState | undefined;
+  looking: NodeJS.Timeout | undefined;
 }
 
 export class VolumeService {
@@ -76,20 +83,45 @@ export class VolumeService {
       await pool.close();
       throw new DmError(outcome.failure.code, "attach", outcome.failure.message);
     }
-    const { volume, document, fsHandle, rootHandle, probe } = outcome.result as Attached;
+    const { volume, document, fsHandle, rootHandle, probe, reserve } = outcome.result as Attached;
     const info: AttachedFs = {
       fs: wanted.fs, backing: wanted.backing, fsid: document.fsid, handle: fsHandle, rootHandle, eventList: document.eventList, probe,
       degradations: degradations(probe), rootFd: volume.rootFd, metaFd: volume.metaFd,
     };
     const guards = new Guards((fd) => void closeWith(pool, [fd]));
-    this.#served.set(wanted.fs, { info, volume, pool, guards });
+    const served: Served = { info, volume, pool, guards, reserve: undefined, looking: undefined };
+    this.#served.set(wanted.fs, served);
+    this.#noteReserve(served, reserve);
+    this.#lookAfterReserve(served);
     return info;
+  }
+
+  /** Whoever let some of it go may be dead, so every node looks. The next look waits for the end of this one: the volume may hang. */
+  #lookAfterReserve(served: Served): void {
+    served.looking = setTimeout(() => {
+      void served.pool.run({ kind: "make-reserve", volume: served.volume }).then((outcome) => {
+        if (this.#served.get(served.info.fs) !== served) return;
+        if (outcome.kind === "ok") this.#noteReserve(served, (outcome.result as { reserve: ReserveState | undefined }).reserve);
+        this.#lookAfterReserve(served);
+      });
+    }, RESERVE_LOOK_MS).unref();
+  }
+  #noteReserve(served: Served, state: ReserveState | undefined): void {
+    if (state === undefined) return;
+    const wasShort = (served.reserve?.lacking ?? 0) > 0;
+    served.reserve = state;
+    if (wasShort !== state.lacking > 0) this.#options.reserveChanged?.(served.info.fs, state);
+  }
+  /** As last looked at. */
+  reserve(fs: FsName): ReserveState | undefined {
+    return this.#served.get(fs)?.reserve;
   }
 
   async detach(fs: FsName): Promise<void> {
     const served = this.#served.get(fs);
     if (served === undefined) return;
     this.#served.delete(fs);
+    clearTimeout(served.looking);
     served.guards.dropAll();
     const { metaFd, ownFd, rootFd } = served.volume;
     await closeWith(served.pool, [metaFd, ownFd, rootFd]);

@@ -18,7 +18,7 @@ function factsOf(id: string): MemberFacts {
 class Desk {
   readonly machine = new Membership({ cluster: "c", ...factsOf("A"), timeouts: defaultTimeouts });
   constructor() {
-    this.at(0, { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 1e9 } });
+    this.at(0, { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 1e9, tookMs: 0 } });
     this.at(0, { kind: "coordination", fact: { kind: "view-seen", view: undefined } });
     for (const peer of [B, C]) {
       this.at(0, { kind: "coordination", fact: { kind: "member-seen", member: factsOf(peer), reaches: ["A" as NodeId, B, C] } });
@@ -51,7 +51,7 @@ test("the same where it is a greeting or a renewed lease that comes first", () =
   const lostAtMs = defaultTimeouts.linkTimeoutMs;
   for (const first of [
     { kind: "view-message", from: C, incarnation: one, message: { kind: "greeting", incarnation: one } },
-    { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 2e9 } },
+    { kind: "coordination", fact: { kind: "lease-renewed", validUntilMs: 2e9, tookMs: 0 } },
   ] satisfies Input[]) {
     const desk = new Desk();
     desk.pass(lostAtMs - 100);

@@ -223,7 +223,7 @@ export class LeaseMachine {
   #hold(issuedMs: number): void {
     this.#lease = "held";
     this.#renewals = 0;
-    if (issuedMs > 0) this.#renewed(issuedMs);
+    if (issuedMs > 0) this.#renewed(issuedMs, this.#nowMs - issuedMs);
     this.#procedures.enqueueOnce("spare", () => this.#makeSpare());
   }
 
@@ -234,11 +234,9 @@ export class LeaseMachine {
     // An earlier try may be the one that took effect, so validity counts from the first.
     this.#renewalTriedMs ??= done.startMs;
     if (done.answer.kind === "done") {
+      const triedMs = this.#renewalTriedMs;
       this.#renewals = next;
-      yield* this.#renewedAgain(done.startMs);
-      const tookMs = done.endMs - done.startMs;
-      if (tookMs > this.#times.holdMs / 4) this.#tell({ kind: "coordination-failed", message: `the volume is slow: a renewal took ${Math.round(tookMs)} ms` });
-      return;
+      return yield* this.#renewedAgain(done.startMs, done.endMs - triedMs);
     }
     if (done.answer.kind === "failed" && done.answer.code === "ENOENT") return yield* this.#findOwnLease();
     this.#failed("renewing the lease", done);
@@ -256,7 +254,7 @@ export class LeaseMachine {
       const triedMs = name.renewals === this.#renewals + 1 ? this.#renewalTriedMs : undefined;
       this.#renewals = name.renewals;
       this.#renewalTriedMs = undefined;
-      if (triedMs !== undefined) yield* this.#renewedAgain(triedMs);
+      if (triedMs !== undefined) yield* this.#renewedAgain(triedMs, this.#nowMs - triedMs);
       return;
     }
     if (this.#nowMs > this.#validUntilMs) this.#loseLease(); // somebody removed it
@@ -266,17 +264,17 @@ export class LeaseMachine {
    * While its lease was over the others may have gone on without this node, and its lease file is no sign that they did
    * not: it learns of the present view before it may act again.
    */
-  *#renewedAgain(issuedMs: number): Procedure {
+  *#renewedAgain(issuedMs: number, tookMs: number): Procedure {
     const wasOver = this.#nowMs >= this.#validUntilMs;
     if (wasOver && !(yield* this.#lookAtViews())) return;
-    this.#renewed(issuedMs);
+    this.#renewed(issuedMs, tookMs);
   }
 
-  #renewed(issuedMs: number): void {
+  #renewed(issuedMs: number, tookMs: number): void {
     this.#renewalTriedMs = undefined;
     this.#lastFailure = "";
     this.#validUntilMs = issuedMs + this.#times.holdMs;
-    this.#tell({ kind: "lease-renewed", validUntilMs: this.#validUntilMs });
+    this.#tell({ kind: "lease-renewed", validUntilMs: this.#validUntilMs, tookMs });
   }
 
   /** Claimed: this incarnation can never renew again. Told as its own death. */

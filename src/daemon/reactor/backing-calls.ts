@@ -16,6 +16,7 @@ import type { FileRecord } from "../../dmapi/record.js";
 import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
 import { removeMark } from "../../volume/mark.js";
+import { RESERVE_PATH, reserveState } from "../../volume/reserve.js";
 import { changeVirtual, peekGeneration, readRecord, type AttributePlace, type StoredRecord } from "../../volume/record.js";
 
 /** An object found by name or opened: its identity, its attributes, and the record's share in them. */
@@ -314,9 +315,14 @@ export const backingCalls = {
     }
     return entries;
   },
-  statfs(fd: number): { bytes: Uint8Array } | number {
-    const result = files.fstatfs(fd, fsStat.bytes);
-    return result < 0 ? result : { bytes: Buffer.from(fsStat.bytes) };
+  /** Of the volume as its users may count on it: what the reserve lacks is not theirs (safety M7). */
+  statfs(rootFd: number): { bytes: Uint8Array } | number {
+    const result = files.fstatfs(rootFd, fsStat.bytes);
+    if (result < 0) return result;
+    const lacking = BigInt(Math.ceil(reserveState(rootFd, RESERVE_PATH, fsStat).lacking / fsStat.blockSize));
+    const bytes = Buffer.from(fsStat.bytes);
+    for (const [at, free] of [[24, fsStat.blocksFree], [32, fsStat.blocksAvailable]] as const) bytes.writeBigUInt64LE(free > lacking ? free - lacking : 0n, at);
+    return { bytes };
   },
 } as const;
 export type BackingCalls = typeof backingCalls;

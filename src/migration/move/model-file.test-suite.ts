@@ -23,6 +23,8 @@ export class ModelFile {
   readonly trace: string[] = [];
   /** Refuses the request with this number (from 0) instead of performing it. */
   refuseAt = -1;
+  /** The volume is full: so many bytes are copied in, and no record is changed. */
+  roomFor: number | undefined;
   #requests = 0;
   #nonces = 0;
 
@@ -121,7 +123,8 @@ export class ModelFile {
         this.#expectWritable();
         this.#expectObject(request.args.object, request.args.checksum);
         this.mtimeNs = 999n;
-        this.backing = this.objects.get(request.args.object)!;
+        this.backing = this.objects.get(request.args.object)!.slice(0, this.roomFor).padEnd(this.backing.length, ".");
+        if (this.roomFor !== undefined && this.roomFor < this.backing.length) throw new MoveFailure("ENOSPC", "full");
         return undefined;
       case "empty-file":
         this.#expectWritable();
@@ -136,6 +139,7 @@ export class ModelFile {
   }
   #change(request: MoveRequest & { call: "change-record" }): void {
     const { change, expectMark, expect } = request.args;
+    if (this.roomFor !== undefined) throw new MoveFailure("ENOSPC", "full");
     if (!this.holdsRight || !this.holdsGuard) throw new MoveFailure("EACCES", "no right or guard");
     if (expectMark !== undefined && expectMark !== this.mark) throw new MoveFailure("ECANCELED", "changed");
     if (expect !== undefined && (expect.size !== this.backing.length || expect.mtimeNs !== this.mtimeNs)) throw new MoveFailure("ECANCELED", "changed");

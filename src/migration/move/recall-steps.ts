@@ -13,6 +13,7 @@
  * | restore-times | as they were (safety H12)                                       | the same                              |
  * | note-discard  | the object goes to the ledger                                   | the ledger keeps what a record names  |
  * | change-record | resident, no region, in one change                              | a resident file                       |
+ * | give-back     | only when the volume is full: what was copied in is punched again | a whole or partial hole under the region |
  * | settle        | guard and right released                                        | -                                     |
  *
  * A region is never cleared while a byte under it is in doubt; a repeated recall overwrites whatever a cut-short one left.
@@ -61,6 +62,10 @@ function* underRight(note: CopiedNote, options: RecallOptions): Move<MoveOutcome
     const reason = options.isEmptied === true ? "the file was truncated to nothing" : "the file was recalled";
     yield* ask("note-discard", "discard-object", { object: note.object, reason });
     yield* ask("change-record", "change-record", { change: residentChange(note) });
+  } catch (error) {
+    // What was copied in would keep a full volume full, and the next recall needs it all the same.
+    if (error instanceof MoveFailure && error.code === "ENOSPC" && options.isEmptied !== true) yield* attempt("give-back", "punch", {});
+    throw error;
   } finally {
     yield* attempt("settle", "release-guard", {});
     yield* attempt("settle", "release-right", {});

@@ -146,6 +146,19 @@ test("a premigrated file keeps its data; released it is migrated; changed it is 
   assert.equal(file.backing, "new bytes!");
 });
 
+test("the volume is full, in the midst of the bytes or at the record: what was copied in is given back, and the next recall ends well", () => {
+  for (const room of [0, 4, TRUE.length]) {
+    const file = migrated();
+    file.roomFor = room;
+    assert.throws(() => file.run(recalling()), { code: "ENOSPC" });
+    assert.deepEqual([file.backing, file.seen], ["..........", TRUE]);
+    assert.ok(!file.holdsGuard && !file.holdsRight);
+    file.roomFor = undefined;
+    file.run(recalling());
+    assert.deepEqual([file.backing, file.mtimeNs], [TRUE, 100n]);
+  }
+});
+
 test("a changed object is never taken for the file: EIO, and the region stays", () => {
   const file = migrated();
   const object = noteOf(file.record)!.object!;

@@ -4,6 +4,7 @@ import type { Handle } from "../../dmapi/ids.js";
 import type { AttachOptions, FsDocument, VolumeParts } from "../filesystem.js";
 import type { Outcome } from "../perform.js";
 import type { ProbeRecord } from "../probe.js";
+import type { ReserveState } from "../reserve.js";
 
 export interface JobContext {
   readonly volume: VolumeParts;
@@ -16,6 +17,7 @@ export type Job =
   | { readonly kind: "perform"; readonly context: JobContext; readonly name: CallName; readonly handle: Handle; readonly args: unknown }
   | { readonly kind: "read-record"; readonly context: JobContext; readonly handle: Handle }
   | { readonly kind: "open"; readonly context: JobContext; readonly handle: Handle; readonly args: ArgsOf<"invisible.open"> }
+  | { readonly kind: "make-reserve"; readonly volume: VolumeParts }
   | { readonly kind: "close"; readonly fds: readonly number[] };
 
 export interface Attached {
@@ -24,8 +26,9 @@ export interface Attached {
   readonly fsHandle: Handle;
   readonly rootHandle: Handle;
   readonly probe: ProbeRecord;
+  readonly reserve: ReserveState | undefined;
 }
-/** For "attach" the result is `Attached`, for "open" `OpenedForApplication`. */
+/** For "attach" the result is `Attached`, for "open" `OpenedForApplication`, for "make-reserve" `{ reserve: ReserveState | undefined }`. */
 export type JobOutcome = Outcome;
 export interface JobMessage {
   readonly id: number;

@@ -13,6 +13,7 @@ import { attach, Volume, type AttachOptions } from "../filesystem.js";
 import type { OperationContext } from "../object.js";
 import { failureOf, openForApplication, perform, performReadRecord } from "../perform.js";
 import { probe, refusals } from "../probe.js";
+import { makeReserve } from "../reserve.js";
 import type { Attached, Job, JobContext, JobMessage, JobOutcome } from "./jobs.js";
 
 assert(parentPort !== null, "the pool starts this as a worker");
@@ -41,6 +42,8 @@ async function run(job: Job): Promise<JobOutcome> {
       return performReadRecord(contextOf(job.context), job.handle);
     case "open":
       return openForApplication(contextOf(job.context), job.handle, job.args);
+    case "make-reserve":
+      return { kind: "ok", result: { reserve: makeReserve(job.volume.ownFd) } };
     case "close":
       for (const fd of job.fds) files.close(fd);
       return { kind: "ok", result: {} };
@@ -55,7 +58,7 @@ async function attachAndProbe(options: AttachOptions): Promise<JobOutcome> {
     const found = await probe(volume.parts.ownFd);
     const refused = refusals(found);
     if (refused.length > 0) throw new DmError("EOPNOTSUPP", "attach", `backing ${options.backing} (${found.fileSystem}): ${refused.join("; ")}`);
-    const result: Attached = { volume: volume.parts, document: attached.document, fsHandle: volume.handles.fsHandle, rootHandle: volume.rootHandle, probe: found };
+    const result: Attached = { volume: volume.parts, document: attached.document, fsHandle: volume.handles.fsHandle, rootHandle: volume.rootHandle, probe: found, reserve: makeReserve(volume.parts.ownFd) };
     return { kind: "ok", result };
   } catch (failure) {
     volume?.close();
