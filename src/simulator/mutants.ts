@@ -371,7 +371,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "lease from the end of the call", rule: "a lease counts from before its renewal was issued (C8)", scene: "lease", stress: "volumes",
-    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs);", "this.#renewedAgain(done.endMs);")],
+    edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs, done.endMs - triedMs);", "this.#renewedAgain(done.endMs, done.endMs - triedMs);")],
   },
   {
     name: "renewed without a look", rule: "whoever's lease was over learns of the view before it acts again (C7)", scene: "cluster",
