@@ -256,7 +256,7 @@ export class MoverModel implements Receiver {
   }
   *#setMark(file: FileModel): Thread<unknown> {
     const record = yield* system(() => file.record, 0.3);
-    if (record?.residency === "partial") throw new MoveFailure("EINVAL", "the file is not resident");
+    if (record?.residency === "partial") throw new MoveFailure("ECANCELED", "the file is not resident");
     const nonce = `nonce${file.world.newNumber()}`;
     yield* system(() => (file.mark = nonce), 0.3);
     return yield* system(() => ({ nonce, size: BLOCKS * BLOCK_BYTES, mtimeNs: file.mtimeNs, ctime: { marked: 1n, shown: 1n } }), 0.3);

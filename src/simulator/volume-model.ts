@@ -160,7 +160,7 @@ export class VolumeModel {
 
   *#setMark(file: FileModel): Thread<VolumeResult> {
     const record = yield* system(() => file.record, 0.3);
-    if (record?.residency === "partial") return failed("EINVAL", "the file is not resident");
+    if (record?.residency === "partial") return failed("ECANCELED", "the file is not resident");
     const nonce = `nonce${file.world.newNumber()}`;
     yield* system(() => (file.mark = nonce), 0.3);
     return yield* system(() => ok({ nonce, size: BLOCKS * BLOCK_BYTES, mtimeNs: file.mtimeNs, ctime: { marked: 1n, shown: 1n } }), 0.3);

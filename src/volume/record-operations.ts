@@ -46,7 +46,7 @@ export function changeRecord(object: OpenObject, args: ArgsOf<"record.change">):
 export function makeMark(object: OpenObject): ResultOf<"mark.create"> {
   object.requireRegular();
   object.takeForChange();
-  if (object.readRecord()?.residency === "partial") fail("EINVAL", object.call, "the file is not resident; there is nothing to copy out");
+  if (object.readRecord()?.residency === "partial") fail("ECANCELED", object.call, "the file is not resident, another mover was faster: there is nothing to copy out");
   object.refreshStat();
   const shown = object.stat.ctimeNs;
   const nonce = randomBytes(16).toString("hex");
