@@ -10,8 +10,10 @@ import { eventually, within } from "./waiting.js";
 
 export const command = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bin", "sluice.mjs");
 
-/** Serves fs1 from the bench's store; returns when it owns the data events. */
-export async function startMigrator(bench: Bench, letter: Letter, environment: Readonly<Record<string, string>> = {}, more: readonly string[] = []): Promise<Program> {
+/** Serves fs1 from the bench's store; returns when it owns the data events. `hear` is told all that it says. */
+export async function startMigrator(
+  bench: Bench, letter: Letter, environment: Readonly<Record<string, string>> = {}, more: readonly string[] = [], hear: (text: string) => void = () => {},
+): Promise<Program> {
   const store = join(bench.directory, "store");
   mkdirSync(store, { recursive: true, mode: 0o700 });
   const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
@@ -20,6 +22,7 @@ export async function startMigrator(bench: Bench, letter: Letter, environment: R
   let output = "";
   program.child.stdout?.on("data", (chunk: Buffer) => {
     output += chunk.toString();
+    hear(chunk.toString());
   });
   await eventually("the migrator serves", async () => {
     if (!program.isOver) return output.includes("serving fs1");

@@ -30,17 +30,15 @@ afterEach(async () => {
 /** One instance of the migration application, and all that it has said. */
 class Instance {
   readonly letter: Letter;
-  readonly program: Program;
+  program!: Program;
   said = "";
-  private constructor(letter: Letter, program: Program) {
+  private constructor(letter: Letter) {
     this.letter = letter;
-    this.program = program;
-    program.child.stdout?.on("data", (chunk: Buffer) => {
-      this.said += chunk.toString();
-    });
   }
   static async start(letter: Letter, more: readonly string[] = []): Promise<Instance> {
-    return new Instance(letter, await startMigrator(bench(), letter, {}, ["--parallel", ...more]));
+    const instance = new Instance(letter);
+    instance.program = await startMigrator(bench(), letter, {}, ["--parallel", ...more], (text) => (instance.said += text));
+    return instance;
   }
   /** Nodes whose users' files it brought back. */
   get recalledFor(): Letter[] {
