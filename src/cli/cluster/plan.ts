@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { isFlag, isText, isWhole, listOf, mapOf, matching, oneOf, optional } from "../../base/shape.js";
 import { type FsName, NAME_PATTERN, type NodeId } from "../../dmapi/ids.js";
 import { CommandFailure, messageOf } from "../failure.js";
@@ -129,7 +129,6 @@ async function newPlan(directory: string, wish: Wish): Promise<Plan> {
   for (const fs of fileSystems) checkName(fs.name, "a file system");
   const names = new Set(fileSystems.map((fs) => fs.name));
   if (names.size !== fileSystems.length) throw refused(directory, "two file systems have the same name", "Give each --fs its own NAME");
-  for (const { name, backing } of wished) checkBacking(directory, name, resolve(backing));
   return {
     directory,
     cluster: `local-${createHash("sha256").update(directory).digest("hex").slice(0, 8)}`,
@@ -185,11 +184,6 @@ export function freePort(): Promise<number> {
 function checkName(text: string, what: string): void {
   if (NAME_PATTERN.test(text)) return;
   throw new CommandFailure({ asked: `name ${what} "${text}"`, found: "a name is letters, digits, dot, dash and underscore, at most 63", next: "Choose another name" });
-}
-/** A new directory is made for a backing, but not a path that was misspelt somewhere in the middle. */
-function checkBacking(directory: string, name: string, backing: string): void {
-  if (existsSync(backing) || existsSync(dirname(backing)) || backing.startsWith(`${directory}/`)) return;
-  throw refused(directory, `of the backing ${backing} of ${name} not even the directory above it is there`, `Make it (mkdir -p ${dirname(backing)}), or name another`);
 }
 function checkCount(directory: string, count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= NODES_MAX) return count;
