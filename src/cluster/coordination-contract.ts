@@ -17,11 +17,12 @@ export type CoordinationFact =
   /** A living member or candidate was read; repeated only when something in it changed. */
   | { readonly kind: "member-seen"; readonly member: MemberFacts; readonly reaches: readonly NodeId[] }
   /**
-   * Its lease is over (isProven false) or its end is proven: identity lock free, or boot id changed (isProven true).
-   * Told of this node's own life: its lease was claimed, so that it can never renew again; only `rejoin` helps.
+   * Its lease is over: it was silent for long enough, or is over for good, since it was given up or claimed and can never
+   * be renewed again. Or its end is proven: identity lock free, or boot id changed. That is for good too.
+   * Told of this node's own life: its lease was claimed; only `rejoin` helps.
    */
-  | { readonly kind: "member-dead"; readonly id: NodeId; readonly incarnation: Incarnation; readonly isProven: boolean }
-  /** A member thought dead renewed after all, under the same incarnation. */
+  | { readonly kind: "member-dead"; readonly id: NodeId; readonly incarnation: Incarnation; readonly isProven: boolean; readonly isForGood: boolean }
+  /** A member that was silent renewed after all, under the same incarnation. */
   | { readonly kind: "member-alive"; readonly id: NodeId; readonly incarnation: Incarnation }
   /** The highest view now stored; undefined when there is none at all yet. Told at start and at each change. */
   | { readonly kind: "view-seen"; readonly view: View | undefined }
@@ -29,16 +30,16 @@ export type CoordinationFact =
   | { readonly kind: "view-published"; readonly number: number }
   | { readonly kind: "view-lost"; readonly number: number }
   /** Answer to `claim`: won exactly because the holder has not renewed since it was last watched. */
-  | { readonly kind: "claim-won"; readonly manager: NodeId; readonly incarnation: Incarnation }
-  | { readonly kind: "claim-lost"; readonly manager: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "claim-won"; readonly id: NodeId; readonly incarnation: Incarnation }
+  | { readonly kind: "claim-lost"; readonly id: NodeId; readonly incarnation: Incarnation }
   /** The volume or service cannot be reached; facts may be old. */
   | { readonly kind: "coordination-failed"; readonly message: string };
 
 export type CoordinationRequest =
   /** Links a complete, synced document as `view.<number>`; fails when that number exists. */
   | { readonly kind: "publish-view"; readonly view: View }
-  /** Takes the lease of a manager that is dead or silent, so that it cannot renew any more. */
-  | { readonly kind: "claim"; readonly manager: NodeId; readonly incarnation: Incarnation }
+  /** Takes the lease of a member that is dead or silent, so that it cannot renew any more. */
+  | { readonly kind: "claim"; readonly id: NodeId; readonly incarnation: Incarnation }
   /** Publishes whom this node's links reach. */
   | { readonly kind: "publish-reach"; readonly reaches: readonly NodeId[] }
   /** Try at once whether this member's end can be proven (its link was reset). */

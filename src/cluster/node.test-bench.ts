@@ -284,7 +284,7 @@ export class Bench {
     if (lease.isTaken) {
       if (process.told.get(process.id) !== "taken") {
         process.told.set(process.id, "taken");
-        this.#tell(process, { kind: "member-dead", id: process.id, incarnation: lease.facts.incarnation, isProven: false });
+        this.#tell(process, { kind: "member-dead", id: process.id, incarnation: lease.facts.incarnation, isProven: false, isForGood: true });
       }
     } else {
       lease.renewedAtMs = this.#nowMs;
@@ -296,14 +296,16 @@ export class Bench {
 
   #tellOf(process: Process, { facts, reaches, renewedAtMs, isLocked, isTaken }: Lease): void {
     const { id, incarnation } = facts;
-    const isSilent = isTaken || this.#nowMs - renewedAtMs > DEAD_MS;
-    const state = !isLocked ? "proven" : isSilent ? "silent" : "alive";
+    const isSilent = this.#nowMs - renewedAtMs > DEAD_MS;
+    const state = !isLocked ? "proven" : isTaken ? "over" : isSilent ? "silent" : "alive";
     const seen = `${incarnation} ${reaches.join(",")}`;
     const before = process.told.get(id)?.split("|");
     process.told.set(id, `${incarnation} ${state}|${state === "alive" ? seen : (before?.[1] ?? "")}`);
     if (before?.[0] === `${incarnation} silent` && state === "alive") this.#tell(process, { kind: "member-alive", id, incarnation });
     if (state === "alive" && before?.[1] !== seen) this.#tell(process, { kind: "member-seen", member: facts, reaches });
-    if (state !== "alive" && before?.[0] !== `${incarnation} ${state}`) this.#tell(process, { kind: "member-dead", id, incarnation, isProven: state === "proven" });
+    if (state !== "alive" && before?.[0] !== `${incarnation} ${state}`) {
+      this.#tell(process, { kind: "member-dead", id, incarnation, isProven: state === "proven", isForGood: state !== "silent" });
+    }
   }
 
   #tellView(process: Process): void {
@@ -334,7 +336,7 @@ export class Bench {
       case "publish-view":
         return answer(() => this.#publish(request.view));
       case "claim":
-        return answer(() => this.#claim(request.manager, request.incarnation));
+        return answer(() => this.#claim(request.id, request.incarnation));
       case "publish-reach":
         lease.reaches = request.reaches;
         return;
@@ -372,12 +374,12 @@ export class Bench {
     return { kind: "view-published", number: view.number };
   }
 
-  #claim(manager: NodeId, incarnation: Incarnation): CoordinationFact {
-    const lease = this.#leases.get(manager);
+  #claim(id: NodeId, incarnation: Incarnation): CoordinationFact {
+    const lease = this.#leases.get(id);
     const isDead = lease !== undefined && !lease.isTaken && (!lease.isLocked || this.#nowMs - lease.renewedAtMs > DEAD_MS);
-    if (!isDead || lease.facts.incarnation !== incarnation) return { kind: "claim-lost", manager, incarnation };
+    if (!isDead || lease.facts.incarnation !== incarnation) return { kind: "claim-lost", id, incarnation };
     lease.isTaken = true;
-    return { kind: "claim-won", manager, incarnation };
+    return { kind: "claim-won", id, incarnation };
   }
 
   #skewMs(id: NodeId): number {

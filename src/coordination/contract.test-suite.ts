@@ -54,7 +54,7 @@ function view(number: number, manager: TestMember, members: readonly TestMember[
     members: members.map((member, slot) => ({ ...facts(member), slot, mounted: [] })),
   };
 }
-const lifeOf = (member: TestMember) => ({ manager: member.id, incarnation: member.incarnation });
+const lifeOf = (member: TestMember) => ({ id: member.id, incarnation: member.incarnation });
 const isDead = (member: TestMember, isProven?: boolean) => (fact: Extract<CoordinationFact, { kind: "member-dead" }>) =>
   fact.id === member.id && fact.incarnation === member.incarnation && (isProven === undefined || fact.isProven === isProven);
 
@@ -102,17 +102,19 @@ export function describeCoordination(name: string, make: () => Promise<TestBench
       await told(b, "member-dead", isDead(a));
       assert.ok(!b.facts.some((fact) => fact.kind === "member-dead" && !fact.isProven), "the proof came before the lease was over");
       b.request({ kind: "claim", ...lifeOf(a) });
-      await told(b, "claim-won", (fact) => fact.manager === a.id);
+      await told(b, "claim-won", (fact) => fact.id === a.id);
     });
 
     story("a frozen member is thought dead without proof, cannot renew once claimed, and lives again if it was not", async (bench) => {
-      const [a, b, c] = [await bench.start("A"), await bench.start("B"), await bench.start("C")];
+      const [a, b, c, d] = [await bench.start("A"), await bench.start("B"), await bench.start("C"), await bench.start("D")];
       for (const other of [a, c]) await told(b, "member-seen", (fact) => fact.member.id === other.id);
+      await told(d, "member-seen", (fact) => fact.member.id === a.id);
       a.freeze();
       c.freeze();
-      for (const other of [a, c]) await told(b, "member-dead", isDead(other, false));
+      for (const other of [a, c]) await told(b, "member-dead", (fact) => isDead(other, false)(fact) && !fact.isForGood);
       b.request({ kind: "claim", ...lifeOf(a) });
       await told(b, "claim-won");
+      await told(d, "member-dead", (fact) => isDead(a, false)(fact) && fact.isForGood);
       const before = a.facts.length;
       a.thaw();
       c.thaw();
@@ -129,7 +131,7 @@ export function describeCoordination(name: string, make: () => Promise<TestBench
       const [a, b] = [await bench.start("A"), await bench.start("B")];
       await told(b, "member-seen", (fact) => fact.member.id === "A");
       b.request({ kind: "claim", ...lifeOf(a) });
-      await told(b, "claim-lost", (fact) => fact.manager === a.id);
+      await told(b, "claim-lost", (fact) => fact.id === a.id);
       const before = a.facts.length;
       await told(a, "lease-renewed", () => true, before);
     });
@@ -156,7 +158,7 @@ export function describeCoordination(name: string, make: () => Promise<TestBench
       await b.kill();
       await told(c, "member-dead", isDead(b, true));
       c.request({ kind: "claim", ...lifeOf(a) });
-      await told(c, "claim-won", (fact) => fact.manager === a.id);
+      await told(c, "claim-won", (fact) => fact.id === a.id);
     });
 
     story("eight writers race for each view number: one wins, all others see the winner's", async (bench) => {
@@ -195,7 +197,7 @@ export function describeCoordination(name: string, make: () => Promise<TestBench
       await told(b, "member-seen", (fact) => fact.member.id === "A");
       a.request({ kind: "leave" });
       await a.stop();
-      await told(b, "member-dead", isDead(a));
+      await told(b, "member-dead", (fact) => isDead(a)(fact) && fact.isForGood);
       b.request({ kind: "claim", ...lifeOf(a) });
       await told(b, "claim-won");
     });

@@ -109,7 +109,7 @@ class Ruler {
         break;
       case "claim-won":
         this.#isClaiming = false;
-        if (this.view?.manager === fact.manager) this.#hasClaim = { id: fact.manager, incarnation: fact.incarnation };
+        if (this.view?.manager === fact.id) this.#hasClaim = { id: fact.id, incarnation: fact.incarnation };
         break;
       case "claim-lost":
         this.#isClaiming = false;
@@ -140,7 +140,7 @@ class Ruler {
     if (view.manager === this.id || this.#hasClaim !== undefined) return this.#govern(view);
     if (!this.#dead.has(lifeName(manager))) return;
     this.#isClaiming = true;
-    this.driver.request({ kind: "claim", manager: manager.id, incarnation: manager.incarnation });
+    this.driver.request({ kind: "claim", id: manager.id, incarnation: manager.incarnation });
   }
 
   /** The members to be: whoever was seen and is not dead, one life each, the latest. */
@@ -243,7 +243,7 @@ export class LeaseScene {
     const { world } = this;
     if (fact.kind !== "lease-renewed") world.log(() => `${ruler.process.name}@${ruler.incarnation} told ${JSON.stringify(fact)}`);
     if (fact.kind === "claim-won") {
-      const old = this.#all.find((each) => each.id === fact.manager && isSameLife(each.life, { id: fact.manager, incarnation: fact.incarnation }));
+      const old = this.#all.find((each) => isSameLife(each.life, fact));
       // A clock that stood still with its machine cannot know; what such a node does is refused elsewhere (safety C7, C1).
       const couldKnow = old !== undefined && old.process.state !== "machine-paused" && old.process.lastStopMs < world.nowMs - leaseTimesIn(world).holdMs;
       world.check(!couldKnow || !old.isValid, () => `${ruler.id} won the claim of ${lifeName(old!.life)}, whose lease is still valid by its own clock`);

@@ -349,7 +349,11 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "in force without the dead", rule: "a view is in force when who left is dead or its lease over (C7)", scene: "cluster", stress: "isolations",
-    edits: [at("cluster/view/membership.js")("|| this.#isInForce || this.#removed.length > 0) return;", "|| this.#isInForce) return;")],
+    edits: [at("cluster/view/membership.js")("|| this.#isInForce || !this.#removed.isNone) return;", "|| this.#isInForce) return;")],
+  },
+  {
+    name: "silence taken for an end", rule: "a silent member may have renewed before the view without it was stored: its lease is taken (C7)", scene: "joined",
+    edits: [at("cluster/view/removed-lives.js")("this.#lives = this.#lives.filter((life) => !this.#standing.isEnded(life));", "this.#lives = this.#lives.filter((life) => !this.#standing.isDead(life));")],
   },
   {
     name: "proof without a lock", rule: "only a free lock or another boot proves a death (C8)", scene: "lease",

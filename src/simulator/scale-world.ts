@@ -133,7 +133,7 @@ export class ScaleWorld {
       if (!station.isRunning) continue;
       this.world.after(LATENCY_MS, () => {
         this.#step(station, { kind: "link-down", peer: id });
-        this.#tell(station, { kind: "member-dead", id, incarnation: killed.facts.incarnation, isProven: true });
+        this.#tell(station, { kind: "member-dead", id, incarnation: killed.facts.incarnation, isProven: true, isForGood: true });
       });
     }
   }
@@ -215,9 +215,9 @@ export class ScaleWorld {
         return;
       }
       case "claim": {
-        const isDead = this.#stations.get(request.manager)?.isRunning === false;
-        const { manager, incarnation } = request;
-        this.world.after(VOLUME_MS, () => this.#tell(station, { kind: isDead ? "claim-won" : "claim-lost", manager, incarnation }));
+        const isDead = this.#stations.get(request.id)?.isRunning === false;
+        const { id, incarnation } = request;
+        this.world.after(VOLUME_MS, () => this.#tell(station, { kind: isDead ? "claim-won" : "claim-lost", id, incarnation }));
         return;
       }
       default:

@@ -79,13 +79,18 @@ export class Claim {
   }
 
   won(manager: Life): void {
-    this.#taken = lifeOf(manager);
+    if (this.#isAbout(manager)) this.#taken = lifeOf(manager);
   }
-  lost(atMs: number): void {
+  lost(manager: Life, atMs: number): void {
+    if (!this.#isAbout(manager)) return;
     this.#losses++;
     this.#hasAsked = false;
     this.#sinceMs = atMs;
     this.#dueMs = atMs + 4 * this.#stepMs;
+  }
+  /** Leases of others are taken too (removed-lives.ts). */
+  #isAbout(life: Life): boolean {
+    return this.#key.endsWith(` ${lifeOf(life)}`);
   }
   forget(): void {
     this.#key = "";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FsName, Incarnation, NodeId } from "../../dmapi/ids.js";
+import type { CoordinationFact } from "../coordination-contract.js";
 import { defaultTimeouts } from "../node-contract.js";
 import type { MemberFacts } from "../view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput } from "./membership.js";
@@ -99,4 +100,71 @@ test("a member that missed the word that its view is in force, and was not evict
     for (const peer of [B, C]) desk.at(atMs, { kind: "heard", peer, incarnation: one });
     for (const effect of desk.at(atMs, { kind: "time-passed" })) if (effect.kind === "send-view-message") assert.equal(effect.message.kind, "view-in-force", `at ${atMs}`);
   }
+});
+
+/** A has removed C for its silence, and B goes by that view. */
+function silentOneRemoved() {
+  const desk = threeMembers();
+  const claims: string[] = [];
+  let view = 0;
+  const at = (atMs: number, input: Input): void => {
+    for (const effect of desk.at(atMs, input)) {
+      if (effect.kind !== "coordinate") continue;
+      const { request } = effect;
+      if (request.kind === "claim") claims.push(`${request.id} ${request.incarnation}`);
+      if (request.kind === "publish-view") view = request.view.number;
+    }
+  };
+  const coordination = (atMs: number, fact: CoordinationFact): void => at(atMs, { kind: "coordination", fact });
+  const dead = { kind: "member-dead", id: C, incarnation: one, isProven: false } as const;
+  at(20_000, { kind: "heard", peer: B, incarnation: one });
+  coordination(20_000, { ...dead, isForGood: false });
+  coordination(20_010, { kind: "view-published", number: view });
+  at(20_010, { kind: "view-message", from: B, incarnation: one, message: { kind: "view-adopted", number: view } });
+  assert.deepEqual(desk.machine.view?.members.map(({ id }) => id), ["A", "B"]);
+  assert.ok(!desk.machine.isInForce, "C may have renewed its lease before that view was stored");
+  assert.deepEqual(claims, ["C 1"]);
+  /** A hears B, and has all the time that it asks for. */
+  let nowMs = 20_010;
+  const pass = (untilMs: number): void => {
+    for (; nowMs <= untilMs; nowMs += 100) {
+      at(nowMs, { kind: "heard", peer: B, incarnation: one });
+      at(nowMs, { kind: "time-passed" });
+    }
+  };
+  return { desk, coordination, pass, claims, dead };
+}
+
+test("a view without a silent member is in force when its lease was taken: it may have come back before the view was stored", () => {
+  const { desk, coordination } = silentOneRemoved();
+  coordination(20_020, { kind: "claim-won", id: C, incarnation: one });
+  assert.ok(desk.machine.isInForce);
+});
+
+test("one that did come back is waited for until it gives its lease up, or is silent again and can be claimed", () => {
+  for (const [end, isClaimed] of [["given up", false], ["silent again", true]] as const) {
+    const { desk, coordination, pass, claims, dead } = silentOneRemoved();
+    coordination(20_010, { kind: "claim-lost", id: C, incarnation: one });
+    coordination(20_010, { kind: "member-alive", id: C, incarnation: one });
+    pass(24_000);
+    assert.ok(!desk.machine.isInForce, end);
+    assert.deepEqual(claims, ["C 1"], "nobody takes the lease of one that lives");
+    coordination(24_000, { ...dead, isForGood: !isClaimed });
+    if (isClaimed) {
+      assert.ok(!desk.machine.isInForce);
+      assert.deepEqual(claims, ["C 1", "C 1"]);
+      coordination(24_010, { kind: "claim-won", id: C, incarnation: one });
+    }
+    assert.ok(desk.machine.isInForce, end);
+  }
+});
+
+test("a claim that was lost to nobody, and one that is not answered, is asked for again", () => {
+  const { desk, coordination, pass, claims } = silentOneRemoved();
+  coordination(20_010, { kind: "claim-lost", id: C, incarnation: one });
+  pass(20_010 + defaultTimeouts.claimStepMs + 100);
+  assert.deepEqual(claims, ["C 1", "C 1"]);
+  pass(26_500);
+  assert.deepEqual(claims, ["C 1", "C 1", "C 1"]);
+  assert.ok(!desk.machine.isInForce);
 });

@@ -5,11 +5,11 @@
  *   member   -> joining   a higher stored view does not: excluded; a new incarnation begins and seeks to enter
  *
  * The manager admits candidates whom every member reaches, evicts the dead and whoever is outside the largest fully
- * connected set, and resigns when it is outside itself. A view is in force when every member has acknowledged it and each
- * removed one is proven dead, has begun another life, or its lease is over. Proposals, acknowledgements and "in force" are
- * repeated with the greetings, so they need no numbers.
+ * connected set, and resigns when it is outside itself. A view is in force when every member has acknowledged it and the
+ * end of each removed one is certain (removed-lives.ts). Proposals, acknowledgements and "in force" are repeated with the
+ * greetings, so they need no numbers.
  *
- * Owns      the adopted view, what is being published, acknowledgements, removed members not yet accounted for.
+ * Owns      the adopted view, what is being published, acknowledgements.
  * Not here  what a new view means for sessions (registry/), streams (streams.ts), who reads the volume (coordination).
  * Source    safety C7, C8, H14; requirements R1, R4.
  */
@@ -24,6 +24,7 @@ import { Entrants } from "./entrants.js";
 import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
 import { Partings } from "./partings.js";
 import { Reach } from "./reach.js";
+import { RemovedLives } from "./removed-lives.js";
 import { Standing } from "./standing.js";
 import { succession, whyManager } from "./succession.js";
 
@@ -85,6 +86,7 @@ export class Membership {
   readonly #entrants: Entrants;
   readonly #claim: Claim;
   readonly #partings: Partings;
+  readonly #removed: RemovedLives;
   #self: MemberFacts;
   #reach: Reach;
   #nowMs = 0;
@@ -99,7 +101,6 @@ export class Membership {
   #isInForce = false;
   #why = "";
   #acknowledged = new Set<NodeId>();
-  #removed: Life[] = [];
   #publication: Publication | undefined;
   #publishedReach: string | undefined;
   #mounts: MountWish[] = [];
@@ -126,6 +127,7 @@ export class Membership {
     this.#entrants = new Entrants(this.#standing, { settleMs: 2 * timeouts.claimStepMs, backOffMs: timeouts.linkGraceMs });
     this.#reach = new Reach(timeouts);
     this.#claim = new Claim(timeouts.claimStepMs);
+    this.#removed = new RemovedLives(this.#standing, timeouts.claimStepMs);
     this.#partings = new Partings(PARTING_STEPS * timeouts.claimStepMs);
   }
 
@@ -163,7 +165,7 @@ export class Membership {
     if (view === undefined || !this.isManager || this.#isInForce) return [];
     return [
       ...view.members.filter((member) => !this.#acknowledged.has(member.id)).map((member) => `acknowledgement of ${member.id}`),
-      ...this.#removed.map((member) => `end of the lease of ${member.id} (${member.incarnation}), or proof of its death`),
+      ...this.#removed.all.map((member) => `end of the lease of ${member.id} (${member.incarnation}), or proof of its death`),
     ];
   }
 
@@ -175,7 +177,8 @@ export class Membership {
     // Without a lease nothing is published; its renewal brings us here again.
     const again = this.#publication === undefined || this.#nowMs >= this.#validUntilMs ? Infinity : this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS;
     const decides = this.#isActing ? Math.min(this.#entrants.nextMs(this.#nowMs), this.#partings.deadlineMs(this.#nowMs)) : Infinity;
-    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, decides);
+    const takes = this.#mayTakeLeases ? this.#removed.deadlineMs : Infinity;
+    return Math.min(this.#nextPingMs, this.#claim.deadlineMs, again, decides, takes);
   }
 
   step(input: MembershipInput): MembershipEffect[] {
@@ -290,11 +293,12 @@ export class Membership {
         return;
       case "claim-won":
         // Its lease is taken: whatever it does from now on, it cannot renew.
-        this.#standing.died({ id: fact.manager, incarnation: fact.incarnation }, false);
-        this.#claim.won({ id: fact.manager, incarnation: fact.incarnation });
+        this.#standing.died(fact, "for-good");
+        this.#claim.won(fact);
         return;
       case "claim-lost":
-        this.#claim.lost(this.#nowMs);
+        this.#claim.lost(fact, this.#nowMs);
+        this.#removed.claimLost(fact, this.#nowMs);
         return;
       case "coordination-failed":
         return;
@@ -341,11 +345,11 @@ export class Membership {
 
   /** Of what is known of that node the last life, and with it all before. */
   #fence(node: NodeId, word: FenceWord): void {
-    const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...(this.#stored?.removed ?? []), ...this.#removed];
+    const lives = [this.#standing.seen(node)?.facts, ...(this.#stored?.members ?? []), ...(this.#stored?.removed ?? []), ...this.#removed.all];
     for (const life of lives) if (life?.id === node) this.#noteFenced(life, word);
   }
   #noteFenced({ id, incarnation }: Life, word: FenceWord): void {
-    this.#standing.died({ id, incarnation }, true);
+    this.#standing.died({ id, incarnation }, "proven");
     this.#mayLinksDiffer = true;
     if ((this.#fenced.get(id)?.incarnation ?? -1) < incarnation) this.#fenced.set(id, { incarnation, word });
   }
@@ -403,8 +407,8 @@ export class Membership {
   #noteRemoved({ id, incarnation, isOver, fenced }: RemovedLife): void {
     if (fenced !== undefined && id !== this.#self.id) this.#noteFenced({ id, incarnation }, fenced);
     this.#entrants.evicted({ id, incarnation });
-    if (id === this.#self.id || isOver || this.#removed.some((life) => life.id === id && life.incarnation === incarnation)) return;
-    this.#removed.push({ id, incarnation });
+    if (isOver) this.#removed.over({ id, incarnation });
+    else if (id !== this.#self.id) this.#removed.note({ id, incarnation });
   }
   #remove(member: Member, view: View): void {
     this.#noteRemoved({ id: member.id, incarnation: member.incarnation, isOver: false });
@@ -427,7 +431,7 @@ export class Membership {
     this.#isInForce = false;
     this.#why = "";
     this.#acknowledged.clear();
-    this.#removed = [];
+    this.#removed.forget();
     this.#publication = undefined;
     this.#publishedReach = undefined;
     this.#mounts = [];
@@ -446,12 +450,19 @@ export class Membership {
   }
 
   #comeIntoForce(): void {
-    this.#removed = this.#removed.filter((member) => !this.#standing.isDead(member));
+    this.#removed.settle();
+    if (this.#mayTakeLeases) {
+      for (const life of this.#removed.claims(this.#nowMs)) this.#effects.push({ kind: "coordinate", request: { kind: "claim", ...life } });
+    }
     const view = this.#adopted;
-    if (view === undefined || !this.isManager || this.#isInForce || this.#removed.length > 0) return;
+    if (view === undefined || !this.isManager || this.#isInForce || !this.#removed.isNone) return;
     if (!view.members.every((member) => this.#acknowledged.has(member.id))) return;
     this.#nowInForce();
     for (const member of view.members) this.#tell(member, { kind: "view-in-force", number: view.number });
+  }
+
+  get #mayTakeLeases(): boolean {
+    return this.#isActing && !this.#isInForce && this.#nowMs < this.#validUntilMs;
   }
 
   #nowInForce(): void {
@@ -537,7 +548,7 @@ export class Membership {
     const move = this.#claim.consider(this.#mayPublish ? this.#vacancy() : undefined, this.#nowMs);
     if (move.kind === "claim") {
       const { id, incarnation } = move.manager;
-      this.#effects.push({ kind: "coordinate", request: { kind: "claim", manager: id, incarnation } });
+      this.#effects.push({ kind: "coordinate", request: { kind: "claim", id, incarnation } });
     } else if (move.kind === "publish") this.#publish(this.#planned());
   }
 
@@ -585,6 +596,7 @@ export class Membership {
     return nextView({
       cluster: this.#cluster, base: this.#stored, self: this.#self,
       isDead: (member) => this.#isOver(member),
+      isEnded: (life) => (life.id === this.#self.id ? this.#isOver(life) : this.#standing.isEnded(life)),
       isConnected: (a, b) => this.#areConnected(a, b),
       isParted: (a, b) => this.#partings.isParted(a, b, this.#areConnected(a, b), this.#nowMs),
       isHolder: (id) => this.#hands.holders?.includes(id) ?? true,

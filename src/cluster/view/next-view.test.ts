@@ -13,7 +13,7 @@ function next(count: number, about: Partial<Situation>): View {
   const members = ids(count).map(memberNamed);
   const base: View = { cluster: "c", number: 5, manager: members[0]!.id, members, sessionIdLimit: 100 };
   return nextView({
-    cluster: "c", base, self: members[0]!, isDead: () => false, isConnected: () => true, isParted: () => false, isHolder: () => true, candidates: [], mounts: [],
+    cluster: "c", base, self: members[0]!, isDead: () => false, isEnded: () => false, isConnected: () => true, isParted: () => false, isHolder: () => true, candidates: [], mounts: [],
     moveTo: undefined, wantsMoreIds: false, fenced: [], rightsServers: undefined, ...about,
   });
 }

@@ -32,6 +32,8 @@ export interface Situation {
   /** Who makes the view: its manager unless moved, resigned, or outside the connected set. */
   readonly self: MemberFacts;
   readonly isDead: (life: Pick<MemberFacts, "id" | "incarnation">) => boolean;
+  /** Dead, and never to come back. */
+  readonly isEnded: (life: Pick<MemberFacts, "id" | "incarnation">) => boolean;
   readonly isConnected: (a: NodeId, b: NodeId) => boolean;
   /** Members that have not been connected for so long that one of them must go. */
   readonly isParted: (a: NodeId, b: NodeId) => boolean;
@@ -77,14 +79,14 @@ function withRightsServers(members: readonly Member[], { base, rightsServers }: 
   return members.length <= RIGHTS_SERVERS_MAX ? {} : { rightsServers: members.slice(0, RIGHTS_SERVERS_MAX).map((member) => member.id) };
 }
 /** The last life of everybody who was a member and is not, also in a later one. */
-function withRemoved(members: readonly Member[], { base, isDead, fenced }: Situation): { removed?: readonly RemovedLife[] } {
+function withRemoved(members: readonly Member[], { base, isEnded, fenced }: Situation): { removed?: readonly RemovedLife[] } {
   const lives = new Map<NodeId, RemovedLife>();
   const isPast = ({ id, incarnation }: Pick<MemberFacts, "id" | "incarnation">): boolean =>
     members.some((member) => member.id === id && member.incarnation >= incarnation) || (lives.get(id)?.incarnation ?? -1) > incarnation;
   for (const life of [...(base?.removed ?? []), ...(base?.members ?? [])]) {
     const { id, incarnation } = life;
     const word = "fenced" in life ? life.fenced : undefined;
-    if (!isPast(life)) lives.set(id, { id, incarnation, isOver: ("isOver" in life && life.isOver) || isDead(life), ...(word !== undefined && { fenced: word }) });
+    if (!isPast(life)) lives.set(id, { id, incarnation, isOver: ("isOver" in life && life.isOver) || isEnded(life), ...(word !== undefined && { fenced: word }) });
   }
   for (const { id, incarnation, word } of fenced) if (!isPast({ id, incarnation })) lives.set(id, { id, incarnation, isOver: true, fenced: word });
   const removed = [...lives.values()].sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -12,9 +12,12 @@ export interface Seen {
   readonly facts: MemberFacts;
   readonly reaches: ReadonlySet<NodeId>;
 }
+/** How sure an end is: a silent lease may be renewed after all, one that is over for good cannot, a process that ended has no life. */
+export type Certainty = "silent" | "for-good" | "proven";
+const certainties: readonly Certainty[] = ["silent", "for-good", "proven"];
 interface Death {
   readonly incarnation: Incarnation;
-  readonly isProven: boolean;
+  readonly certainty: Certainty;
 }
 
 export class Standing {
@@ -38,27 +41,33 @@ export class Standing {
         return;
       }
       case "member-dead":
-        this.died({ id: fact.id, incarnation: fact.incarnation }, fact.isProven);
+        this.died({ id: fact.id, incarnation: fact.incarnation }, fact.isProven ? "proven" : fact.isForGood ? "for-good" : "silent");
         return;
       case "member-alive":
-        // A proof stands: the operator's word is not taken back by a file that was renewed before it.
-        if (this.#dead.get(fact.id)?.incarnation === fact.incarnation && !this.isProven(fact)) this.#dead.delete(fact.id);
+        // What is certain stands: the operator's word is not taken back by a file that was renewed before it.
+        if (this.#dead.get(fact.id)?.incarnation === fact.incarnation && !this.isEnded(fact)) this.#dead.delete(fact.id);
     }
   }
 
-  died(life: Life, isProven: boolean): void {
-    const known = this.#dead.get(life.id);
-    if (known !== undefined && (known.incarnation > life.incarnation || (known.incarnation === life.incarnation && known.isProven))) return;
-    this.#dead.set(life.id, { incarnation: life.incarnation, isProven });
+  died({ id, incarnation }: Life, certainty: Certainty): void {
+    const known = this.#dead.get(id);
+    if (known !== undefined && (known.incarnation > incarnation || (known.incarnation === incarnation && isAtLeast(known.certainty, certainty)))) return;
+    this.#dead.set(id, { incarnation, certainty });
   }
 
-  /** Proven dead, lease over, or followed by another life of the same node, which has the identity lock now. */
+  /** Proven dead, lease over or silent, or followed by another life of the same node, which has the identity lock now. */
   isDead(life: Life): boolean {
     return (this.#dead.get(life.id)?.incarnation ?? -1) >= life.incarnation || this.isFollowed(life);
   }
   isProven(life: Life): boolean {
     const death = this.#dead.get(life.id);
-    return death !== undefined && death.incarnation >= life.incarnation && death.isProven;
+    return death !== undefined && death.incarnation >= life.incarnation && death.certainty === "proven";
+  }
+  /** As `isDead`, and it cannot come back: its lease is over for good, or a later life has followed it. */
+  isEnded(life: Life): boolean {
+    const death = this.#dead.get(life.id);
+    const isEnded = death !== undefined && (death.incarnation > life.incarnation || (death.incarnation === life.incarnation && death.certainty !== "silent"));
+    return isEnded || this.isFollowed(life);
   }
   isFollowed(life: Life): boolean {
     return (this.#seen.get(life.id)?.facts.incarnation ?? -1) > life.incarnation;
@@ -77,4 +86,8 @@ export class Standing {
   all(): Seen[] {
     return [...this.#seen.values()];
   }
+}
+
+function isAtLeast(a: Certainty, b: Certainty): boolean {
+  return certainties.indexOf(a) >= certainties.indexOf(b);
 }

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import type { View } from "../../cluster/view-document.js";
 import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import { type LeaseInput, LeaseMachine, manyMachines } from "./lease-machine.js";
 import type { VolumeAnswer, VolumeCall } from "./volume-call.js";
@@ -47,7 +48,7 @@ function failed(code: string): VolumeAnswer {
   return { kind: "failed", code, message: code };
 }
 
-function start(names: Names): { run: (atMs: number, isTicking?: boolean) => void; machine: LeaseMachine } {
+function start(names: Names): { run: (atMs: number, isTicking?: boolean) => void; publish: (atMs: number, view: View) => void; machine: LeaseMachine } {
   const facts = { id: "A" as NodeId, incarnation: 1 as Incarnation, bootId: "boot", address: "a:1", isEligible: true, preference: 0 };
   const identity = { id: facts.id, process: "p", pid: 1, host: "a", bootId: "boot", address: "a:1", incarnation: facts.incarnation };
   const machine = new LeaseMachine({ facts, identity, times });
@@ -58,7 +59,10 @@ function start(names: Names): { run: (atMs: number, isTicking?: boolean) => void
       step({ kind: "call-done", done: { answer: names.perform(effect.call), startMs: atMs, endMs: atMs }, atMs, isTicking: true });
     }
   };
-  return { machine, run: (atMs, isTicking = true) => step({ kind: "time-passed", atMs, isTicking }) };
+  return {
+    machine, run: (atMs, isTicking = true) => step({ kind: "time-passed", atMs, isTicking }),
+    publish: (atMs, view) => step({ kind: "requested", request: { kind: "publish-view", view }, atMs, isTicking: true }),
+  };
 }
 
 it("a renewal that took effect unknown to its holder counts from its first try, whatever old listings say since", () => {
@@ -105,4 +109,15 @@ it("a daemon whose threads stand still does not renew", () => {
   assert.equal(machine.validUntilMs, 1_000 + times.holdMs);
   run(4_000);
   assert.equal(machine.validUntilMs, 4_000 + times.holdMs);
+});
+
+it("that a lease was given up or claimed stays to be seen until a view says that this life is over", () => {
+  const names = new Names();
+  const { run, publish } = start(names);
+  for (const atMs of [0, 1_000]) run(atMs);
+  const remains = ["leases/left+B@1", "leases/left+C@1", "leases/taken+D@1+A@1", "leases/taken+E@1+A@1"];
+  for (const name of remains) names.present.add(name);
+  const life = (id: string, isOver: boolean) => ({ id: id as NodeId, incarnation: 1 as Incarnation, isOver });
+  publish(1_500, { cluster: "c", number: 1, manager: "A" as NodeId, members: [], sessionIdLimit: 1, removed: [life("B", false), life("C", true), life("D", false)] });
+  assert.deepEqual(remains.filter((name) => names.present.has(name)), ["leases/left+B@1", "leases/taken+D@1+A@1"]);
 });

@@ -151,7 +151,7 @@ export class LeaseMachine {
         this.#procedures.enqueue("publish", () => this.#publish(request.view, undefined));
         break;
       case "claim":
-        this.#procedures.enqueue("claim", () => this.#claim({ id: request.manager, incarnation: request.incarnation }));
+        this.#procedures.enqueue("claim", () => this.#claim({ id: request.id, incarnation: request.incarnation }));
         break;
       case "publish-reach":
         this.#reaches = request.reaches;
@@ -281,7 +281,7 @@ export class LeaseMachine {
   #loseLease(): void {
     if (this.#lease !== "held") return;
     this.#lease = "lost";
-    this.#tell({ kind: "member-dead", id: this.#self.id, incarnation: this.#self.incarnation, isProven: false });
+    this.#tell({ kind: "member-dead", id: this.#self.id, incarnation: this.#self.incarnation, isProven: false, isForGood: true });
   }
 
   *#rejoin(incarnation: Incarnation): Procedure {
@@ -357,7 +357,7 @@ export class LeaseMachine {
       if (document !== undefined) Object.assign(watched, { facts: document.facts, process: document.process });
     }
     const isQuiet = watched.lastReadMs - watched.sinceMs >= 2 * this.#times.renewMs;
-    if (isNew || isQuiet || watched.state === "silent") yield* this.#probe(life);
+    if (isNew || isQuiet || watched.state !== "alive") yield* this.#probe(life);
     if (watched.state !== "alive" || watched.facts === undefined) return;
     const reach = yield { kind: "read", path: paths.reach(life) };
     if (reach.answer.kind === "text") this.#tellAll(this.#watch.describe(life, reach.answer.text));
@@ -492,14 +492,17 @@ export class LeaseMachine {
     return undefined;
   }
 
-  /** After publishing: old views, and the remains of lives that this view does not know. */
+  /**
+   * After publishing: old views, and the remains of lives that this view does not know, or knows to be over: of the others
+   * a later manager has still to see that they are.
+   */
   *#prune(): Procedure {
     const view = this.#view!;
     yield* this.#pruneViews(view.number);
     const leases = yield* this.#list("leases");
     const over = (leases?.names ?? []).map(parseLeaseName).filter((name) => name !== undefined).filter((name) => name.kind !== "lease");
     for (const name of over) {
-      if (view.members.some((member) => isSameLife(member, name.life))) continue;
+      if ([...view.members, ...(view.removed ?? []).filter((life) => !life.isOver)].some((life) => isSameLife(life, name.life))) continue;
       yield { kind: "unlink", path: name.kind === "left" ? paths.left(name.life) : paths.taken(name.life, name.by) };
       yield { kind: "unlink", path: paths.reach(name.life) };
       this.#watch.forget(name.life);
@@ -528,7 +531,7 @@ export class LeaseMachine {
   *#claim(life: Life): Procedure {
     const won = yield* this.#tryClaim(life);
     if (!won) yield* this.#lookAtViews(); // the winner's may be there already
-    this.#tell({ kind: won ? "claim-won" : "claim-lost", manager: life.id, incarnation: life.incarnation });
+    this.#tell({ kind: won ? "claim-won" : "claim-lost", id: life.id, incarnation: life.incarnation });
   }
 
   *#tryClaim(life: Life): Procedure<boolean> {

@@ -5,8 +5,8 @@
  *
  *     state     until
  *     alive     the same renewal count was read twice, `deadMs` apart                -> silent
- *               its name says left or taken                                         -> silent, `isGone`
  *     silent    a higher renewal count is read                                      -> alive
+ *     both      its name says left or taken: nobody can renew it                    -> over
  *     any       its process is proven to have ended                                 -> proven
  *
  * Units     milliseconds.
@@ -24,7 +24,7 @@ export interface Watched {
   sinceMs: number;
   /** Start of the last read of it. */
   lastReadMs: number;
-  state: "alive" | "silent" | "proven";
+  state: "alive" | "silent" | "over" | "proven";
   gone: undefined | { readonly kind: "left" } | { readonly kind: "taken"; readonly by: Life };
   facts?: MemberFacts;
   process?: string;
@@ -96,7 +96,7 @@ export class MemberWatch {
     const watched = this.get(life);
     if (watched === undefined || watched.state === "proven") return [];
     watched.state = "proven";
-    return [{ kind: "member-dead", ...life, isProven: true }];
+    return [{ kind: "member-dead", ...life, isProven: true, isForGood: true }];
   }
 
   /** Whom a member reaches was read, as it stands there; tells that and its facts when they are new. */
@@ -151,9 +151,9 @@ export class MemberWatch {
     if (!isNew) return [];
     watched.gone = how.kind === "left" ? { kind: "left" } : { kind: "taken", by: how.by };
     watched.sinceMs = endMs;
-    if (watched.state !== "alive") return [];
-    watched.state = "silent";
-    return [{ kind: "member-dead", ...watched.life, isProven: false }];
+    if (watched.state === "over" || watched.state === "proven") return [];
+    watched.state = "over";
+    return [{ kind: "member-dead", ...watched.life, isProven: false, isForGood: true }];
   }
 
   /** One listing that does not show a name says little: directories may be read while a rename passes by. */
@@ -166,6 +166,6 @@ export class MemberWatch {
     const quietMs = Math.max(watched.lastReadMs - watched.sinceMs, watched.absentForMs);
     if (watched.state !== "alive" || quietMs < this.#deadMs) return [];
     watched.state = "silent";
-    return [{ kind: "member-dead", ...watched.life, isProven: false }];
+    return [{ kind: "member-dead", ...watched.life, isProven: false, isForGood: false }];
   }
 }
