@@ -102,7 +102,7 @@ function requestTimeouts(): Finding[] {
   return ["default_request_timeout", "max_request_timeout"].map((name) => {
     const value = readSetting(`/proc/sys/fs/fuse/${name}`);
     if (value === undefined) return finding(`fs.fuse.${name}`, "this kernel has none", "ok", "");
-    return finding(`fs.fuse.${name}`, value, value === "0" ? "ok" : "failed", `a held event longer than this would abort the whole mount: sysctl fs.fuse.${name}=0`);
+    return finding(`fs.fuse.${name}`, value, value === "0" ? "ok" : "failed", `a held event longer than this would abort the whole mount, so mounts are refused: sysctl fs.fuse.${name}=0`);
   });
 }
 

@@ -89,6 +89,8 @@ const schema = map({
   timeouts: withDefault(timeouts, {}),
   /** nice(2) value of the daemon: users, sessions and other nodes wait for it, so that it goes before ordinary programs. */
   niceness: withDefault(whole(-20, 19), -10),
+  /** Whether a mount is made where the kernel ends mounts whose requests wait for long (fs.fuse.*_request_timeout). */
+  kernelRequestTimeouts: withDefault(oneOf(["refuse", "warn"]), "refuse"),
   /** Which mounts, preunmounts and unmounts of this node sessions are told of (cluster/node-contract.ts). */
   mountEvent: withDefault(oneOf(["all", "SessionNode", "LocalNode"]), "all"),
   /** Logged events of this node that one durable session has not acknowledged; operations that raise more wait. */

@@ -55,7 +55,15 @@ fileSystems: [{ name: fs1, backing: ${this.backing}, mountpoint: ${this.mountpoi
     return path;
   }
   daemon(...args: string[]): Daemon {
-    const daemon = new Daemon(args);
+    return this.#started(new Daemon(args));
+  }
+  /** In a mount namespace of its own, in which this setting of the kernel reads so; the kernel itself goes by its own. */
+  daemonThatReads(setting: string, value: string, ...args: string[]): Daemon {
+    const file = join(this.top, "setting");
+    writeFileSync(file, `${value}\n`);
+    return this.#started(new Daemon(args, ["unshare", "-m", "--", "sh", "-ec", 'mount --bind "$1" "$2"; shift 2; exec "$@"', "sh", file, `/proc/sys/${setting}`]));
+  }
+  #started(daemon: Daemon): Daemon {
     this.#running.push(daemon);
     return daemon;
   }
@@ -80,8 +88,10 @@ export class Daemon {
   readonly ended: Promise<number | null>;
   said = "";
   told = "";
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [program, ...args], { cwd: "/" });
+  /** `under`: a command that becomes the daemon. */
+  constructor(args: readonly string[], under: readonly string[] = []) {
+    const [command, ...rest] = [...under, process.execPath, program, ...args];
+    this.child = spawn(command!, rest, { cwd: "/" });
     this.child.stdout.on("data", (chunk: Buffer) => (this.said += chunk));
     this.child.stderr.on("data", (chunk: Buffer) => (this.told += chunk));
     this.ended = new Promise((resolve) => this.child.once("exit", (code) => resolve(code)));

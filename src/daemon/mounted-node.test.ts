@@ -45,6 +45,50 @@ test("the mount a killed daemon left is detached by the next, which mounts anew"
   assert.deepEqual(await user(`cat ${file()}`).ended, { code: 0, said: "kept\n" });
 });
 
+for (const setting of ["fs/fuse/default_request_timeout", "fs/fuse/max_request_timeout"]) {
+  test(`no mount where the kernel ends mounts whose requests wait for long (${setting}), unless the operator says so`, { skip: skip || (existsSync(`/proc/sys/${setting}`) ? false : "this kernel has none") }, async () => {
+    const refused = stage.daemonThatReads(setting, "20", "--config", stage.configure());
+    assert.equal(await refused.ended, 1);
+    assert.match(refused.told, new RegExp(`refused: ${setting.replaceAll("/", ".")} is 20: a held event would end the whole mount`));
+    const daemon = stage.daemonThatReads(setting, "20", "--config", stage.configure((text) => `${text}kernelRequestTimeouts: warn\n`));
+    await daemon.ready();
+    assert.match(daemon.told, new RegExp(`warning: ${setting.replaceAll("/", ".")} is 20`));
+    daemon.child.kill("SIGTERM");
+    assert.equal(await daemon.ended, 0);
+  });
+}
+
+test("a kernel that panics when somebody waits for long is named", { skip: skip || (existsSync("/proc/sys/kernel/hung_task_panic") ? false : "this kernel does not look") }, async () => {
+  const daemon = stage.daemonThatReads("kernel/hung_task_panic", "1", "--config", stage.configure());
+  await daemon.ready();
+  assert.match(daemon.told, /warning: kernel\.hung_task_panic is 1: a user who waits for an event would stop the machine/);
+});
+
+/** Flags of a task that serves a file system: the kernel does not make it wait for pages that it has to write itself (PF_MEMALLOC_NOIO, PF_LOCAL_THROTTLE). */
+const IO_FLUSHER = 0x80000 | 0x100000;
+const CAP_SYS_RESOURCE = 1n << 24n;
+const maySet = (BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"}`) & CAP_SYS_RESOURCE) !== 0n;
+test("short of memory, the kernel neither kills the daemon first nor lets its threads wait for themselves; where that is not permitted it says so", { skip }, async () => {
+  const daemon = await start();
+  if (!maySet) {
+    assert.match(daemon.told, /oom_score_adj could not be lowered: .*the kernel may kill this daemon/);
+    assert.match(daemon.told, /PR_SET_IO_FLUSHER is not permitted/);
+    return;
+  }
+  await user(`echo kept > ${file()}; sync ${file()}; ls ${stage.mountpoint}`).ended;
+  const at = `/proc/${daemon.child.pid}`;
+  const [watchdog] = daemon.children;
+  assert.equal(readFileSync(`${at}/oom_score_adj`, "utf8"), "-1000\n");
+  assert.equal(readFileSync(`/proc/${watchdog}/oom_score_adj`, "utf8"), "-1000\n");
+  const threads = readdirSync(`${at}/task`).map((id) => {
+    const stat = readFileSync(`${at}/task/${id}/stat`, "latin1");
+    return { id, name: stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")")), flags: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) };
+  });
+  const ours = threads.filter(({ id, name }) => Number(id) === daemon.child.pid || name.startsWith("sluice"));
+  assert.ok(ours.length >= 4, `threads: ${threads.map(({ name }) => name).join(", ")}`);
+  for (const { name, flags } of ours) assert.equal(flags & IO_FLUSHER, IO_FLUSHER, name);
+});
+
 test("somebody else's FUSE mount at the place is left alone and named", { skip }, async () => {
   const first = await start();
   const config = stage.configure((text) => text.replace("node: a", "node: b").replace("a.sock", "b.sock").replace(/127\.0\.0\.1:\d+/, "127.0.0.2:7801"), "b.yaml");

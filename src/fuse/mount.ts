@@ -88,15 +88,17 @@ function runCommand(command: string, args: readonly string[], device?: number): 
   });
 }
 
-/** Settings of this kernel that would end mounts or machines while users wait for events; empty when all is well (safety M6). */
-export function hazards(): string[] {
-  const found: string[] = [];
-  for (const name of ["fs/fuse/default_request_timeout", "fs/fuse/max_request_timeout"]) {
+/** Settings of this kernel by which it ends the whole mount when a request waits for long: a held event, that is (safety M6). Looked at once, when a mount begins. */
+export function requestTimeouts(): string[] {
+  return ["fs/fuse/default_request_timeout", "fs/fuse/max_request_timeout"].flatMap((name) => {
     const value = setting(name);
-    if (value !== undefined && value !== "0") found.push(`${name.replaceAll("/", ".")} is ${value}: a held event would end the whole mount; set it to 0`);
-  }
-  if (setting("kernel/hung_task_panic") === "1") found.push("kernel.hung_task_panic is 1: a user who waits for an event would stop the machine; set it to 0");
-  return found;
+    return value === undefined || value === "0" ? [] : [`${name.replaceAll("/", ".")} is ${value}: a held event would end the whole mount after so many seconds; set it to 0`];
+  });
+}
+/** Other settings that would hurt while users wait for events; empty when all is well (safety M6). */
+export function hazards(): string[] {
+  const value = setting("kernel/hung_task_panic");
+  return value === undefined || value === "0" ? [] : [`kernel.hung_task_panic is ${value}: a user who waits for an event would stop the machine; set it to 0`];
 }
 function setting(name: string): string | undefined {
   try {

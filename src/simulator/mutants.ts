@@ -407,6 +407,10 @@ const beside: readonly Mutant[] = [
     edits: [at("volume/reserve.js")(`return old?.residency === "partial" ? "all" : "none";`, `return "all";`)],
   },
   {
+    name: "any engine will do", rule: "an engine that does not hold what is needed is refused (M13)", test: "volume/filesystem.test.js", only: "probe tries",
+    edits: [at("volume/probe.js")("if (!record.namesExclude)", "if (false)")],
+  },
+  {
     name: "frame of any length", rule: "a frame's length is looked at before memory is taken (H15)", test: "wire/application-frames.test.js",
     edits: [at("wire/application-frames.js")("if (this.#wanted > this.lengthMax)", "if (false)")],
   },

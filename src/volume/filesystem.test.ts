@@ -1,5 +1,6 @@
 /** What a backing must be before it is served, who makes its document, and what the probe finds. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -8,6 +9,7 @@ import * as files from "../os/files.js";
 import { attach, changeDocument, isOwnName } from "./filesystem.js";
 import { ownText } from "./handles.js";
 import { describeProbe, probe, refusals } from "./probe.js";
+import { VolumeService } from "./service.js";
 
 const needsRoot = { skip: process.getuid?.() === 0 ? false : "needs root: trusted attributes, kernel file handles" };
 const top = mkdtempSync("/tmp/sluice-test-attach-");
@@ -102,4 +104,26 @@ test("the probe tries, tells, and cleans up", needsRoot, async () => {
   assert.ok(found.locksSurviveStop && found.punchHole && found.handles && found.nanosecondTimes);
   assert.match(describeProbe(found), /punchHole +yes/);
   assert.equal(refusals({ ...found, locksSurviveStop: false, attributeBytes: 1024 }).length, 2);
+  const needs = ["handles", "locksExclude", "locksSurviveStop", "attributesAreFresh", "namesExclude"] as const;
+  for (const name of needs) assert.ok(found[name] && refusals({ ...found, [name]: false }).length === 1, name);
+  assert.deepEqual(refusals({ ...found, fileSystem: "0x12345678", isLocal: false }), [], "no name is believed, nor needed: what was tried counts");
+});
+
+test("a file system without trusted attributes is refused by what was tried, and nothing is left on it", needsRoot, async () => {
+  const place = join(top, "without");
+  mkdirSync(place);
+  const mounted = spawnSync("mount", ["-t", "ramfs", "-o", "mode=0700", "none", place], { encoding: "utf8" });
+  assert.equal(mounted.status, 0, mounted.stderr);
+  const service = new VolumeService({ clusterKey });
+  try {
+    await assert.rejects(service.attach({ fs, backing: place }), /attach: backing .*\/without.*: .*(persistent file handles|trusted attributes)/);
+    const fd = files.openAt(files.AT_FDCWD, place, files.open.readOnly | files.open.directory);
+    const found = await probe(fd);
+    files.close(fd);
+    assert.ok(!found.attributesAreFresh && found.attributeBytes === 0 && found.locksExclude && found.namesExclude, describeProbe(found));
+    assert.deepEqual(readdirSync(place).filter((name) => name.startsWith("probe")), []);
+  } finally {
+    await service.close();
+    spawnSync("umount", [place]);
+  }
 });

@@ -30,6 +30,10 @@ export interface ProbeRecord {
   readonly nanosecondTimes: boolean;
   /** Two writes one after the other have different times. */
   readonly distinctTimes: boolean;
+  /** What one descriptor sets, another sees at once, also one opened before. */
+  readonly attributesAreFresh: boolean;
+  /** Of two who make a name or take one away, by O_EXCL, link or rename, one alone succeeds. */
+  readonly namesExclude: boolean;
   readonly renameNoReplace: boolean;
   readonly renameExchange: boolean;
 }
@@ -48,6 +52,8 @@ export function refusals(record: ProbeRecord): string[] {
   if (!record.locksExclude) found.push("open-file locks do not exclude each other: nothing could guard the data");
   if (!record.locksSurviveStop) found.push("a stopped process loses its locks: a late writer could destroy data");
   if (record.attributeBytes < RECORD_INLINE_MAX) found.push(`trusted attributes of ${RECORD_INLINE_MAX} bytes are needed, ${record.attributeBytes} fit`);
+  if (!record.attributesAreFresh) found.push("an attribute that was set is not seen at once: records and marks would be stale");
+  if (!record.namesExclude) found.push("two can make or take the same name: what is made once would be made twice");
   return found;
 }
 /** What works less well than it could. */
@@ -87,7 +93,7 @@ export async function probe(ownFd: number): Promise<ProbeRecord> {
   try {
     return await trials(directory);
   } finally {
-    for (const entry of ["data", "locks", "a", "b"]) files.unlinkAt(directory, entry);
+    for (const entry of ["data", "locks", ...names]) files.unlinkAt(directory, entry);
     files.close(directory);
     files.unlinkAt(ownFd, name, files.AT_REMOVEDIR);
   }
@@ -104,7 +110,8 @@ async function trials(directory: number): Promise<ProbeRecord> {
     files.fstat(fd, stat);
     return {
       fileSystem: local ?? otherTypes[volume.type] ?? `0x${volume.type.toString(16)}`, isLocal: local !== undefined, blockSize: stat.blockSize,
-      ...tryHoles(fd, stat), handles: tryHandles(directory, fd), ...(await tryLocks(directory)), attributeBytes: longestAttribute(fd), ...tryTimes(fd, stat), ...tryRenames(directory),
+      ...tryHoles(fd, stat), handles: tryHandles(directory, fd), ...(await tryLocks(directory)), attributeBytes: longestAttribute(fd),
+      attributesAreFresh: tryAttributes(directory, fd), ...tryTimes(fd, stat), namesExclude: tryNames(directory), ...tryRenames(directory),
     };
   } finally {
     files.close(fd);
@@ -169,11 +176,51 @@ async function tryLocks(directory: number): Promise<Pick<ProbeRecord, "locksExcl
 function longestAttribute(fd: number): number {
   let fits = 0;
   for (const size of [64, 1024, RECORD_INLINE_MAX, 3072, 4000, 8192, 16384, 32768, 65536]) {
-    if (files.fsetxattr(fd, "trusted.sluice.probe", Buffer.alloc(size, 1)) < 0) break;
+    if (files.fsetxattr(fd, attribute, Buffer.alloc(size, 1)) < 0) break;
     fits = size;
   }
-  files.fremovexattr(fd, "trusted.sluice.probe");
+  files.fremovexattr(fd, attribute);
   return fits;
+}
+
+const attribute = "trusted.sluice.probe";
+/** Set, replaced and removed through one descriptor, read through an older and a fresh one. */
+function tryAttributes(directory: number, fd: number): boolean {
+  const older = files.openAt(directory, "data", files.open.readOnly);
+  const seen = (through: number) => {
+    const value = Buffer.alloc(16);
+    const length = files.fgetxattr(through, attribute, value);
+    return length < 0 ? length : value.toString("latin1", 0, length);
+  };
+  const isSeen = (wanted: string | number) => {
+    const fresh = files.openAt(directory, "data", files.open.readOnly);
+    const all = [fd, older, fresh].map(seen);
+    files.close(fresh);
+    return all.every((value) => value === wanted);
+  };
+  try {
+    for (const value of ["first", "second, longer", "third"]) {
+      if (files.fsetxattr(fd, attribute, Buffer.from(value)) < 0 || !isSeen(value)) return false;
+    }
+    return files.fremovexattr(fd, attribute) >= 0 && isSeen(-errno.ENODATA);
+  } finally {
+    files.close(older);
+  }
+}
+
+const names = ["a", "b", "c", "d"];
+/** One after the other, by descriptors of their own: the second of two always fails. */
+function tryNames(directory: number): boolean {
+  const create = () => files.openAt(directory, "c", files.open.writeOnly | files.open.create | files.open.exclusive, 0o600);
+  const made = create();
+  if (made < 0) return false;
+  files.close(made);
+  const again = create();
+  if (again >= 0) files.close(again);
+  const isMadeOnce = again === -errno.EEXIST;
+  const isLinkedOnce = files.linkAt(directory, "c", directory, "d") >= 0 && files.linkAt(directory, "c", directory, "d") === -errno.EEXIST;
+  const isTakenOnce = files.renameAt(directory, "c", directory, "a") >= 0 && files.renameAt(directory, "c", directory, "b") === -errno.ENOENT;
+  return isMadeOnce && isLinkedOnce && isTakenOnce;
 }
 
 function tryTimes(fd: number, stat: FileStat): Pick<ProbeRecord, "nanosecondTimes" | "distinctTimes"> {

@@ -11,7 +11,7 @@ import * as files from "../../os/files.js";
 import { eventfd } from "../../os/device.js";
 import { socketPair } from "../../os/descriptors.js";
 import { raiseOpenFileLimit } from "../../os/process.js";
-import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, unmountPlace } from "../../fuse/mount.js";
+import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, requestTimeouts, unmountPlace } from "../../fuse/mount.js";
 import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
 import { isLocalBacking } from "./backing-calls.js";
@@ -29,6 +29,8 @@ const OPEN_FILES_WANTED = 1 << 20;
 export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd" | "channelFd"> & {
   /** What the mount table calls it; the name of the file system when absent. */
   readonly source?: string;
+  /** Mounts although this kernel ends mounts whose requests wait for long. */
+  readonly allowsRequestTimeouts?: boolean;
 };
 
 export class ReactorMount {
@@ -54,6 +56,8 @@ export class ReactorMount {
 
   /** @throws Error in words for the operator; nothing is left mounted or running then. */
   static async start(options: MountOptions, onMessage?: (message: FromReactor) => void): Promise<ReactorMount> {
+    const timeouts = requestTimeouts();
+    if (timeouts.length > 0 && options.allowsRequestTimeouts !== true) throw new Error(`refused: ${timeouts.join("; ")}`);
     raiseOpenFileLimit(OPEN_FILES_WANTED);
     detachLeftOver(options.mountpoint);
     const fuseFd = openDevice();
@@ -74,7 +78,7 @@ export class ReactorMount {
 
   private constructor(options: ReactorOptions, mainEnd: number) {
     this.mountpoint = options.mountpoint;
-    this.warnings = hazards();
+    this.warnings = [...requestTimeouts(), ...hazards()];
     this.connection = undefined;
     this.#wakeFd = options.wakeFd;
     this.#fuseFd = options.fuseFd;

@@ -175,6 +175,9 @@ test("INIT: what is never taken is not taken, and an old kernel is told why", ()
   assert.equal(agreed.flags & (1 << 16), 0, "WRITEBACK_CACHE");
   assert.equal(agreed.flags2 & (1 << 5), 0, "PASSTHROUGH");
   assert.equal(agreed.flags2 & (1 << 10), 0, "REQUEST_TIMEOUT");
-  assert.equal(writeInitReply(new ReplyBuffer(), init, agreed).length, 16 + 64);
+  const reply = writeInitReply(new ReplyBuffer(), init, agreed);
+  assert.equal(reply.length, 16 + 64);
+  assert.equal(reply.readUInt32LE(16 + 12) & 0x10000, 0, "no writeback cache, though it is offered");
+  assert.equal(reply.readUInt16LE(16 + 40), 0, "no request time-out");
   assert.match(JSON.stringify(agree({ ...init, minor: 20 } as RequestOf<"init">)), /7\.20/);
 });
