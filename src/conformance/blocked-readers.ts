@@ -9,7 +9,7 @@ import type { EventMessage } from "../dmapi/events.js";
 import { regionFlags } from "../dmapi/regions.js";
 import type { Bench, Letter, Program } from "./bench.js";
 import { DmSession } from "./dm-session.js";
-import { within } from "./waiting.js";
+import { refused, within } from "./waiting.js";
 
 export interface Scene {
   readonly session: DmSession;
@@ -29,10 +29,12 @@ export async function blockReaders(bench: Bench, host: Letter, letters: readonly
   const events: EventMessage[] = [];
   for (const _ of letters) events.push(await session.next());
   assert.deepEqual(events.map((event) => event.source).sort(), letters.map((letter) => bench.id(letter)).sort());
+  const handle = bench.handle(host, "fs1", name);
+  await bench.call(host, "right.request", { session: session.id, handle, token: events[0]!.token!, right: "exclusive", wait: true });
   return { session, info, readers, events, name };
 }
 
-/** Same id, string and dispositions from the manager; the same events under the same tokens; the readers get true bytes. */
+/** Same id, string and dispositions from the manager; the same events under the same tokens, without rights; the readers get true bytes. */
 export async function assumeAndFinish(bench: Bench, scene: Scene, target: Letter): Promise<void> {
   assert(scene.readers.every((reader) => !reader.isOver), "the readers stay blocked");
   const manager = (await bench.status(target)).view!.manager;
@@ -47,13 +49,18 @@ export async function assumeAndFinish(bench: Bench, scene: Scene, target: Letter
     assert(told, "the record came from the manager");
   }
   const session = new DmSession(bench, target, scene.session.id);
+  const handle = bench.handle(target, "fs1", scene.name);
+  // Tokens stay and wait to be received again; the rights under them are gone.
+  assert.deepEqual(await bench.call(target, "token.list", { session: session.id }), []);
+  for (const event of scene.events) await refused("ESRCH", session.respond(event));
   const again: EventMessage[] = [];
   for (const _ of scene.readers) again.push(await session.next());
   assert.deepEqual(again.map((event) => event.token).sort(), scene.events.map((event) => event.token).sort(), "the same tokens");
+  await refused("ENOENT", bench.call(target, "right.query", { session: session.id, handle, token: scene.events[0]!.token! }));
   for (const event of again) await session.respond(event);
   const serving = session.serve();
   for (const reader of scene.readers) assert.equal((await within(reader.end, "a reader")).output.toString(), "true bytes\n");
   await serving.stop();
-  await session.regions(bench.handle(target, "fs1", scene.name), []);
+  await session.regions(handle, []);
   await session.end();
 }

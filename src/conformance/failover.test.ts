@@ -166,6 +166,37 @@ acceptance("T4 (e) the new manager dies while it collects: the next one collects
   await session.end();
 });
 
+acceptance("T4 the manager's role is handed over by command, again and again, while fifty sessions are made: each call has one answer, users go on", async (note) => {
+  await lettersAreStandard();
+  const { epoch } = await bench().cluster.document();
+  const session = await bench().session("B", "T4 handed over", { fs1: ["create"] });
+  await session.enable("fs1", ["create"]);
+  const serving = session.serve();
+  const user = bench().program("/bin/sh", ["-ec", 'for i in $(seq 40); do mkdir "$1-$i"; done', "sh", bench().path("E", "fs1", "t4g")]);
+  let answered = 0;
+  const creating = createOn(everybody, isLong ? 100 : 10, "T4 g", () => answered++);
+  const before: number[] = [];
+  for (const to of ["D", "E", "B", "A"] as const) {
+    before.push(answered);
+    const { manager } = await bench().cluster.document();
+    await within(bench().call(bench().letterOf(manager!), "manager.move", { to: bench().id(to) }), `the role goes to ${to}`);
+    await untilManager(to, everybody, epoch ?? 0);
+  }
+  const created = await within(creating, "every creation is answered", 60_000);
+  note(`T4 g: ${before.join(", ")} of ${created.length} calls were answered at the hand-overs`);
+  assert.equal((await within(user.end, "the user")).code, 0);
+  await serving.stop();
+  assert.equal(new Set(serving.seen.map(({ token }) => token)).size, 40, "each operation's event came");
+  for (const letter of everybody) {
+    const { registry } = await bench().status(letter);
+    const known = registry.sessions.filter(({ info }) => info.startsWith("T4 g"));
+    assert.deepEqual(known.map(({ id }) => id).sort((a, b) => a - b), created.map((one) => one.session).sort((a, b) => a - b), `${letter} knows each once`);
+  }
+  await session.enable("fs1", []);
+  await session.end();
+  await Promise.all(created.map(({ letter, session: id }) => bench().call(letter, "session.destroy", { session: id })));
+}, 120_000);
+
 acceptance("T16 after a restart of the whole cluster no id comes back", async (note) => {
   await bench().restartAll();
   const each = isLong ? 200 : 8;
