@@ -201,7 +201,7 @@ export class DataManagement {
     if (!isHandled(input.name)) return this.#desk.refuse(call.call, "ENOSYS", `${input.name} is not a call of this node`);
     if (!this.#here.isJoined) return this.#desk.refuse(call.call, "ENOTREADY", "this node is not in the view of the cluster; try again");
     const checked = checkCall(input.name, input.args);
-    if ("wrong" in checked) return this.#desk.refuse(call.call, "EINVAL", `${input.name}: ${checked.wrong}`);
+    if ("wrong" in checked) return this.#desk.refuse(call.call, "EINVAL", checked.wrong);
     const isBegun =
       this.#sessionCalls.begin(call, checked) || this.#rightCalls.begin(call, checked) || this.#objectCalls.begin(call, checked) || this.#mountCalls.begin(call, checked);
     if (!isBegun) this.#desk.refuse(call.call, "ENOSYS", `${input.name} is not supported`);

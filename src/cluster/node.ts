@@ -518,7 +518,7 @@ export class ClusterNode {
     }
     const call = readClusterCall(input.name, input.args);
     if (call === undefined) return this.#dataManagementStep(input);
-    if (call.kind === "wrong") return this.#answers.refuse(input.call, "EINVAL", `${input.name}: ${call.message}`);
+    if (call.kind === "wrong") return this.#answers.refuse(input.call, "EINVAL", call.message);
     this.#run(call, input);
   }
 

@@ -103,11 +103,34 @@ export function checkCall(name: HandledCall, args: unknown): CheckedCall | { rea
     if (value === undefined || value === null) {
       if (!mayBeAbsent) return { wrong: `${field} is missing` };
     } else if (!checks[kind](value)) {
-      return { wrong: `${field} is not a valid ${kind}${kind === "lease" ? `: ${faultOfLease(value)}` : ""}` };
+      return { wrong: kind === "lease" ? `${field}: ${faultOfLease(value)}` : `${field} must be ${allowed[kind]}` };
     }
   }
   return { name, args } as CheckedCall;
 }
+
+/** In words, for whoever wrote the call. */
+const allowed: Readonly<Record<Exclude<Kind, "lease">, string>> = {
+  id: "a whole number from 1 to 2147483647",
+  text: "text",
+  ids: `a list of at most ${EVENT_IDS_MAX} event ids`,
+  name: "a name: letters, digits, '_', '.', '-', beginning with a letter or digit, at most 63",
+  handle: "a handle as text, at most 256 characters",
+  flag: "true or false",
+  count: "a whole number from 0",
+  bytes: "bytes",
+  time: "nanoseconds since 1970",
+  events: "a list of names of events",
+  response: 'a response: kind "continue", "dont-care", or "abort" with the code of an errno',
+  answers: `a list of at most ${ANSWERS_MAX} answers, each a token and a response`,
+  right: '"shared" or "exclusive"',
+  regions: `a list of at most ${REGIONS_PER_FILE_MAX} regions, each offset, size and flags from 0 to 7`,
+  mode: '"read" or "exclusive"',
+  attribute: "8 bytes as 16 hexadecimal digits",
+  change: "a change of a record: residency, regions, eventList, attributes, virtual",
+  ctimes: "two times, marked and shown",
+  expectation: "a size and mtimeNs",
+};
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
