@@ -33,9 +33,8 @@ export async function openNode(named?: string): Promise<NodeConnection> {
   try {
     return await connect({ socket });
   } catch (error) {
-    throw new CommandFailure({
-      asked: `reach the node at ${socket}`, found: messageOf(error), next: "Is its daemon running? For a local cluster: sluice cluster status --dir DIR",
-    }, { cause: error });
+    const next = error instanceof DmError && error.code === "EACCES" ? "Ask as root" : "Is its daemon running? For a local cluster: sluice cluster status --dir DIR";
+    throw new CommandFailure({ asked: `reach the node at ${socket}`, found: messageOf(error), next }, { cause: error });
   }
 }
 

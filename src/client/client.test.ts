@@ -1,6 +1,6 @@
 /** The SDK against a scripted daemon: real sockets, frames and descriptors; only the daemon's answers are written down. */
 import assert from "node:assert/strict";
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -77,6 +77,19 @@ test("a refused call is a DmError with the daemon's code; a lost daemon fails al
   await assert.rejects(connection.sessions(), { code: "ENOTREADY" });
   assert.equal(connection.isOpen, false);
   await assert.rejects(connect({ socket: join(directory, "nobody.sock") }), { code: "ENOTREADY" });
+});
+
+test("a socket that is not for this user is told as such, not as a daemon that is down", async () => {
+  const closed = join(directory, "closed");
+  mkdirSync(closed, { mode: 0o000 });
+  // The effective user alone: libuv connects to a unix socket in this very thread.
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    await assert.rejects(connect({ socket: join(closed, "d.sock") }), { code: "EACCES", message: /d\.sock is not for this user, but for root/ });
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
 });
 
 test("a descriptor's ticket the daemon does not know is an error, not a hang", async () => {

@@ -193,7 +193,8 @@ export class NodeProcess {
     try {
       this.#fileSystems.attach(fs, await this.#volumes.attach(fs));
     } catch (error) {
-      throw new Error(`fileSystems[${at}].backing: ${(error as Error).message}`, { cause: error });
+      const who = process.geteuid?.() === 0 ? "" : "; this daemon is not root's, which it must be to serve a file system";
+      throw new Error(`fileSystems[${at}].backing: ${(error as Error).message}${who}`, { cause: error });
     }
   }
 

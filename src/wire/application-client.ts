@@ -68,8 +68,9 @@ export class ApplicationClient {
     return new Promise((resolve, reject) => {
       const socket = createConnection(path);
       const failed = (error: NodeJS.ErrnoException) => {
-        const code = error.code === "EACCES" || error.code === "EPERM" ? "EACCES" : "ENOTREADY";
-        reject(new DmError(code, "connect", `no daemon answers at ${path}: ${error.message}`, { cause: error }));
+        const isRefused = error.code === "EACCES" || error.code === "EPERM";
+        const found = isRefused ? `${path} is not for this user, but for root and the node's application group` : `no daemon answers at ${path}: ${error.message}`;
+        reject(new DmError(isRefused ? "EACCES" : "ENOTREADY", "connect", found, { cause: error }));
       };
       socket.once("error", failed);
       socket.once("connect", () => {
