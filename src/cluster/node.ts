@@ -641,6 +641,10 @@ export class ClusterNode {
     return { ...this.#dataManagement.blockedCalls(), nowMs: this.#nowMs };
   }
 
+  /** This node's copy of the registry, as the status document tells it. */
+  describeRegistry(): StatusDocument["registry"] {
+    return { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) };
+  }
   /** Everything the status document says of view, registry and links, and what data management adds. */
   describe() {
     const view = this.#membership.view;
@@ -652,7 +656,7 @@ export class ClusterNode {
         members: view.members.map(({ id, incarnation, address, slot, mounted, versions }) => ({ id, incarnation, address, slot, mounted, ...(versions !== undefined && { versions }) })),
         fenced: (view.removed ?? []).flatMap(({ id, incarnation, fenced }) => (fenced === undefined ? [] : [{ id, incarnation, ...fenced }])),
       } satisfies StatusDocument["view"],
-      registry: { version: this.#copy.version, sessions: this.#copy.sessions().map(sessionEntry), dispositions: dispositionEntries(this.#copy.dispositions) },
+      registry: this.describeRegistry(),
       links: this.#streams.describe(),
       managing: this.#manager?.describe() ?? null,
       awaited: this.#membership.awaited,

@@ -14,16 +14,17 @@ export function registryText({ sessions, dispositions }: StatusDocument["registr
 
 /** Registries of members of one view. */
 export function checkRegistries(check: Check, told: readonly { readonly node: string; readonly registry: StatusDocument["registry"] }[]): void {
-  const byVersion = new Map<number, { readonly node: string; readonly text: string }>();
+  const byVersion = new Map<number, { readonly node: string; readonly registry: StatusDocument["registry"] }>();
   for (const { node, registry } of told) {
     const owners = new Set<string>();
     for (const { fs, event } of registry.dispositions) {
       check(event === "mount" || !owners.has(`${fs} ${event}`), () => `on ${node} ${event} of ${fs} has two owners`);
       owners.add(`${fs} ${event}`);
     }
-    const text = registryText(registry);
     const other = byVersion.get(registry.version);
-    check(other === undefined || other.text === text, () => `registry version ${registry.version} is ${other!.text} on ${other!.node} and ${text} on ${node}`);
-    byVersion.set(registry.version, { node, text });
+    byVersion.set(registry.version, { node, registry });
+    if (other === undefined) continue;
+    const [text, otherText] = [registryText(registry), registryText(other.registry)];
+    check(text === otherText, () => `registry version ${registry.version} is ${otherText} on ${other.node} and ${text} on ${node}`);
   }
 }

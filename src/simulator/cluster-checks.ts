@@ -237,7 +237,7 @@ export class ClusterChecks {
       // Copies that consist of the same things need not be told.
       if (compared.some((other) => areIdentical(node.node, other.node))) continue;
       compared.push(node);
-      told.push({ node: node.id, registry: node.node.describe().registry });
+      told.push({ node: node.id, registry: node.node.describeRegistry() });
     }
     checkRegistries((holds, say) => this.#world.check(holds, say), told);
   }
@@ -256,7 +256,7 @@ export class ClusterChecks {
     this.sample();
     const isAlive = (host: string) => this.#nodes().some((each) => each.id === host && !each.isDead);
     for (const node of this.#nodes()) {
-      const { sessions } = node.node.describe().registry;
+      const { sessions } = node.node.describeRegistry();
       const made = sessions.map((session) => session.info).filter((info) => info.startsWith("made by"));
       this.#world.check(new Set(made).size === made.length, () => `one call made two sessions on ${node.id}: ${made.join(", ")}`);
       this.#sessions.atRest(node.id, sessions, isAlive);

@@ -5,13 +5,16 @@
  * instead of the one that the seed draws; `--without` leaves numbered items out; `--shrink` looks for a smaller history of
  * each that fails, and prints the line that replays that (shrink.ts).
  *
+ * The last line: a simulated cluster-minute is a minute of virtual time of one whole cluster, of however many nodes (3 to 7), from its start until
+ * it has come to rest after healing; the processor time is that of this process with all its threads, so with starting, compiling and collecting.
+ *
  * `npm run simulate -- --scale [--nodes 10,30,100] [--sessions 10,100,1000]`: no faults, but sizes that grow (scale.ts).
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { Worker } from "node:worker_threads";
 import { sceneNames } from "./run-seed.js";
 import { scale } from "./scale.js";
+import { startSeedThread } from "./seed-thread.js";
 import { shrink } from "./shrink.js";
 import { stressNames } from "./stress.js";
 import type { Outcome } from "./worker.js";
@@ -72,7 +75,7 @@ function runChunk(seedsOfChunk: readonly number[]): Promise<void> {
     const options = {
       isTracing: trace, leftOut, ...(nodes === undefined ? {} : { nodes }), ...(scene === undefined ? {} : { scene }), ...(stress === undefined ? {} : { stress }),
     };
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { ...options, seeds: seedsOfChunk }, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
+    const worker = startSeedThread(new URL("./worker.js", import.meta.url), { ...options, seeds: seedsOfChunk });
     worker.on("message", (outcome: Outcome) => {
       ran++;
       simulatedMs += outcome.simulatedMs;

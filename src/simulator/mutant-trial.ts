@@ -11,8 +11,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import type { Edit, MissedByScene, MissedByTest, Mutant } from "./mutants.js";
+import { startSeedThread } from "./seed-thread.js";
 import type { Outcome } from "./worker.js";
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -111,7 +111,7 @@ function holdsWithout(mutant: MissedByScene, seed: number): Promise<boolean> {
 
 function firstFailure(script: string, { scene, stress }: MissedByScene, { seeds, isTracing = false, isOver = () => false }: TrialOptions): Promise<Found | undefined> {
   const workerData = { seeds, scene, isTracing, ...(stress === undefined ? {} : { stress }) };
-  const worker = new Worker(script, { workerData, resourceLimits: { maxYoungGenerationSizeMb: 96 } });
+  const worker = startSeedThread(script, workerData);
   return new Promise((resolve, reject) => {
     let done = 0;
     let timer: NodeJS.Timeout;

@@ -128,15 +128,17 @@ export function encodeDocument(document: unknown, bytes: number): string {
 }
 /** Undefined when the text is not a whole document of that kind: a rewrite was seen half done, or it is damaged. */
 type Decode<T> = (text: string) => T | undefined;
-/** What was decoded last is often read again. */
+/** Most texts that are kept decoded: a look reads one of each member, and the next look the same ones again. */
+const KEPT_TEXTS = 32;
+/** What was decoded lately is often read again. */
 function decoding<T>(shape: Shape): Decode<T> {
-  let lastText: string | undefined;
-  let last: T | undefined;
+  const kept = new Map<string, T | undefined>();
   return (text) => {
-    if (text === lastText) return last;
-    lastText = text;
-    last = decode(text, shape);
-    return last;
+    if (kept.has(text)) return kept.get(text);
+    const decoded = decode<T>(text, shape);
+    if (kept.size >= KEPT_TEXTS) kept.delete(kept.keys().next().value!);
+    kept.set(text, decoded);
+    return decoded;
   };
 }
 function decode<T>(text: string, shape: Shape): T | undefined {
