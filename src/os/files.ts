@@ -252,6 +252,13 @@ const nativeFchownat = bind("int fchownat(int directory, char *path, uint32_t ui
 export function chownAt(directory: number, path: Path, uid: number, gid: number, flags: number): number {
   return nativeFchownat(directory, path, uid, gid, flags);
 }
+export const W_OK = 2;
+export const AT_EACCESS = 0x200;
+const nativeFaccessat = bind("int faccessat(int directory, char *path, int mode, int flags)");
+/** Whether the caller could: 0, or the negative errno why not. Without AT_EACCESS the real ids count, as for access(2). */
+export function accessAt(directory: number, path: Path, mode: number, flags: number): number {
+  return nativeFaccessat(directory, path, mode, flags);
+}
 const nativeFchmod = bind("int fchmod(int fd, uint32_t mode)");
 const nativeChmod = bind("int chmod(char *path, uint32_t mode)");
 export function fchmod(fd: number, mode: number): number {

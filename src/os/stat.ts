@@ -11,6 +11,8 @@ export class FileStat {
   readonly bytes = Buffer.alloc(256);
 
   get blockSize(): number { return this.bytes.readUInt32LE(4); }
+  /** Nobody may do anything to it but append. */
+  get isAppendOnly(): boolean { return (this.bytes.readUInt32LE(8) & 0x20) !== 0; }
   get nlink(): number { return this.bytes.readUInt32LE(16); }
   get uid(): number { return this.bytes.readUInt32LE(20); }
   get gid(): number { return this.bytes.readUInt32LE(24); }

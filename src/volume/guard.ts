@@ -95,6 +95,12 @@ export function describeHolders(holders: GuardHolders | undefined, nameOfSlot: (
   return `${who}, ${doing}`;
 }
 
+/** The last byte of a lock as its user asked for it: what was clipped went to the end. */
+export function unclippedEnd(end: bigint): bigint {
+  return end === GUARD_START - 1n ? LAST_OFFSET : end;
+}
+const LAST_OFFSET = (1n << 63n) - 1n;
+
 /**
  * A user's lock range, inclusive ends as FUSE has them, kept below the reserved one; undefined when nothing is left, and
  * then nobody else can want it either.

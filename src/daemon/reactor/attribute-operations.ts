@@ -13,7 +13,7 @@ import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import type { ReactorCore } from "./core.js";
-import { truncateShown, updateShown } from "./file-operations.js";
+import { changerOf, truncateShown, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import { changeFace, isRoot, shownStatx } from "./root-face.js";
 import type { Steps, Task } from "./task.js";
@@ -99,9 +99,11 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
   if (fd < 0) return fd;
   if (has(attributeBits.size)) {
     if (inode.type !== fileTypes.regular) return -errno.EINVAL;
-    const result = yield* truncateShown(core, inode, request.size, has(attributeBits.killSuidgid));
+    const result = yield* truncateShown(core, inode, request.size, has(attributeBits.killSuidgid) ? changerOf(request) : undefined);
     if (result < 0) return result;
   }
+  // Nothing is to be set: somebody's change of data, or a chown without an owner, takes the set-id bits.
+  if ((valid & SETTABLE) === 0 && !isRoot(inode)) return yield* core.call("touchOwner", fd, changerOf(request));
   const isFace = isRoot(inode) && has(attributeBits.uid | attributeBits.gid | attributeBits.mode);
   if (isFace) {
     const result = yield* changeFace(core, request);
@@ -126,6 +128,7 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
   } else if (has(attributeBits.mode | attributeBits.uid | attributeBits.gid)) yield* showTimes(core, inode, "omit", "omit");
   return 0;
 }
+const SETTABLE = attributeBits.mode | attributeBits.uid | attributeBits.gid | attributeBits.size | attributeBits.atime | attributeBits.mtime;
 function timeOf(isSet: boolean, isNow: boolean, ns: bigint): files.TimeChange {
   return !isSet ? "omit" : isNow ? "now" : ns;
 }
@@ -143,6 +146,8 @@ function* showTimes(core: ReactorCore, inode: Inode, atime: files.TimeChange, mt
 
 // Extended attributes.
 
+/** For root alone, ours among them. */
+const TRUSTED_PREFIX = "trusted.";
 const OWN_PREFIX = "trusted.sluice";
 const HANDLE_ATTRIBUTE = "system.sluice.handle";
 const FS_ATTRIBUTE = "system.sluice.fs";
@@ -183,7 +188,7 @@ export function* listxattr(core: ReactorCore, task: Task, request: RequestOf<"li
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   const fd = yield* core.pathFd(inode);
-  const names = fd < 0 ? fd : yield* core.call("listAttributes", fd, OWN_PREFIX);
+  const names = fd < 0 ? fd : yield* core.call("listAttributes", fd, request.header.uid === 0 ? [OWN_PREFIX] : [TRUSTED_PREFIX]);
   return replyValue(core, request.header.unique, request.size, names);
 }
 export function* setxattr(core: ReactorCore, task: Task, request: RequestOf<"setxattr">): Steps {
@@ -212,6 +217,38 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   const isAcl = request.name.startsWith("system.posix_acl");
   yield* core.ran(task, result >= 0 && isAcl ? [{ type: "attribute", lists: [handle] }] : []);
   return Math.min(result, 0);
+}
+
+// Flags of objects, as chattr(1) sets them.
+
+const flagCommands = { getFlags: 0x80086601, setFlags: 0x40086602, getExtended: 0x801c581f, setExtended: 0x401c5820 } as const;
+const IMMUTABLE_OR_APPEND = 0x30;
+/** The same two in struct fsxattr. */
+const EXTENDED_IMMUTABLE_OR_APPEND = 0x18;
+
+/** The kernel has checked who may. Other commands are none of ours. */
+export function* ioctl(core: ReactorCore, task: Task, request: RequestOf<"ioctl">): Steps {
+  const { command, data } = request;
+  const isGet = command === flagCommands.getFlags || command === flagCommands.getExtended;
+  if (!isGet && command !== flagCommands.setFlags && command !== flagCommands.setExtended) return -errno.ENOTTY;
+  const inode = core.use(task, request.header.nodeid);
+  if (inode === undefined) return -errno.ESTALE;
+  if (!isGet && isRoot(inode)) return -errno.EOPNOTSUPP; // it would be the backing's own root
+  task.inode = inode;
+  const handle = core.handleOf(inode);
+  core.tell(task, { type: "attribute", handle });
+  const refused = isGet ? 0 : yield* core.admit(task, [core.useOf(inode, "change")], []);
+  if (refused < 0) return refused;
+  const fd = yield* core.pathFd(inode);
+  const bars = !isGet && data.length >= 4 && (Buffer.from(data).readUInt32LE(0) & (command === flagCommands.setFlags ? IMMUTABLE_OR_APPEND : EXTENDED_IMMUTABLE_OR_APPEND)) !== 0;
+  let result: Uint8Array | number = fd;
+  // A stub that nobody may write could never be recalled.
+  if (fd >= 0 && bars && inode.type === fileTypes.regular && (yield* isPartial(core, inode))) result = -errno.EOPNOTSUPP;
+  else if (fd >= 0) result = yield* core.call("fileFlags", fd, command, data);
+  if (!isGet) yield* core.ran(task, typeof result === "number" ? [] : [{ type: "attribute", lists: [handle] }]);
+  if (typeof result === "number") return result;
+  core.send(core.reply.begin(request.header.unique).u32(0).u32(0).u32(0).u32(0).data(result.subarray(0, request.outSize)).finish());
+  return undefined;
 }
 
 // The file system.

@@ -13,11 +13,13 @@ import { ThreadIdentity } from "../../os/identity.js";
 import { LockRequest, setLock } from "../../os/locks.js";
 import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
+import * as device from "../../os/device.js";
 import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
-import { removeMark } from "../../volume/mark.js";
+import { readMark, removeMark } from "../../volume/mark.js";
 import { RESERVE_PATH, reserveState } from "../../volume/reserve.js";
 import { changeVirtual, peekGeneration, readRecord, type AttributePlace, type StoredRecord } from "../../volume/record.js";
+import { isMember } from "./user-process.js";
 
 /** An object found by name or opened: its identity, its attributes, and the record's share in them. */
 export interface Found {
@@ -43,6 +45,13 @@ export interface Creation {
   readonly gid: number;
   readonly group?: number | undefined;
 }
+/** Whose change takes set-id bits away: the group's, where no group may execute, only if its maker is no member (safety H10). */
+export interface Changer {
+  readonly uid: number;
+  readonly gid: number;
+  /** A thread; its supplementary groups are looked up when they matter. */
+  readonly thread: number;
+}
 export interface ListedEntry {
   readonly name: string;
   readonly ino: bigint;
@@ -60,6 +69,8 @@ const fsStat = new FileSystemStat();
 const lock = new LockRequest();
 const directory = new DirectoryEntries();
 const valueBuffer = Buffer.alloc(65536);
+/** Leaves an owner as it is. */
+const NO_ID = 0xffffffff;
 const copyOfStat = () => Buffer.from(stat.bytes);
 
 let identity: ThreadIdentity | undefined;
@@ -149,18 +160,26 @@ export const backingCalls = {
    * the last change of the record may have kept old pages, and is opened anew (safety C4).
    * -EAGAIN: somebody holds it exclusive; no descriptor is kept then.
    */
-  takeGuard(pathFd: number, created: number, own: string, metaFd: number, slot: number): { fd: number; stored: Stored } | number {
+  takeGuard(pathFd: number, created: number, own: string, metaFd: number, slot: number): { fd: number; stored: Stored; onlyAppends: boolean } | number {
     let fd = created;
     for (;;) {
+      let onlyAppends = false;
       const isNewlyOpened = fd < 0;
       const before = isNewlyOpened ? peekGeneration({ path: files.procPath(pathFd) }) : 0;
       if (before < 0) return before;
       if (isNewlyOpened) fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite);
+      if (fd === -errno.EPERM) {
+        // A file that may only grow: everything that is written to it goes to its end.
+        fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite | files.open.append);
+        onlyAppends = true;
+      }
       if (fd < 0) return fd;
       let failed = tryTakeGuard(fd, "shared", slot);
       if (failed >= 0) failed = removeMark(fd);
+      // Nobody can change the attributes of such a file, so where there is no mark none comes.
+      if (onlyAppends && failed === -errno.EPERM && readMark(fd) === undefined) failed = 0;
       const record = failed < 0 ? failed : stored({ fd }, own, metaFd);
-      if (typeof record !== "number" && record.generation === before) return { fd, stored: record };
+      if (typeof record !== "number" && record.generation === before) return { fd, stored: record, onlyAppends };
       files.close(fd);
       if (typeof record === "number") return record;
       fd = -1;
@@ -180,13 +199,13 @@ export const backingCalls = {
     if (now < 0 || now > generation) return now < 0 ? now : -errno.EAGAIN;
     return data.subarray(0, length);
   },
-  write(fd: number, data: Uint8Array, offset: number, killsPrivileges: boolean): number {
-    if (killsPrivileges) dropPrivileges(fd);
+  write(fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): number {
+    if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);
     return files.pwrite(fd, asBuffer(data), 0, data.length, offset);
   },
   /** At the true end of the file. `takesTurns`: against other nodes' appends, where the kernel is not one. -EAGAIN: not our turn. */
-  append(fd: number, data: Uint8Array, killsPrivileges: boolean, takesTurns: boolean): { written: number; end: number } | number {
-    if (killsPrivileges) dropPrivileges(fd);
+  append(fd: number, data: Uint8Array, dropsFor: Changer | undefined, takesTurns: boolean): { written: number; end: number } | number {
+    if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);
     if (takesTurns) {
       const turn = setLock(fd, lock.fill("write", APPEND_BYTE, 1n));
       if (turn < 0) return turn === -errno.EACCES ? -errno.EAGAIN : turn;
@@ -196,8 +215,8 @@ export const backingCalls = {
     if (takesTurns) setLock(fd, lock.fill("unlock", APPEND_BYTE, 1n));
     return written < 0 ? written : looked < 0 ? looked : { written, end: stat.size };
   },
-  truncate(fd: number, size: number, killsPrivileges: boolean): number {
-    if (killsPrivileges) dropPrivileges(fd);
+  truncate(fd: number, size: number, dropsFor: Changer | undefined): number {
+    if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);
     return files.ftruncate(fd, size);
   },
   allocate: (fd: number, mode: number, offset: number, length: number): number => files.fallocate(fd, mode, offset, length),
@@ -249,8 +268,11 @@ export const backingCalls = {
   },
   unlink: (directoryFd: number, name: string, isDirectory: boolean): number =>
     files.unlinkAt(directoryFd, path(name), isDirectory ? files.AT_REMOVEDIR : 0),
-  rename: (fromFd: number, from: string, toFd: number, to: string, flags: number): number =>
-    files.renameAt(fromFd, path(from), toFd, path(to), flags),
+  /** A whiteout is a new object, and its maker's. */
+  rename(fromFd: number, from: string, toFd: number, to: string, flags: number, who: Creation): number {
+    const act = () => files.renameAt(fromFd, path(from), toFd, path(to), flags);
+    return (flags & files.RENAME_WHITEOUT) === 0 ? act() : asUser(who, act);
+  },
   readLink(pathFd: number): Uint8Array | number {
     const length = files.readlinkAt(pathFd, emptyName, valueBuffer.subarray(0, 4096));
     return length < 0 ? length : Buffer.from(valueBuffer.subarray(0, length));
@@ -262,6 +284,32 @@ export const backingCalls = {
 
   changeMode: (pathFd: number, mode: number): number => files.chmodOfPath(proc(pathFd), mode & 0o7777),
   changeOwner: (pathFd: number, uid: number, gid: number): number => files.chownAt(pathFd, emptyName, uid, gid, files.AT_EMPTY_PATH),
+  /**
+   * What the kernel leaves to us when a change of data or of no owner at all takes the set-id bits (HANDLE_KILLPRIV_V2): as
+   * a chown to nobody in particular does.
+   */
+  touchOwner(pathFd: number, who: Changer): number {
+    const touched = files.chownAt(pathFd, emptyName, NO_ID, NO_ID, files.AT_EMPTY_PATH);
+    if (touched < 0 || files.fstat(pathFd, stat) < 0 || !losesSetGid(who)) return touched;
+    return files.chmodOfPath(proc(pathFd), stat.mode & 0o7777 & ~0o2000);
+  },
+  /** -EPERM or -EROFS where the backing would not let anybody open it so. */
+  mayOpenForWriting(pathFd: number, flags: number): number {
+    const asked = files.accessAt(pathFd, emptyName, files.W_OK, files.AT_EMPTY_PATH | files.AT_EACCESS);
+    if (asked === -errno.EPERM || asked === -errno.EROFS) return asked;
+    if (files.fstat(pathFd, stat) < 0) return 0;
+    return stat.isAppendOnly && (flags & (files.open.append | files.open.truncate)) !== files.open.append ? -errno.EPERM : 0;
+  },
+  /** One of the calls that get and set an object's flags; the bytes it leaves in place of `argument`. */
+  fileFlags(pathFd: number, command: number, argument: Uint8Array): Uint8Array | number {
+    const fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readOnly | files.open.nonBlocking);
+    if (fd < 0) return fd;
+    const bytes = Buffer.alloc(64);
+    bytes.set(argument.subarray(0, 64));
+    const result = device.ioctl(fd, command, bytes);
+    files.close(fd);
+    return result < 0 ? result : bytes;
+  },
   changeTimes: (pathFd: number, atime: files.TimeChange, mtime: files.TimeChange): number =>
     files.utimensAt(pathFd, emptyName, atime, mtime, files.AT_EMPTY_PATH),
 
@@ -286,11 +334,11 @@ export const backingCalls = {
     return files.chmodOfPath(proc(pathFd), stat.mode & 0o7777 & ~0o2000);
   },
   removeAttribute: (pathFd: number, name: string): number => files.removexattrOfPath(proc(pathFd), path(name)),
-  /** Names, each with its NUL, without those for which `hiddenPrefix` is the beginning. */
-  listAttributes(pathFd: number, hiddenPrefix: string): Uint8Array | number {
+  /** Names, each with its NUL, without those that begin with one of `hidden`. */
+  listAttributes(pathFd: number, hidden: readonly string[]): Uint8Array | number {
     const length = files.listxattrOfPath(proc(pathFd), valueBuffer);
     if (length < 0) return length;
-    const names = valueBuffer.toString("latin1", 0, length).split("\0").filter((name) => name !== "" && !name.startsWith(hiddenPrefix));
+    const names = valueBuffer.toString("latin1", 0, length).split("\0").filter((name) => name !== "" && !hidden.some((prefix) => name.startsWith(prefix)));
     return Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1");
   },
 
@@ -346,11 +394,16 @@ function openedAnew(fd: number, metaFd: number): { fd: number; found: Found } | 
 }
 
 /** What the kernel does for a user's own write, and leaves to us since root may keep them (HANDLE_KILLPRIV_V2). */
-function dropPrivileges(fd: number): void {
+function dropPrivileges(fd: number, who: Changer): void {
   if (files.fstat(fd, stat) < 0 || !stat.isRegular) return;
   const mode = stat.mode & 0o7777;
-  const dropped = mode & ~0o4000 & ((mode & 0o010) === 0 ? ~0 : ~0o2000);
+  const dropped = mode & ~0o4000 & ((mode & 0o010) !== 0 || losesSetGid(who) ? ~0o2000 : ~0);
   if (dropped !== mode) files.fchmod(fd, dropped);
+}
+/** Of the file in `stat`: its set-gid bit without execution by the group is kept for the group's members. */
+function losesSetGid(who: Changer): boolean {
+  if (!stat.isRegular || (stat.mode & 0o2010) !== 0o2000) return false;
+  return who.uid !== 0 && who.gid !== stat.gid && !isMember(who.thread, stat.gid);
 }
 
 function asBuffer(data: Uint8Array): Buffer {

@@ -9,12 +9,12 @@
 import type { VirtualStat } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
 import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, writeFlags } from "../../fuse/codec/constants.js";
-import type { RequestOf } from "../../fuse/codec/request.js";
+import type { RequestHeader, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import { peekGeneration } from "../../volume/record.js";
-import type { Found, VirtualChange } from "./backing-calls.js";
+import type { Changer, Found, VirtualChange } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
@@ -34,7 +34,7 @@ export function* open(core: ReactorCore, task: Task, request: RequestOf<"open">)
   return yield* openKnown(core, task, inode, request, (file) => core.reply.begin(request.header.unique).opened(file.fh, openFlagsOf(core, file)).finish());
 }
 
-type Opening = { readonly header: { readonly unique: bigint }; readonly flags: number; readonly openFlags: number };
+type Opening = { readonly header: RequestHeader; readonly flags: number; readonly openFlags: number };
 
 /** Opens what exists; an O_TRUNC in the flags truncates under the guard. */
 function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Opening, reply: (file: OpenFile) => Buffer): Steps {
@@ -48,8 +48,9 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
     : yield* core.admit(task, [core.useOf(inode, "look")], isForWriting ? [{ kind: "open-for-write", handle }] : []);
   if (refused < 0) return refused;
   let failed = yield* core.pathFd(inode);
+  if (failed >= 0 && isForWriting && !truncates) failed = Math.min(0, yield* core.call("mayOpenForWriting", failed, request.flags));
   while (failed >= 0 && truncates) {
-    failed = yield* truncateShown(core, inode, 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0);
+    failed = yield* truncateShown(core, inode, 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0 ? changerOf(request) : undefined);
     if (failed !== -errno.ENOSPC) break;
     failed = yield* core.admitWithSpace(task);
     if (failed < 0) return failed;
@@ -272,6 +273,9 @@ function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: numbe
   if (record?.regions.some((region) => (region.flags & regionFlags.read) !== 0)) core.pages.drop(inode, offset, size);
 }
 
+export function changerOf({ header }: { readonly header: RequestHeader }): Changer {
+  return { uid: header.uid, gid: header.gid, thread: header.pid };
+}
 /** A cached write keeps its pages locked in the kernel until it is answered, like a fill (safety C6). */
 export function* write(core: ReactorCore, task: Task, request: RequestOf<"write">): Steps {
   const inode = core.use(task, request.header.nodeid);
@@ -295,15 +299,16 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;
   let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], how);
   if (verdict < 0) return verdict;
-  const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
+  const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   let written: number;
   let end = 0;
   for (;;) {
     const fd = core.guards.fdOf(inode);
     if (appends) ({ written, end } = yield* appendTo(core, task, inode, fd));
+    else if (core.guards.onlyAppends(inode)) written = -errno.EPERM;
     else {
       const { data } = task;
-      written = typeof data === "number" ? data : yield* core.call("write", fd, data, request.offset, killsPrivileges);
+      written = typeof data === "number" ? data : yield* core.call("write", fd, data, request.offset, dropsFor);
       end = request.offset + written;
     }
     if (written === -errno.EINTR) continue;
@@ -330,10 +335,10 @@ function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
 /** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
 function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<{ written: number; end: number }> {
   const request = task.request as RequestOf<"write">;
-  const killsPrivileges = (request.writeFlags & writeFlags.killSuidgid) !== 0;
+  const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   for (;;) {
     const { data } = task;
-    const appended = typeof data === "number" ? data : yield* core.call("append", fd, data, killsPrivileges, !core.isLocal);
+    const appended = typeof data === "number" ? data : yield* core.call("append", fd, data, dropsFor, !core.isLocal);
     if (appended === -errno.EAGAIN) {
       yield* core.sleep(1);
       continue;
@@ -357,11 +362,11 @@ function changedNow(): { mtimeNs: bigint; ctimeNs: bigint } {
   return { mtimeNs: now, ctimeNs: now };
 }
 /** The guard is held. The new size is shown first: what cannot be shown is not done, and says so. */
-export function* truncateShown(core: ReactorCore, inode: Inode, size: number, killsPrivileges: boolean): Steps<number> {
+export function* truncateShown(core: ReactorCore, inode: Inode, size: number, dropsFor: Changer | undefined): Steps<number> {
   const before = shownOf(core, inode);
   const shown = before === undefined ? 0 : yield* updateShown(core, inode, { size, ...changedNow() });
   if (shown < 0) return shown;
-  const result = yield* core.call("truncate", core.guards.fdOf(inode), size, killsPrivileges);
+  const result = yield* core.call("truncate", core.guards.fdOf(inode), size, dropsFor);
   if (result < 0 && before !== undefined) yield* updateShown(core, inode, before);
   return result;
 }

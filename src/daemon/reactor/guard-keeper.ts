@@ -18,6 +18,8 @@ interface Guard {
   /** -1 while being taken. */
   fd: number;
   isCancelled: boolean;
+  /** The file may only grow: what is written through the descriptor goes to its end. */
+  onlyAppends: boolean;
 }
 
 export class GuardKeeper {
@@ -33,6 +35,9 @@ export class GuardKeeper {
   /** The descriptor that writes; -1 while the guard is not held. */
   fdOf(inode: Inode): number {
     return this.#guards.get(inode)?.fd ?? -1;
+  }
+  onlyAppends(inode: Inode): boolean {
+    return this.#guards.get(inode)?.onlyAppends ?? false;
   }
   get size(): number {
     return this.#guards.size;
@@ -53,7 +58,7 @@ export class GuardKeeper {
   take(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
     if (inode === undefined) return this.#core.step({ kind: "guard-failed", handle, code: "ESTALE", isBusy: false });
-    const guard: Guard = { fd: -1, isCancelled: false };
+    const guard: Guard = { fd: -1, isCancelled: false, onlyAppends: false };
     this.#guards.set(inode, guard);
     const task = new Task(undefined, "guard");
     this.#core.useInode(task, inode);
@@ -73,6 +78,7 @@ export class GuardKeeper {
           return undefined;
         }
         guard.fd = taken.fd;
+        guard.onlyAppends = taken.onlyAppends;
         inode.generation = Math.max(inode.generation, taken.stored.generation);
         core.step({ kind: "guard-taken", handle, record: taken.stored.record, stored: taken.stored.generation });
         return undefined;

@@ -1,6 +1,7 @@
 /**
  * Users' locks: each owner has one descriptor per file, and its locks are OFD locks there, so that they hold between the
- * nodes and between the users of one node. flock is a lock on one reserved byte. A lock that must wait is tried again.
+ * nodes and between the users of one node. flock is a lock on one reserved byte. A lock that must wait is tried again: at
+ * once when somebody of this node gives one up, and every few milliseconds for the others' sake.
  *
  * Source    safety H7 (pages are dropped at each grant), H9; fcntl(2), flock(2).
  */
@@ -9,81 +10,73 @@ import type { LockRange, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { getLock, LockRequest, setLock, type LockType } from "../../os/locks.js";
-import { clipUserRange, FLOCK_BYTE } from "../../volume/guard.js";
+import { clipUserRange, FLOCK_BYTE, unclippedEnd } from "../../volume/guard.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
+import { LockTable, type LockOwner, type Range } from "./lock-table.js";
 import type { Steps, Task } from "./task.js";
 
 const LOOK_AGAIN_MS = 20;
 const typeOf: readonly LockType[] = ["read", "write", "unlock"];
 const lockRequest = new LockRequest();
 
-interface Owner {
-  readonly fd: number;
-  /** Through which open the user first locked: with it go the locks of an open file (flock, OFD), which have no other end. */
-  readonly fh: number;
-  pid: number;
-}
-/** By core, inode and owner; flock and fcntl owners are different. */
-const ownersOf = new WeakMap<ReactorCore, Map<Inode, Map<string, Owner>>>();
-function owners(core: ReactorCore, inode: Inode): Map<string, Owner> {
-  let ofCore = ownersOf.get(core);
-  if (ofCore === undefined) {
-    ofCore = new Map();
-    ownersOf.set(core, ofCore);
+const tables = new WeakMap<ReactorCore, LockTable>();
+function tableOf(core: ReactorCore): LockTable {
+  let table = tables.get(core);
+  if (table === undefined) {
+    table = new LockTable();
+    tables.set(core, table);
   }
-  let ofInode = ofCore.get(inode);
-  if (ofInode === undefined) {
-    ofInode = new Map();
-    ofCore.set(inode, ofInode);
-  }
-  return ofInode;
+  return table;
 }
-const keyOf = (owner: bigint, isFlock: boolean) => `${owner}${isFlock ? "f" : ""}`;
-
 export function lockDescriptors(core: ReactorCore): number[] {
-  return [...(ownersOf.get(core)?.values() ?? [])].flatMap((ofInode) => [...ofInode.values()].map((owner) => owner.fd));
+  return tableOf(core).descriptors();
 }
 
 /** A close by that owner: its locks of ranges go (POSIX). */
-export function dropOwnerLocks(core: ReactorCore, inode: Inode, owner: bigint): void {
-  drop(core, inode, keyOf(owner, false));
+export function dropOwnerLocks(core: ReactorCore, inode: Inode, id: bigint): void {
+  const owner = tableOf(core).owner(inode, id, false);
+  if (owner !== undefined) drop(core, inode, owner);
 }
 /** The open file itself is gone. */
 export function dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): void {
-  for (const [key, owner] of ownersOf.get(core)?.get(inode) ?? []) if (owner.fh === fh) drop(core, inode, key);
+  for (const owner of tableOf(core).ofOpen(inode, fh)) drop(core, inode, owner);
 }
-function drop(core: ReactorCore, inode: Inode, key: string): void {
-  const ofInode = ownersOf.get(core)?.get(inode);
-  const found = ofInode?.get(key);
-  if (ofInode === undefined || found === undefined) return;
-  ofInode.delete(key);
-  if (ofInode.size === 0) ownersOf.get(core)?.delete(inode);
-  core.closeLater(found.fd);
+function drop(core: ReactorCore, inode: Inode, owner: LockOwner): void {
+  core.closeLater(owner.fd);
+  tableOf(core).remove(inode, owner);
   core.inodes.unpin(inode);
 }
 
-/** The whole of one flock, or the user's range as far as it is the user's; undefined: nothing is left of it. */
-function fill(lock: LockRange, isFlock: boolean): LockRequest | undefined {
-  const type = typeOf[lock.type];
-  if (type === undefined) return undefined;
-  if (isFlock) return lockRequest.fill(type, FLOCK_BYTE, 1n);
+/** The user's range as far as it is the user's, or the one byte of flock; undefined: nothing is left of it. */
+function rangeOf(lock: LockRange, isFlock: boolean): Range | undefined {
+  const isExclusive = typeOf[lock.type] === "write";
+  if (isFlock) return { start: FLOCK_BYTE, end: FLOCK_BYTE, isExclusive };
   const range = clipUserRange(lock.start, lock.end);
-  return range === undefined ? undefined : lockRequest.fill(type, range.start, range.length);
+  return range === undefined ? undefined : { start: range.start, end: range.start + range.length - 1n, isExclusive };
+}
+function fill(type: LockType, range: Range): LockRequest {
+  return lockRequest.fill(type, range.start, range.end - range.start + 1n);
 }
 
-function* ownerOf(core: ReactorCore, inode: Inode, request: RequestOf<"getlk" | "setlk" | "setlkw">): Steps<Owner | number> {
-  const known = owners(core, inode);
-  const key = keyOf(request.owner, (request.flags & LOCK_IS_FLOCK) !== 0);
-  const found = known.get(key);
+type Locking = RequestOf<"getlk" | "setlk" | "setlkw">;
+function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<LockOwner | number> {
+  const table = tableOf(core);
+  const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
+  const found = table.owner(inode, request.owner, isFlock);
   if (found !== undefined) return found;
   const pathFd = yield* core.pathFd(inode);
   if (pathFd < 0) return pathFd;
   let fd = yield* core.call("reopen", pathFd, files.open.readWrite);
   if (fd < 0) fd = yield* core.call("reopen", pathFd, files.open.readOnly);
   if (fd < 0) return fd;
-  const made = { fd, fh: request.fh, pid: request.lock.pid };
-  known.set(key, made);
+  const meanwhile = table.owner(inode, request.owner, isFlock);
+  if (meanwhile !== undefined) {
+    core.closeLater(fd);
+    return meanwhile;
+  }
+  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [] };
+  table.add(inode, made);
   core.inodes.pin(inode);
   return made;
 }
@@ -94,23 +87,22 @@ export function* getlk(core: ReactorCore, task: Task, request: RequestOf<"getlk"
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
   const owner = yield* ownerOf(core, inode, request);
   if (typeof owner === "number") return owner;
-  const asked = fill(request.lock, isFlock);
+  const type = typeOf[request.lock.type];
+  const range = type === undefined ? undefined : rangeOf(request.lock, isFlock);
+  const asked = range === undefined ? undefined : fill(type!, range);
   const result = asked === undefined ? 0 : getLock(owner.fd, asked);
   if (result < 0) return result;
   const conflict = asked?.conflict;
   const reply = core.reply.begin(request.header.unique);
   if (conflict === undefined) reply.u64(request.lock.start).u64(request.lock.end).u32(2).u32(0);
   else {
-    const end = conflict.length === 0n ? 0x7fff_ffff_ffff_ffffn : conflict.start + conflict.length - 1n;
-    reply.u64(conflict.start).u64(end).u32(conflict.type === "read" ? 0 : 1).u32(otherPid(core, inode, owner));
+    const end = unclippedEnd(conflict.start + conflict.length - 1n);
+    // Of a lock on another node nobody here knows the process.
+    const pid = tableOf(core).holderAt(inode, conflict.start, isFlock, owner)?.pid ?? 0;
+    reply.u64(conflict.start).u64(end).u32(conflict.type === "read" ? 0 : 1).u32(pid);
   }
   core.send(reply.finish());
   return undefined;
-}
-/** OFD locks have no pid; where one other owner of this node can be meant, it is told. */
-function otherPid(core: ReactorCore, inode: Inode, owner: Owner): number {
-  const others = [...owners(core, inode).values()].filter((other) => other !== owner);
-  return others.length === 1 ? others[0]!.pid : 0;
 }
 
 export function* setlk(core: ReactorCore, task: Task, request: RequestOf<"setlk">): Steps {
@@ -123,20 +115,30 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   task.inode = inode;
+  const table = tableOf(core);
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
-  const isUnlock = typeOf[request.lock.type] === "unlock";
-  if (isUnlock && !owners(core, inode).has(keyOf(request.owner, isFlock))) return 0;
-  const owner = yield* ownerOf(core, inode, request);
-  if (typeof owner === "number") return owner;
-  owner.pid = request.lock.pid;
+  const type = typeOf[request.lock.type];
+  const range = type === undefined ? undefined : rangeOf(request.lock, isFlock);
+  if (type === undefined || range === undefined) return 0;
+  const isUnlock = type === "unlock";
+  if (isUnlock && table.owner(inode, request.owner, isFlock) === undefined) return 0;
   for (;;) {
-    const asked = fill(request.lock, isFlock);
-    if (asked === undefined) return 0;
-    const result = setLock(owner.fd, asked);
-    if (result >= 0) break;
+    // Asked for anew each time: another thread of the process may have closed the file, and with it this owner's descriptor.
+    const owner = yield* ownerOf(core, inode, request);
+    if (typeof owner === "number") return owner;
+    if (!isUnlock) owner.pid = request.lock.pid;
+    const result = setLock(owner.fd, fill(type, range));
+    if (result >= 0) {
+      table.granted(inode, owner, range.start, range.end, isUnlock ? undefined : range);
+      break;
+    }
     if (result !== -errno.EAGAIN && result !== -errno.EACCES) return result;
     if (!waits) return -errno.EAGAIN;
-    if ((yield* waitABit(core, task, isFlock)) < 0) return -errno.EINTR;
+    if (table.isCircle(inode, owner, range)) return -errno.EDEADLK;
+    const isOver = table.waits(inode, owner, range, () => goOn(core, task));
+    const ended = yield* waitABit(core, task, isFlock);
+    isOver();
+    if (ended < 0) return -errno.EINTR;
   }
   if (!isUnlock) yield* core.pages.dropped(inode);
   return 0;
@@ -145,12 +147,13 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
 function* waitABit(core: ReactorCore, task: Task, isFlock: boolean): Steps<number> {
   task.hold ??= { sinceMs: core.timers.nowMs, cause: "lock", detail: isFlock ? "somebody's flock" : "somebody's lock of a range", handle: undefined };
   task.isInterruptible = true;
-  core.timers.after(LOOK_AGAIN_MS, () => {
-    if (!task.isSuspended || !task.isInterruptible) return;
-    task.isSuspended = false;
-    core.wake(task, 0);
-  });
+  core.timers.after(LOOK_AGAIN_MS, () => goOn(core, task));
   const result = (yield* core.suspend()) as number;
   task.isInterruptible = false;
   return result;
+}
+function goOn(core: ReactorCore, task: Task): void {
+  if (!task.isSuspended || !task.isInterruptible) return;
+  task.isSuspended = false;
+  core.wake(task, 0);
 }

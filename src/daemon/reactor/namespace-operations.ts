@@ -218,7 +218,7 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
   if (refused < 0) return refused;
   const fromFd = yield* core.pathFd(directory);
   const toFd = fromFd < 0 ? fromFd : yield* core.pathFd(newDirectory);
-  const result = toFd < 0 ? toFd : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags);
+  const result = toFd < 0 ? toFd : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request));
   const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
   if (result >= 0) yield* noteMoved(core, newDirectory, request.newName);
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);

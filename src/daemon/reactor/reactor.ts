@@ -48,10 +48,7 @@ export class Reactor {
       for (const { nodeid, count } of request.forgets) this.core.inodes.forget(nodeid, count);
       return;
     }
-    if (request.kind === "interrupt") {
-      this.core.count("interrupts");
-      return this.held.interrupt(request.target);
-    }
+    if (request.kind === "interrupt") return this.held.interrupt(request.target);
     if (request.kind === "destroy") {
       this.core.send(this.core.reply.error(request.header.unique, 0));
       return;
@@ -111,7 +108,7 @@ export class Reactor {
       case "lseek": return file.lseek(core, task, request);
       case "copyFileRange": return file.copyFileRange(core, task, request);
       case "syncfs": return attributes.syncfs(core);
-      case "ioctl": return answer(-errno.ENOTTY);
+      case "ioctl": return attributes.ioctl(core, task, request);
       case "access": // the kernel checks (default_permissions) and asks no more
       case "unknown": return answer(-errno.ENOSYS);
       default: return unreachable(request);

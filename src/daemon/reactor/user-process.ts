@@ -47,6 +47,12 @@ export function processOf(thread: number, uid: number, gid: number): ProcessInfo
   return { pid: found.pid, uid, gid, command: found.command };
 }
 
+/** Whether a thread has the group among its supplementary ones. */
+export function isMember(thread: number, gid: number): boolean {
+  const groups = /^Groups:[ \t]*(.*)$/m.exec(statusOf(thread) ?? "")?.[1] ?? "";
+  return groups.split(" ").some((group) => group !== "" && Number(group) === gid);
+}
+
 /** Why a thread that waits was interrupted. */
 export type Interruption = "gone" | "killed" | "signalled" | "none";
 export function interruptionOf(thread: number): Interruption {

@@ -81,7 +81,7 @@ export type RequestBody =
   | { readonly kind: "access"; readonly mask: number }
   | { readonly kind: "interrupt"; readonly target: bigint }
   | { readonly kind: "destroy" }
-  | { readonly kind: "ioctl"; readonly fh: number; readonly command: number }
+  | { readonly kind: "ioctl"; readonly fh: number; readonly command: number; readonly outSize: number; readonly data: Uint8Array }
   | { readonly kind: "fallocate"; readonly fh: number; readonly offset: number; readonly length: number; readonly mode: number }
   | { readonly kind: "lseek"; readonly fh: number; readonly offset: number; readonly whence: number }
   | { readonly kind: "copyFileRange"; readonly fh: number; readonly offset: number; readonly nodeidOut: number; readonly fhOut: number; readonly offsetOut: number; readonly length: number; readonly is64: boolean }
@@ -100,7 +100,9 @@ export interface MalformedRequest {
   readonly why: string;
 }
 
+const ENXIO = 6;
 const EINVAL = 22;
+const EFBIG = 27;
 const EOVERFLOW = 75;
 
 class Malformed extends Error {
@@ -136,11 +138,11 @@ class Cursor {
   u64(): bigint {
     return this.#bytes.readBigUInt64LE(this.#take(8));
   }
-  /** One of our own numbers or a size: below 2^53. */
-  small(): number {
+  /** One of our own numbers, or a place or size in a file: below 2^53. `tooLarge`: what the user is told of others. */
+  small(tooLarge = EOVERFLOW): number {
     const at = this.#take(8);
     const high = this.#bytes.readUInt32LE(at + 4);
-    if (high >= 0x20_0000) throw new Malformed(EOVERFLOW, `number at byte ${at} is not below 2^53`);
+    if (high >= 0x20_0000) throw new Malformed(tooLarge, `number at byte ${at} is not below 2^53`);
     return high * 0x1_0000_0000 + this.#bytes.readUInt32LE(at);
   }
   name(): string {
@@ -288,7 +290,7 @@ function parseBody(opcode: number, from: Cursor, header: RequestHeader, group: n
 function parseSetattr(from: Cursor): RequestBody {
   const valid = from.u32();
   from.skip(4);
-  const [fh, size] = [from.small(), from.small()];
+  const [fh, size] = [from.small(), from.small(EFBIG)];
   from.skip(8); // lock owner
   const [atime, mtime] = [from.u64(), from.u64()];
   from.skip(8); // ctime
@@ -305,12 +307,12 @@ function parseSetattr(from: Cursor): RequestBody {
 function parseWithHandle(opcode: number, from: Cursor): RequestBody {
   switch (opcode) {
     case opcodes.read: {
-      const [fh, offset, size, readFlags] = [from.small(), from.small(), from.u32(), from.u32()];
+      const [fh, offset, size, readFlags] = [from.small(), clamped(from.u64(), Number.MAX_SAFE_INTEGER), from.u32(), from.u32()];
       from.skip(8);
       return { kind: "read", fh, offset, size, readFlags, flags: from.u32() };
     }
     case opcodes.write: {
-      const [fh, offset, size, writeFlags] = [from.small(), from.small(), from.u32(), from.u32()];
+      const [fh, offset, size, writeFlags] = [from.small(), from.small(EFBIG), from.u32(), from.u32()];
       from.skip(8);
       const flags = from.u32();
       from.skip(4);
@@ -352,22 +354,27 @@ function parseWithHandle(opcode: number, from: Cursor): RequestBody {
     case opcodes.ioctl: {
       const fh = from.small();
       from.skip(4);
-      return { kind: "ioctl", fh, command: from.u32() };
+      const command = from.u32();
+      from.skip(8);
+      const [inSize, outSize] = [from.u32(), from.u32()];
+      // Copied: these are few bytes, and an operation that waits keeps them.
+      return { kind: "ioctl", fh, command, outSize, data: Uint8Array.from(from.data(inSize)) };
     }
-    case opcodes.fallocate: return { kind: "fallocate", fh: from.small(), offset: from.small(), length: from.small(), mode: from.u32() };
-    case opcodes.lseek: return { kind: "lseek", fh: from.small(), offset: from.small(), whence: from.u32() };
+    case opcodes.fallocate: return { kind: "fallocate", fh: from.small(), offset: from.small(EFBIG), length: from.small(EFBIG), mode: from.u32() };
+    case opcodes.lseek: return { kind: "lseek", fh: from.small(), offset: from.small(ENXIO), whence: from.u32() };
     case opcodes.copyFileRange:
     case opcodes.copyFileRange64:
       return {
-        kind: "copyFileRange", fh: from.small(), offset: from.small(), nodeidOut: from.small(), fhOut: from.small(),
-        offsetOut: from.small(), length: clamped(from.u64()), is64: opcode === opcodes.copyFileRange64,
+        kind: "copyFileRange", fh: from.small(), offset: from.small(EFBIG), nodeidOut: from.small(), fhOut: from.small(),
+        offsetOut: from.small(EFBIG), length: clamped(from.u64(), COPY_LENGTH_MAX), is64: opcode === opcodes.copyFileRange64,
       };
     default: return { kind: "unknown" };
   }
 }
 
-function clamped(length: bigint): number {
-  return length > 0x4000_0000n ? 0x4000_0000 : Number(length);
+const COPY_LENGTH_MAX = 0x4000_0000;
+function clamped(value: bigint, max: number): number {
+  return value > BigInt(max) ? max : Number(value);
 }
 
 function parseLock(from: Cursor): Locking {
