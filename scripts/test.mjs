@@ -3,6 +3,7 @@
 //   --long        the long sizes, with an hour instead of three minutes
 //   --only TEXT   only test files whose path has TEXT in it
 //   --times       at the end, what each file and the slowest tests took, in wall and in processor time
+//   --posix       only the POSIX cases, in their long form: one node, two nodes, both modes
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -15,11 +16,13 @@ const isLong = process.argv.includes("--long");
 const onlyAt = process.argv.indexOf("--only");
 const hasPrograms = process.argv.includes("--programs");
 const hasRecovery = process.argv.includes("--recovery");
+const hasPosix = process.argv.includes("--posix");
 const only = onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
-const isWhole = only === undefined && !hasPrograms && !hasRecovery;
+const isWhole = only === undefined && !hasPrograms && !hasRecovery && !hasPosix;
 const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name === "programs") return "programs";
+  if (name === "posix/exact") return "posix";
   return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
@@ -27,7 +30,8 @@ function isWanted(file) {
   const suite = suiteOf(file);
   if (hasPrograms) return suite === "programs";
   if (hasRecovery) return suite === "recovery";
-  return suite === "short" || (isLong && suite === "recovery");
+  if (hasPosix) return file.includes("/conformance/posix/");
+  return suite === "short" || (isLong && suite !== "programs");
 }
 const minute = 60_000;
 /** What is wanted; a loaded machine may take longer, up to the run's limit. */
@@ -62,7 +66,7 @@ const isBuilt = await run.step("types", bin("tsc"), ["-p", top]) && await run.st
 if (isBuilt) {
   const all = testFiles(top).filter(isWanted);
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
-  const env = isLong ? { SLUICE_TEST_LONG: "1" } : {};
+  const env = isLong || hasPosix ? { SLUICE_TEST_LONG: "1" } : {};
   // The longest first, so that none of them runs alone at the end; `--times` tells which these are.
   const longest = ["rolling", "safety", "parallel", "failover", "events", "sessions", "migration", "bad-input", "applications", "manager-seats", "mounted-node", "simulator", "migrator", "mount", "shared-volume"];
   const rank = (file) => longest.findIndex((name) => file.endsWith(`/${name}.test.js`)) + 1 || longest.length + (isAcceptance(file) ? 1 : 2);

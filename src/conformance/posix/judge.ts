@@ -1,0 +1,35 @@
+/**
+ * Compares a case as it was played on a mount with the same case on the bare file system.
+ */
+import type { Case } from "./case-text.js";
+import type { Played } from "./stage.js";
+import { errno } from "../../os/errno.js";
+
+const isErrno = (result: string) => result in errno || result.startsWith("errno ");
+/** Why the bare file system does not do what the case says: then the case is wrong. */
+export function wrongCase(played: readonly Played[]): string[] {
+  return played.flatMap(({ step, result, changes }) => {
+    const wrong = step.expected === undefined ? isErrno(result) || /^(there is no|failed:|ended)/.test(result) : result !== step.expected;
+    return [
+      ...(wrong ? [`${step.text}: gave ${result}`] : []),
+      ...(changes.includes("NOT AS") ? [`${step.text}: ${changes}`] : []),
+    ];
+  });
+}
+/** What a mount does otherwise, but for what is documented; and what is documented and not so. */
+export function differences(bare: readonly Played[], mounted: readonly Played[], isBetweenNodes: boolean): string[] {
+  return mounted.flatMap(({ step, result, changes }, at) => {
+    const other = bare[at]!;
+    const documented = step.difference?.isBetweenNodes === true && !isBetweenNodes ? undefined : step.difference;
+    const wanted = documented?.result ?? other.result;
+    const isSameTree = changes === other.changes;
+    return [
+      ...(result === wanted ? [] : [`${step.text}: gave ${result}, ${documented?.result === undefined ? "bare" : "documented"} ${wanted}`]),
+      ...(documented?.isOfTree === true || isSameTree ? [] : [`${step.text}: did "${changes}", bare "${other.changes}"`]),
+      ...(documented?.isOfTree === true && isSameTree ? [`${step.text}: did what the bare file system does, and is documented otherwise`] : []),
+    ];
+  });
+}
+export function reasonsOf(cases: readonly Case[]): Set<string> {
+  return new Set(cases.flatMap(({ steps }) => steps.flatMap(({ difference }) => (difference === undefined ? [] : [difference.reason]))));
+}
