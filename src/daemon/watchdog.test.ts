@@ -31,7 +31,7 @@ test("a tick that does not move for longer than the limit, and only that, is due
 test("no word from the daemon at all is standing still too", () => {
   const watch = new StandstillWatch(100);
   watch.heard({ mounts: [{ minor: 4, tick: 1 }] });
-  assert.deepEqual([watch.passed(50), watch.passed(50), watch.passed(50)], [[], [], [4]]);
+  assert.deepEqual([watch.passed(50), watch.passed(50), watch.passed(50)], [[], [], [4]], "due once it is past the limit");
 });
 
 test("the child lives while it is wanted and ends with the pipe", async () => {

@@ -1,23 +1,22 @@
 /**
- * Plants one fault in a copy of the compiled tree and runs seeds on it until a promise breaks.
+ * Plants one fault in a copy of the compiled tree and runs seeds on it until a promise breaks, or the test that must miss the rule.
  *
  * Each edit must match its file exactly once, whatever the white space, else the trial fails: a fault that is not there any
- * more must not count as one that was found. Nor does a seed count that fails without the fault as well. A copy serves one
- * trial after the other, each in a thread of its own, and goes when it is closed.
+ * more must not count as one that was found. Nor does a seed or a test count that fails without the fault as well. A copy
+ * serves one trial after the other, each in a thread or process of its own, and goes when it is closed.
+ *
+ * Not here  how a test is run and its end told (mutant-test.ts).
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runTest } from "./mutant-test.js";
 import type { Edit, MissedByScene, MissedByTest, Mutant } from "./mutants.js";
 import { startSeedThread } from "./seed-thread.js";
 import type { Outcome } from "./worker.js";
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), "..");
-/** What the simulator runs, directly or through what it runs. */
-const folders = ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "client", "os", "promises", "simulator"];
 const SCRIPT = join("simulator", "worker.js");
 /** A seed that takes so long does not end at all. */
 const SEED_LIMIT_MS = 120_000;
@@ -57,9 +56,7 @@ export class TrialTree {
 
   constructor() {
     process.once("exit", this.#remove);
-    for (const folder of folders) {
-      cpSync(join(dist, folder), join(this.#root, "dist", folder), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
-    }
+    cpSync(dist, join(this.#root, "dist"), { recursive: true, filter: (path) => !/\.(d\.ts|map|test\.js)$/.test(path) });
     cpSync(join(dist, "..", "package.json"), join(this.#root, "package.json"));
     for (const shared of ["node_modules", "src"]) symlinkSync(join(dist, "..", shared), join(this.#root, shared));
   }
@@ -68,7 +65,10 @@ export class TrialTree {
     this.#remove();
   }
 
-  /** Undefined when all seeds held, or fail without the fault as well; a fault that a test misses needs none. */
+  /**
+   * Undefined when all seeds held, or fail without the fault as well; a fault that a test misses needs none.
+   * @throws Error when there is no place for the fault, or it makes the test fail in another way than it ought to; NotTried.
+   */
   async try(mutant: Mutant, options: TrialOptions): Promise<Found | undefined> {
     const files = plant(mutant);
     try {
@@ -85,19 +85,31 @@ export class TrialTree {
     }
   }
 
-  /** That it passes without the fault is said by `npm test`. */
-  async #failedTest({ test, only }: MissedByTest): Promise<Found | undefined> {
+  async #failedTest(mutant: Mutant & MissedByTest): Promise<Found | undefined> {
+    const { test, only, name, says } = mutant;
     const file = join(this.#root, "dist", test);
     cpSync(join(dist, test), file);
-    const { NODE_TEST_CONTEXT: _, ...env } = process.env; // a test that runs this has told its children so
-    const names = only === undefined ? [] : [`--test-name-pattern=${only}`];
-    const child = spawn(process.execPath, ["--test-reporter=tap", ...names, file], { env, stdio: ["ignore", "pipe", "ignore"], timeout: SEED_LIMIT_MS });
-    let text = "";
-    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-    const [code] = (await once(child, "close")) as [number | null];
-    const failed = /^ *not ok \d+ - (.*)$/m.exec(text)?.[1];
-    return code === 0 ? undefined : { seed: undefined, text: failed ?? `the test ends with ${code}`, trace: [] };
+    const end = await runTest(file, only);
+    if (end.kind === "skipped") throw new NotTried(end.why);
+    if (end.kind === "passed") return undefined;
+    // A fault that keeps its file from being loaded, say, is none that the test has found.
+    if (!end.text.includes(says)) throw new Error(`the test fails, but does not say "${says}", which "${name}" is about: ${end.test}: ${end.text.slice(0, 2_000)}`);
+    return (await passesWithout(mutant)) ? { seed: undefined, text: `"${end.test}" says ${JSON.stringify(says)}`, trace: [] } : undefined;
   }
+}
+
+/** The fault can only be missed where a test can run that cannot run here. */
+export class NotTried extends Error {
+  override readonly name = "NotTried";
+}
+
+const passed = new Map<string, Promise<boolean>>();
+/** Whether the test passes in the tree as it is, so that its failure is the fault's. */
+function passesWithout({ test, only }: MissedByTest): Promise<boolean> {
+  const key = `${test} ${only ?? ""}`;
+  const known = passed.get(key) ?? runTest(join(dist, test), only).then(({ kind }) => kind === "passed");
+  passed.set(key, known);
+  return known;
 }
 
 const held = new Map<string, Promise<boolean>>();

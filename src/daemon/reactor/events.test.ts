@@ -4,7 +4,7 @@
  * Source    safety C3-C6, H2, H3; XDSM 3.3, 3.5, 4.3, 6.2.
  */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { regionFlags } from "../../dmapi/regions.js";
@@ -79,6 +79,22 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     a.answer = () => ({ kind: "continue" });
     await outcome("for s in 0 900 1000 1099 1100; do dd if=$A/ranges bs=100 count=1 iflag=skip_bytes skip=$s status=none; done");
     assert.deepEqual(a.seen.map((held) => held.event), [1000, 1099].map((offset) => ({ type: "read", handle: bench.handleOf("ranges"), offset, length: 100 })));
+  });
+
+  test("an event costs one message to the main thread and one back, and on a local backing no other thread", async () => {
+    const fresh = await bench.mount();
+    fresh.own("read");
+    fresh.answer = () => ({ kind: "continue" });
+    writeFileSync(inBacking("hops"), text(10000));
+    bench.changeRecord("hops", () => ({ ...resident, regions: [{ offset: 0, size: 0, flags: regionFlags.read }] }));
+    const sideThreads = () => readdirSync("/proc/self/task").filter((id) => readFileSync(`/proc/self/task/${id}/comm`, "utf8") === "sluice-io\n").length;
+    const read = () => bench.run("dd", [`if=${fresh.mountpoint}/hops`, "of=/dev/null", "bs=10000", "count=1", "status=none"]).ended;
+    const begun = sideThreads();
+    await read(); // interest in the object is asked for once
+    const before = fresh.messages.length;
+    assert.equal((await read()).output, "");
+    assert.deepEqual(fresh.messages.slice(before).map(({ kind }) => kind), ["event-held"]);
+    assert.equal(sideThreads(), begun, "threads begun for it");
   });
 
   test("an answer without a recall is not believed: asked again twice, then EIO, never zeros", async () => {
@@ -159,12 +175,30 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     const reading = bench.run("sh", ["-c", `trap : USR1; exec 3< ${a.mountpoint}/retried; read line <&3; echo again; read line <&3; echo "$line"`]);
     const held = await a.event("read");
     reading.child.kill("SIGUSR1");
-    await a.until("the retry", async () => (await a.report()).counters["reads that joined the event of their interrupted first try"] === 1);
-    assert.equal(a.seen.length, 1);
+    await a.until("the retry", async () => a.seen.length > 1 || (await a.report()).counters["reads that joined the event of their interrupted first try"] === 1);
+    assert.equal(a.seen.length, 1, "events raised for one read");
     recallIt();
     a.resume(held);
     assert.equal((await reading.ended).output, `again\n${text(20000).toString()}\n`);
     assert.equal(a.seen.length, 1);
+  });
+
+  test("a signal that is handled, though it asks to stop, does not end a page fault, whose user cannot be told", async () => {
+    const recallIt = makeStub("faulted", text(65536));
+    const interrupts = async () => (await a.report()).counters["interrupts"] ?? 0;
+    const before = await interrupts();
+    const mapper = bench.run(process.execPath, ["--input-type=module", "-e", `process.on("SIGTERM", () => {}); ${mapperProgram(join(a.mountpoint, "faulted"))}`]);
+    const held = await a.event("read");
+    mapper.child.kill("SIGTERM");
+    await a.until("the interrupt", async () => (await interrupts()) > before);
+    assert.deepEqual(a.messages.filter((message) => message.kind === "operation-gone" && message.operation === held.operation), [], "the event goes on");
+    recallIt();
+    a.answer = () => ({ kind: "continue" });
+    a.resume(held);
+    const said = untilSaid(mapper.child.stdout!, "mapped true");
+    await said;
+    mapper.child.kill("SIGKILL");
+    await mapper.ended;
   });
 
   test("a file server's thread is told to try again past its limit; the event goes on, and the retry of any of its threads joins it", async () => {

@@ -5,6 +5,7 @@
  * Not here  anything a daemon uses.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { mountFuseControl } from "../machine.js";
@@ -34,7 +35,7 @@ const STANDSTILL_MS = 24 * 3600_000;
  * test which is killed leaves no user who waits for ever.
  */
 export class Bench {
-  readonly directory = mkdtempSync("/tmp/sluice-test-reactor-");
+  readonly directory = mkdtempSync(join(tmpdir(), "sluice-test-reactor-"));
   readonly backing = join(this.directory, "backing");
   readonly #mounts: BenchMount[] = [];
   readonly #isMounted: boolean;

@@ -12,7 +12,7 @@ const top = new URL("../../", import.meta.url).pathname;
 /** A program of a few statements with the system calls at hand: A, B, BACKING; `f` files, `l` locks. */
 function js(statements: string): string {
   const program = `
-    import * as f from "${top}os/files.js"; import * as l from "${top}os/locks.js"; import { errnoName } from "${top}os/errno.js";
+    import * as f from "${top}os/files.js"; import * as l from "${top}os/locks.js"; import { errnoName } from "${top}os/errno.js"; import { mapFile } from "${top}os/memory.js";
     const { A, B, BACKING } = process.env; const print = (...values) => console.log(...values); const name = (r) => (r < 0 ? errnoName(r) : "ok");
     const get = (p, n) => { const b = Buffer.alloc(512), r = f.getxattrOfPath(p, n, b); return r < 0 ? errnoName(r) : b.toString("utf8", 0, r); };
     const set = (p, n, v) => name(f.setxattrOfPath(p, n, Buffer.from(v)));
@@ -47,6 +47,21 @@ describe("a mount is a file system", { skip: canMount ? false : "needs root and 
     ["times", "touch -d '2001-02-03 04:05:06.789 UTC' $A/t; TZ=UTC stat -c %y $B/t", "2001-02-03 04:05:06.789000000 +0000\n"],
     ["truncation", "echo 123456789 > $A/tr; truncate -s 4 $A/tr; cat $B/tr; truncate -s 8 $A/tr; stat -c %s $B/tr", "12348\n"],
     ["appends of two mounts", "for i in 1 2 3; do echo a$i >> $A/ap; echo b$i >> $B/ap; done; cat $A/ap | tr '\\n' ' '", "a1 b1 a2 b2 a3 b3 "],
+    [
+      "a store through a mapping of a file that is open for appending goes to its place",
+      `printf 0123456789 > $A/am; ${js("const d=f.openAt(-100,A+'/am',2|f.open.append),m=mapFile(d,10,true);m.bytes[3]=88;print(m.sync());f.pwrite(d,Buffer.from('Z'),0,1,0);m.unmap()")}; cat $B/am`, "0\n012X456789Z",
+    ],
+    [
+      "pages are dropped at an open, whatever the times say",
+      "write() { printf $1 | dd of=$BACKING/ot conv=notrunc status=none; touch -d @1600000000 $BACKING/ot; }; printf old > $A/ot; write mid; cat $B/ot; write new; cat $B/ot", "midnew",
+    ],
+    [
+      "pages are dropped when a lock is granted, whatever the times say",
+      `printf old > $A/lt; touch -d @1600000000 $BACKING/lt; ${js(`const d=f.openAt(-100,B+'/lt',2),w=f.openAt(-100,BACKING+'/lt',2),p=Buffer.alloc(3),read=()=>(f.pread(d,p,0,3,0),p.toString());
+        const write=(t)=>{f.pwrite(w,Buffer.from(t),0,3,0);f.futimens(w,1600000000n*1000000000n,1600000000n*1000000000n)};
+        print(read());write('mid');print(read());write('new');print(name(l.setLock(d,new l.LockRequest().fill('read',0n,3n))),read())`)}`,
+      "old\nold\nok new\n",
+    ],
     ["a file without a name lives as long as it is open", "exec 5<>$A/un; echo u >&5; rm $A/un; echo v >&5; cat /proc/self/fd/5; stat -L -c '%h %s' /proc/self/fd/5", "u\nv\n0 4\n"],
     ["extended attributes, ours hidden", `touch $A/xa; ${js("const p=A+'/xa';set(p,'user.k','v');set(BACKING+'/xa','trusted.sluice.mark','m');print(list(p),get(p,'user.k'));f.removexattrOfPath(p,'user.k');print(list(p))")}`, "user.k v\n\n"],
     ["our attributes cannot be read, set or removed", `touch $A/xb; ${js("const p=A+'/xb';print(get(p,'trusted.sluice'),set(p,'trusted.sluice','x'),name(f.removexattrOfPath(p,'trusted.sluice.mark')))")}`, "ENODATA EPERM EPERM\n"],

@@ -48,7 +48,10 @@ export class Reactor {
       for (const { nodeid, count } of request.forgets) this.core.inodes.forget(nodeid, count);
       return;
     }
-    if (request.kind === "interrupt") return this.held.interrupt(request.target);
+    if (request.kind === "interrupt") {
+      this.core.count("interrupts");
+      return this.held.interrupt(request.target);
+    }
     if (request.kind === "destroy") {
       this.core.send(this.core.reply.error(request.header.unique, 0));
       return;

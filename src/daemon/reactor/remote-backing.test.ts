@@ -19,7 +19,7 @@ import { RECORD_BYTE } from "../../volume/guard.js";
 import type { FromReactor } from "../reactor-port.js";
 import { backingCalls, type Found, type VirtualChange } from "./backing-calls.js";
 import { ReactorCore } from "./core.js";
-import { copyFileRange, lseek, read } from "./file-operations.js";
+import { copyFileRange, flush, lseek, read } from "./file-operations.js";
 import { Bench, FSID, KEY } from "./harness.js";
 import type { Inode } from "./inode-table.js";
 import { SideThreads, type SideRequest } from "./side-threads.js";
@@ -128,6 +128,17 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
     stage.core.recordSeen(inode, stored);
   }
 
+  test("a backing whose workers stand still stops the operations that need it, not the reactor", () => {
+    const { fh } = stage.open("f", content);
+    const reading = stage.run((core, task) => read(core, task, { kind: "read", header, fh, offset: 0, size: 4096, readFlags: 2, flags: 0 }), "read");
+    stage.core.runReady();
+    assert.ok(reading.isSuspended, "the read waits for a worker");
+    const flushing = stage.run((core, task) => flush(core, task, { kind: "flush", header, fh, owner: 1n }), "flush");
+    assert.ok(!flushing.isSuspended, "what needs no backing ends at once");
+    assert.equal(stage.answered.length, 0, "no byte was read by the reactor itself");
+    stage.workUntil();
+    assert.deepEqual(stage.answered.subarray(0, 4096), content.subarray(0, 4096));
+  });
   test("a read admitted under the old record does not give the hole, though the node has learned the new one meanwhile", () => {
     const { inode, fh } = stage.open("f", content);
     const request: RequestOf<"read"> = { kind: "read", header, fh, offset: 0, size: 4096, readFlags: 2, flags: 0 };
