@@ -14,6 +14,9 @@ export function leaseTimesIn({ stress }: World): LeaseTimes {
   return stress.hasShortLeases ? oneMachine : simulatedTimes;
 }
 
+/** Probability that a request which came while the volume was at work is heard late. */
+const HEARD_LATE = 0.5;
+
 export class LeaseDriverModel {
   readonly process: Process;
   readonly machine: LeaseMachine;
@@ -58,7 +61,9 @@ export class LeaseDriverModel {
       }
       yield* this.#step({ kind: "time-passed", atMs: this.process.clockMs, isTicking: true });
       this.#armTimer();
-      yield { kind: "await", signal: this.#wake };
+      // What was asked while the volume was at work is heard at once; now and then the volume takes its time before that.
+      if (this.#requests.length === 0) yield { kind: "await", signal: this.#wake };
+      else yield* sleep(this.process.world.random.chance(HEARD_LATE) ? this.process.world.random.below(leaseTimesIn(this.process.world).renewMs) : 0);
     }
   }
 

@@ -63,5 +63,4 @@ export const mutantSeeds: Readonly<Record<string, number>> = {
   "proof without a lock": 1,
   "claim without watching": 1,
   "renewed without a look": 57,
-  "silence taken for an end": 88,
 };

@@ -358,7 +358,7 @@ const registry: readonly Mutant[] = [
     edits: [at("cluster/view/membership.js")("|| this.#isInForce || !this.#removed.isNone) return;", "|| this.#isInForce) return;")],
   },
   {
-    name: "silence taken for an end", rule: "a silent member may have renewed before the view without it was stored: its lease is taken (C7)", scene: "joined",
+    name: "silence taken for an end", rule: "a silent member may have renewed before the view without it was stored: its lease is taken (C7)", test: "cluster/view/membership.test.js", only: "it may have come back", says: "C may have renewed its lease before that view was stored",
     edits: [at("cluster/view/removed-lives.js")("this.#lives = this.#lives.filter((life) => !this.#standing.isEnded(life));", "this.#lives = this.#lives.filter((life) => !this.#standing.isDead(life));")],
   },
   {
