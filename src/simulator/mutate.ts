@@ -66,6 +66,8 @@ async function work(): Promise<void> {
 /** The recorded seed alone, then a slice at a time, until it is found or nothing is left. */
 async function goOn(search: Search, tree: TrialTree): Promise<void> {
   const { mutant, tried } = search;
+  const timeIsUp = () => tell(search, `NOT FOUND by the end of the time, after at most ${search.tried} seeds (${mutant.rule})`);
+  if (isOver()) return timeIsUp();
   const turn = search.seeds.slice(0, tried === 0 && rememberedSeed(mutant) !== undefined ? 1 : SLICE);
   const turnBeganMs = performance.now();
   let failure: Found | undefined;
@@ -83,7 +85,7 @@ async function goOn(search: Search, tree: TrialTree): Promise<void> {
   search.seeds = search.seeds.slice(turn.length);
   search.tried += turn.length;
   if (failure === undefined) {
-    if (isOver()) tell(search, `NOT FOUND by the end of the time, after at most ${search.tried} seeds (${mutant.rule})`);
+    if (isOver()) timeIsUp();
     else if (search.seeds.length === 0) tell(search, `NOT FOUND by ${mutant.test === undefined ? `${search.tried} seeds` : "the test"} (${mutant.rule})${mutant.open === undefined ? "" : `: ${mutant.open}`}`);
     else waiting.push(search);
     return;
@@ -140,7 +142,7 @@ function processorSeconds(): number {
 }
 function record(): void {
   const file = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "src", "simulator", "mutant-seeds.ts");
-  const lines = mutants.flatMap(({ name }) => (seeds[name] === undefined ? [] : [`  ${JSON.stringify(name)}: ${seeds[name]},`]));
+  const lines = mutants.flatMap(({ name, test }) => (test !== undefined || seeds[name] === undefined ? [] : [`  ${JSON.stringify(name)}: ${seeds[name]},`]));
   writeFileSync(file, `/**
  * Which seed found each planted fault when it was last looked for: a trial begins there. Written by
  * \`npm run simulate:mutants -- --record\`; a change of scenes or machines may make it untrue, which costs time and nothing else.

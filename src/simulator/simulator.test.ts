@@ -4,6 +4,7 @@
  * Source    safety H13.
  */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { it } from "node:test";
 import { mutantSeeds } from "./mutant-seeds.js";
 import { plant, TrialTree } from "./mutant-trial.js";
@@ -18,6 +19,21 @@ it("every planted fault has exactly one place in the compiled tree, and a name o
   for (const mutant of mutants) plant(mutant);
   assert.equal(new Set(mutants.map((mutant) => mutant.name)).size, mutants.length);
 });
+
+it("docs/safety.md names each planted fault in its rule's row, and every rule that has code has one", () => {
+  const text = readFileSync(new URL("../../docs/safety.md", import.meta.url), "utf8");
+  const rows = [...text.matchAll(/^\| \*\*([CHM]\d+)\*\* .*\| ([^|]+) \|$/gm)].map(([, rule, faults]) => ({ rule: rule!, faults: faults!.replaceAll(/ \*[tm]\*| \([^)]*\)/g, "").split("; ") }));
+  const names = new Set(mutants.map(({ name }) => name));
+  assert.deepEqual(rows.map(({ rule }) => rule), [...rulesOf("C", 10), ...rulesOf("H", 15), ...rulesOf("M", 13)]);
+  const withoutFault = rows.filter(({ faults }) => faults[0] === "none" || faults[0]!.startsWith("none:")).map(({ rule }) => rule);
+  assert.deepEqual(withoutFault, ["C2", "H11"], "these have no code yet");
+  const named = rows.filter(({ rule }) => rule !== "H13" && !withoutFault.includes(rule)).flatMap(({ faults }) => faults);
+  assert.deepEqual(named.filter((name) => !names.has(name)), [], "named there and not in the list");
+  assert.deepEqual([...names].filter((name) => !named.includes(name)), [], "in the list and not named there");
+  const byTest = mutants.filter(({ test }) => test !== undefined).map(({ name }) => name);
+  assert.deepEqual([...names].filter((name) => text.includes(`${name} *t*`) || text.includes(`${name} *m*`)).sort(), byTest.sort(), "marked as missed by a test");
+});
+const rulesOf = (letter: string, count: number) => Array.from({ length: count }, (_, at) => `${letter}${at + 1}`);
 
 // The whole list: `npm run simulate:mutants`.
 for (const mutant of mutants.filter(({ isQuick }) => isQuick)) {
