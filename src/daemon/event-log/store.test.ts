@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import type { EventLogResults, LoggedEvent, LogName } from "../../cluster/durable-events/event-log.js";
 import type { FsName, Handle, Incarnation, NodeId, SessionId } from "../../dmapi/ids.js";
 import { decodeCursors, decodeEvent, encodeCursors, encodeEvent } from "./codec.js";
+import { systemFiles } from "./log-files.js";
 import { EventLogStore } from "./store.js";
 
 const top = mkdtempSync(join(tmpdir(), "sluice-test-events-"));
@@ -28,7 +29,7 @@ function read(store: EventLogStore, name: LogName, options: { after?: number; ma
 const sequences = (found: EventLogResults["read"]) => found.events.map(({ sequence }) => sequence);
 
 test("what is appended is read, in pieces too, and after what is acknowledged", () => {
-  const store = new EventLogStore(directory());
+  const store = new EventLogStore(directory(), systemFiles);
   const place = append(store, log("A"), events(1, 3));
   append(store, log("A"), events(4, 5));
   assert.deepEqual(read(store, log("A")).events, events(1, 5));
@@ -46,21 +47,21 @@ test("a torn tail is cut: at every length of the last event the ones before it a
   const whole = encodeEvent(event(2));
   for (let length = 0; length < whole.length; length += 7) {
     const path = directory();
-    const store = new EventLogStore(path);
+    const store = new EventLogStore(path, systemFiles);
     append(store, log("A"), [event(1), event(2)]);
     store.close();
     const file = join(path, String(session), "A@1.1");
     truncateSync(file, encodeEvent(event(1)).length + length);
-    const found = read(new EventLogStore(path), log("A"));
+    const found = read(new EventLogStore(path, systemFiles), log("A"));
     assert.deepEqual([sequences(found), found.isAtEnd, found.isGap], [[1], true, false]);
     appendFileSync(file, whole.subarray(length));
-    assert.deepEqual(sequences(read(new EventLogStore(path), log("A"), { from: found.place, after: 1 })), [2]);
+    assert.deepEqual(sequences(read(new EventLogStore(path, systemFiles), log("A"), { from: found.place, after: 1 })), [2]);
   }
 });
 
 test("a damaged event ends its segment; that something is missing shows, and what follows can be had", () => {
   const path = directory();
-  const store = new EventLogStore(path, 1);
+  const store = new EventLogStore(path, systemFiles, 1);
   for (const each of events(1, 4)) append(store, log("A"), [each]);
   store.close();
   const file = join(path, String(session), "A@1.2");
@@ -74,8 +75,8 @@ test("a damaged event ends its segment; that something is missing shows, and wha
 
 test("segments go when they are acknowledged; the last one only when its writer is gone", () => {
   const path = directory();
-  const writer = new EventLogStore(path, 1);
-  const keeper = new EventLogStore(path);
+  const writer = new EventLogStore(path, systemFiles, 1);
+  const keeper = new EventLogStore(path, systemFiles);
   for (const each of events(1, 4)) append(writer, log("A"), [each]);
   const left = () => readdirSync(join(path, String(session))).filter((name) => name.startsWith("A@")).length;
   const trim = (through: number, isOver: boolean) => (keeper.run({ kind: "trim", log: log("A"), through, isOver }) as EventLogResults["trim"]).isGone;
@@ -90,13 +91,13 @@ test("segments go when they are acknowledged; the last one only when its writer 
 
 test("a life begins its own segment, and lets go of those of the life before it", () => {
   const path = directory();
-  const writer = new EventLogStore(path);
-  const keeper = new EventLogStore(path);
+  const writer = new EventLogStore(path, systemFiles);
+  const keeper = new EventLogStore(path, systemFiles);
   append(writer, log("A", 1), [event(1)]);
   append(writer, log("A", 2), [event(1)]);
   const trim = (incarnation: number) => (keeper.run({ kind: "trim", log: log("A", incarnation), through: 1, isOver: true }) as EventLogResults["trim"]).isGone;
   assert.deepEqual([trim(1), trim(2)], [true, false]);
-  const again = new EventLogStore(path);
+  const again = new EventLogStore(path, systemFiles);
   assert("code" in append(again, log("A", 2), [event(2)]), "nobody else appends to it");
   writer.close();
   append(again, log("A", 2), [event(2)]);
@@ -107,18 +108,18 @@ test("a life begins its own segment, and lets go of those of the life before it"
 
 test("cursors of all hosts count together; removed sessions leave nothing", () => {
   const path = directory();
-  const store = new EventLogStore(path);
+  const store = new EventLogStore(path, systemFiles);
   append(store, log("A"), events(1, 9));
   const save = (of: EventLogStore, hostGeneration: number, through: number, beyond: number[]) =>
     of.run({ kind: "acknowledge", session, hostGeneration, cursors: [{ node: "A" as NodeId, incarnation: 1 as Incarnation, through, beyond }] });
   save(store, 1, 2, [5]);
   save(store, 1, 3, [5]);
   const list = (of: EventLogStore) => of.run({ kind: "list", session }) as EventLogResults["list"];
-  const next = new EventLogStore(path);
+  const next = new EventLogStore(path, systemFiles);
   assert.deepEqual(list(next), { logs: [{ node: "A", incarnation: 1 }], cursors: [{ node: "A", incarnation: 1, through: 3, beyond: [5] }] });
   save(next, 2, 3, [5]);
   assert.throws(() => save(store, 1, 3, [5, 7]), /later host/, "the old host wakes: what it is told now is not kept, and not promised");
-  save(new EventLogStore(path), 1, 3, [5, 8]); // the same, had it not written before
+  save(new EventLogStore(path, systemFiles), 1, 3, [5, 8]); // the same, had it not written before
   assert.deepEqual(list(next).cursors, [{ node: "A", incarnation: 1, through: 3, beyond: [5, 8] }]);
   assert.deepEqual((store.run({ kind: "sessions" }) as EventLogResults["sessions"]).sessions, [session]);
   store.run({ kind: "remove", session });
@@ -133,7 +134,7 @@ test("a full volume takes nothing of a batch, and the log goes on where it was",
   mkdirSync(path, { recursive: true });
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", path]);
   try {
-    const store = new EventLogStore(path);
+    const store = new EventLogStore(path, systemFiles);
     append(store, log("A"), [event(1)]);
     writeFileSync(join(path, "ballast"), Buffer.alloc(40 * 1024));
     const refused = append(store, log("A"), events(2, 1000));

@@ -1,5 +1,5 @@
 /**
- * The files of the event logs, by plain synchronous calls in threads of their own.
+ * The files of the event logs, by plain synchronous calls (log-files.ts) in threads of their own.
  *
  *     <session>/A@3.1              first segment of the log of node A's third life; locked (OFD) by it while it may write there
  *     <session>/acknowledged+2.1   cursors of the session's host generation 2
@@ -11,12 +11,11 @@
  * Not here  threads (worker.ts), bytes (codec.ts).
  * Source    safety C1 (locks live as long as the power to write), M11.
  */
-import * as fs from "node:fs";
 import { dirname } from "node:path";
 import type { EventLogResults, EventLogWork, LogCursor, LoggedEvent, LogName } from "../../cluster/durable-events/event-log.js";
 import { codeOf, type DmFailure } from "../../dmapi/errors.js";
 import { type Incarnation, NAME_PATTERN, type NodeId, type SessionId } from "../../dmapi/ids.js";
-import { LockRequest, setLock } from "../../os/locks.js";
+import type { LogFiles } from "./log-files.js";
 import { CURSOR_BODY_BYTES_MAX, decodeCursors, decodeEvent, encodeCursors, encodeEvent, EVENT_BODY_BYTES_MAX, FRAME_HEAD_BYTES } from "./codec.js";
 
 export const SEGMENT_BYTES_MAX = 4 * 1024 * 1024;
@@ -39,18 +38,19 @@ type Work<K extends EventLogWork["kind"]> = Extract<EventLogWork, { kind: K }>;
 
 export class EventLogStore {
   readonly #directory: string;
+  readonly #files: LogFiles;
   readonly #segmentBytesMax: number;
-  readonly #lock = new LockRequest();
   /** By session, node and incarnation. */
   readonly #segments = new Map<string, { readonly log: LogName; segment: Segment }>();
   readonly #cursors = new Map<string, CursorFile>();
 
-  constructor(directory: string, segmentBytesMax = SEGMENT_BYTES_MAX) {
+  constructor(directory: string, files: LogFiles, segmentBytesMax = SEGMENT_BYTES_MAX) {
     this.#directory = directory;
+    this.#files = files;
     this.#segmentBytesMax = segmentBytesMax;
   }
 
-  /** @throws of node:fs, save for what a batch met. */
+  /** @throws what the files throw, save for what a batch met. */
   run(work: EventLogWork): EventLogResults[EventLogWork["kind"]] {
     switch (work.kind) {
       case "append":
@@ -65,10 +65,10 @@ export class EventLogStore {
         return this.#trim(work);
       case "remove":
         this.forget(work.session);
-        fs.rmSync(this.#folder(work.session), { recursive: true, force: true });
+        this.#files.remove(this.#folder(work.session));
         return {};
       case "sessions":
-        return { sessions: namesIn(this.#directory).filter((name) => /^[1-9]\d{0,9}$/.test(name)).map((name) => Number(name) as SessionId) };
+        return { sessions: this.#files.names(this.#directory).filter((name) => /^[1-9]\d{0,9}$/.test(name)).map((name) => Number(name) as SessionId) };
     }
   }
   /** Closes what this thread has open of a session. */
@@ -76,13 +76,13 @@ export class EventLogStore {
     for (const [key, { log, segment }] of this.#segments) if (log.session === session) this.#close(key, segment);
     for (const [key, file] of this.#cursors) {
       if (!key.startsWith(`${session} `)) continue;
-      fs.closeSync(file.fd);
+      this.#files.close(file.fd);
       this.#cursors.delete(key);
     }
   }
   close(): void {
     for (const [key, { segment }] of this.#segments) this.#close(key, segment);
-    for (const { fd } of this.#cursors.values()) fs.closeSync(fd);
+    for (const { fd } of this.#cursors.values()) this.#files.close(fd);
     this.#cursors.clear();
   }
 
@@ -94,7 +94,7 @@ export class EventLogStore {
     return {
       batches: written.map((segment) => {
         if ("code" in segment) return segment;
-        const synced = attempt(() => fs.fdatasyncSync(segment.fd) ?? {});
+        const synced = attempt(() => this.#files.sync(segment.fd) ?? {});
         if (!("code" in synced)) return { segment: segment.number, offset: segment.size };
         segment.isSpoilt = true;
         return synced;
@@ -105,9 +105,9 @@ export class EventLogStore {
     const segment = this.#segmentOf(log);
     const bytes = Buffer.concat(events.map(encodeEvent));
     try {
-      writeAll(segment.fd, bytes, segment.size);
+      this.#files.write(segment.fd, bytes, segment.size);
     } catch (error) {
-      attempt(() => fs.ftruncateSync(segment.fd, segment.size) ?? {});
+      attempt(() => this.#files.truncate(segment.fd, segment.size) ?? {});
       throw error;
     }
     segment.size += bytes.length;
@@ -131,30 +131,31 @@ export class EventLogStore {
     this.#makeFolder(folder);
     for (;;) {
       const path = `${folder}/${segmentName(log, number)}`;
-      const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-      const isLocked = setLock(fd, this.#lock.fill("write", 0n, 0n)) >= 0;
+      const fd = this.#files.open(path, "write");
+      const isLocked = this.#files.lock(fd);
       // One that was removed between the two calls by somebody who took this life for dead is no place to write to.
-      if (isLocked && fs.fstatSync(fd).nlink === 1) {
+      const { links, size } = this.#files.state(fd);
+      if (isLocked && links === 1) {
         // What a former thread of this life left may end in half a frame.
-        if (fs.fstatSync(fd).size === 0) {
-          syncDirectory(folder);
+        if (size === 0) {
+          this.#files.syncDirectory(folder);
           return { fd, number, size: 0, isSpoilt: false };
         }
         number++;
       }
-      fs.closeSync(fd);
+      this.#files.close(fd);
       if (!isLocked) throw Object.assign(new Error(`${path} is locked by another process`), { errno: -16 });
     }
   }
   #close(key: string, segment: Segment): void {
     this.#segments.delete(key);
-    fs.closeSync(segment.fd);
+    this.#files.close(segment.fd);
   }
 
   // Reading.
 
   #list({ session }: Work<"list">): EventLogResults["list"] {
-    const names = namesIn(this.#folder(session));
+    const names = this.#files.names(this.#folder(session));
     const logs = new Map<string, { node: NodeId; incarnation: Incarnation }>();
     const cursors = new Map<string, LogCursor>();
     for (const name of names) {
@@ -165,7 +166,13 @@ export class EventLogStore {
     return { logs: [...logs.values()], cursors: [...cursors.values()] };
   }
   #readCursors(path: string, into: Map<string, LogCursor>): void {
-    const bytes = fs.readFileSync(path);
+    const fd = this.#files.open(path, "read");
+    const bytes = Buffer.alloc(this.#files.state(fd).size);
+    try {
+      this.#files.read(fd, bytes, 0);
+    } finally {
+      this.#files.close(fd);
+    }
     for (let at = 0, found = decodeCursors(bytes, at); found !== undefined; at = found.next, found = decodeCursors(bytes, at)) {
       for (const cursor of found.value) {
         const key = `${cursor.node}@${cursor.incarnation}`;
@@ -184,7 +191,7 @@ export class EventLogStore {
     let isGap = false;
     for (;;) {
       const path = `${this.#folder(log.session)}/${segmentName(log, segment)}`;
-      const end = eachEvent(path, offset, (event) => {
+      const end = this.#eachEvent(path, offset, (event) => {
         if (event.sequence <= last) return true;
         if (event.previous > last) isGap = true;
         if (isGap && !mayHaveGaps) return false;
@@ -200,7 +207,7 @@ export class EventLogStore {
     }
   }
   #segmentNumbers(log: LogName): number[] {
-    const own = namesIn(this.#folder(log.session)).map(parseSegmentName).filter((each) => each?.node === log.node && each.incarnation === log.incarnation);
+    const own = this.#files.names(this.#folder(log.session)).map(parseSegmentName).filter((each) => each?.node === log.node && each.incarnation === log.incarnation);
     return own.map((each) => each!.number).sort((a, b) => a - b);
   }
 
@@ -211,31 +218,31 @@ export class EventLogStore {
     const bytes = encodeCursors(cursors);
     const known = this.#cursors.get(key);
     // A later host has said all that stood there, and goes by its own.
-    if (known !== undefined && fs.fstatSync(known.fd).nlink === 0) throw Object.assign(new Error(`session ${session} has a later host`), { errno: -116 });
+    if (known !== undefined && this.#files.state(known.fd).links === 0) throw Object.assign(new Error(`session ${session} has a later host`), { errno: -116 });
     if (bytes.length > CURSOR_BODY_BYTES_MAX) throw Object.assign(new Error("too much is acknowledged out of turn"), { errno: -7 });
     const before = known;
     const file = before !== undefined && before.size < CURSOR_FILE_BYTES_MAX ? before : this.#newCursorFile(session, hostGeneration);
     try {
-      writeAll(file.fd, bytes, file.size);
+      this.#files.write(file.fd, bytes, file.size);
     } catch (error) {
-      attempt(() => fs.ftruncateSync(file.fd, file.size) ?? {});
+      attempt(() => this.#files.truncate(file.fd, file.size) ?? {});
       throw error;
     }
-    fs.fdatasyncSync(file.fd);
+    this.#files.sync(file.fd);
     file.size += bytes.length;
     if (file === before) return {};
     this.#cursors.set(key, file);
-    if (before !== undefined) fs.closeSync(before.fd);
+    if (before !== undefined) this.#files.close(before.fd);
     this.#removeOlderCursors(session, cursorName(hostGeneration, file.number), cursors);
     return {};
   }
   #newCursorFile(session: SessionId, hostGeneration: number): CursorFile {
     const folder = this.#folder(session);
     this.#makeFolder(folder);
-    const used = namesIn(folder).map((name) => parseCursorName(name)).filter((each) => each?.generation === hostGeneration);
+    const used = this.#files.names(folder).map((name) => parseCursorName(name)).filter((each) => each?.generation === hostGeneration);
     const number = Math.max(0, ...used.map((each) => each!.number)) + 1;
-    const fd = fs.openSync(`${folder}/${cursorName(hostGeneration, number)}`, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
-    syncDirectory(folder);
+    const fd = this.#files.open(`${folder}/${cursorName(hostGeneration, number)}`, "new");
+    this.#files.syncDirectory(folder);
     return { fd, number, size: 0 };
   }
   /** The new file says all that they said; of logs it does not name, which are gone, nothing is to be kept. */
@@ -243,18 +250,18 @@ export class EventLogStore {
     const own = parseCursorName(keep)!;
     for (const [key, { fd }] of this.#cursors) {
       if (!key.startsWith(`${session} `) || key === `${session} ${own.generation}`) continue;
-      fs.closeSync(fd);
+      this.#files.close(fd);
       this.#cursors.delete(key);
     }
     const folder = this.#folder(session);
     const known = new Map(cursors.map((cursor) => [`${cursor.node}@${cursor.incarnation}`, cursor]));
-    for (const name of namesIn(folder)) {
+    for (const name of this.#files.names(folder)) {
       const named = parseCursorName(name);
       if (named === undefined || name === keep || named.generation > own.generation) continue;
       const said = new Map<string, LogCursor>();
       this.#readCursors(`${folder}/${name}`, said);
       const isKnown = [...said].every(([key, cursor]) => isWithin(cursor, known.get(key)) || !this.#hasLog(session, cursor));
-      if (isKnown) fs.rmSync(`${folder}/${name}`, { force: true });
+      if (isKnown) this.#files.remove(`${folder}/${name}`);
     }
   }
   #hasLog(session: SessionId, { node, incarnation }: LogCursor): boolean {
@@ -266,36 +273,70 @@ export class EventLogStore {
     const numbers = this.#segmentNumbers(log);
     const path = (number: number) => `${folder}/${segmentName(log, number)}`;
     while (numbers.length > 1) {
-      const first = firstEventIn(path(numbers[1]!));
+      const first = this.#firstEventIn(path(numbers[1]!));
       if (first === undefined || first.previous > through) break;
-      fs.rmSync(path(numbers.shift()!), { force: true });
+      this.#files.remove(path(numbers.shift()!));
     }
     if (!isOver || numbers.length !== 1) return { isGone: isOver && numbers.length === 0 };
     return { isGone: this.#removeLast(path(numbers[0]!), through) };
   }
   /** The lock says that no process can write there any more; what it wrote last is looked at under it. */
   #removeLast(path: string, through: number): boolean {
-    const fd = fs.openSync(path, fs.constants.O_RDWR);
+    const fd = this.#files.open(path, "change");
     try {
-      if (setLock(fd, this.#lock.fill("write", 0n, 0n)) < 0) return false;
+      if (!this.#files.lock(fd)) return false;
       let last = 0;
-      eachEvent(path, 0, ({ sequence }) => {
+      this.#eachEvent(path, 0, ({ sequence }) => {
         last = Math.max(last, sequence);
         return true;
       });
       if (last > through) return false;
-      fs.unlinkSync(path);
+      this.#files.unlink(path);
       return true;
     } finally {
-      fs.closeSync(fd);
+      this.#files.close(fd);
     }
   }
 
   /** With its name, and that of the folder round it, on stable storage. */
   #makeFolder(folder: string): void {
-    if (fs.mkdirSync(folder, { recursive: true, mode: 0o700 }) === undefined) return;
-    syncDirectory(dirname(this.#directory));
-    syncDirectory(this.#directory);
+    if (!this.#files.makeDirectory(folder)) return;
+    this.#files.syncDirectory(dirname(this.#directory));
+    this.#files.syncDirectory(this.#directory);
+  }
+
+  /** Calls `take` with each whole event from `offset` on until it says false; where it ended. */
+  #eachEvent(path: string, offset: number, take: (event: LoggedEvent) => boolean): { offset: number } {
+    let fd: number;
+    try {
+      fd = this.#files.open(path, "read");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return { offset };
+      throw error;
+    }
+    try {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      for (;;) {
+        const bytes = chunk.subarray(0, this.#files.read(fd, chunk, offset));
+        let at = 0;
+        for (let found = decodeEvent(bytes, at); found !== undefined; found = decodeEvent(bytes, at)) {
+          at = found.next;
+          if (!take(found.value)) return { offset: offset + at };
+        }
+        if (at === 0) return { offset };
+        offset += at;
+      }
+    } finally {
+      this.#files.close(fd);
+    }
+  }
+  #firstEventIn(path: string): LoggedEvent | undefined {
+    let first: LoggedEvent | undefined;
+    this.#eachEvent(path, 0, (event) => {
+      first = event;
+      return false;
+    });
+    return first;
   }
   #folder(session: SessionId): string {
     return `${this.#directory}/${session}`;
@@ -330,59 +371,6 @@ function isWithin(said: LogCursor, by: LogCursor | undefined): boolean {
   if (by === undefined || said.through > by.through) return false;
   const beyond = new Set(by.beyond);
   return said.beyond.every((sequence) => sequence <= by.through || beyond.has(sequence));
-}
-
-/** Calls `take` with each whole event from `offset` on until it says false; where it ended. */
-function eachEvent(path: string, offset: number, take: (event: LoggedEvent) => boolean): { offset: number } {
-  let fd: number;
-  try {
-    fd = fs.openSync(path, fs.constants.O_RDONLY);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { offset };
-    throw error;
-  }
-  try {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    for (;;) {
-      const bytes = chunk.subarray(0, fs.readSync(fd, chunk, 0, chunk.length, offset));
-      let at = 0;
-      for (let found = decodeEvent(bytes, at); found !== undefined; found = decodeEvent(bytes, at)) {
-        at = found.next;
-        if (!take(found.value)) return { offset: offset + at };
-      }
-      if (at === 0) return { offset };
-      offset += at;
-    }
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-function firstEventIn(path: string): LoggedEvent | undefined {
-  let first: LoggedEvent | undefined;
-  eachEvent(path, 0, (event) => {
-    first = event;
-    return false;
-  });
-  return first;
-}
-function namesIn(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-}
-function writeAll(fd: number, bytes: Buffer, offset: number): void {
-  for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at, bytes.length - at, offset + at);
-}
-function syncDirectory(path: string): void {
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  try {
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
 }
 
 /** What the system refused, as a value. */

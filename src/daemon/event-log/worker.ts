@@ -7,6 +7,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../../base/assert.js";
 import type { EventLogWork } from "../../cluster/durable-events/event-log.js";
 import { setIoFlusher, setThreadName } from "../../os/process.js";
+import { systemFiles } from "./log-files.js";
 import { attempt, EventLogStore } from "./store.js";
 
 export interface LogRequest {
@@ -18,7 +19,7 @@ assert(parentPort !== null, "the daemon starts this as a worker");
 const port = parentPort;
 setThreadName("sluice-events");
 if (process.getuid?.() === 0) setIoFlusher();
-const store = new EventLogStore((workerData as { directory: string }).directory);
+const store = new EventLogStore((workerData as { directory: string }).directory, systemFiles);
 
 port.on("message", ({ id, work }: LogRequest) => {
   const result = attempt(() => {
