@@ -27,7 +27,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   migration: ["base", "dmapi", "client"],
   cli: ["base", "os", "dmapi", "client", "migration", "daemon/config", "volume/probe"],
   promises: ["base", "dmapi"],
-  simulator: ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "promises"],
+  simulator: ["base", "dmapi", "cluster", "wire", "coordination", "volume", "migration", "promises", "daemon/event-log/store", "daemon/event-log/log-files"],
   torture: ["base", "os", "dmapi", "client", "migration", "cli"],
   fsops: ["base", "os", "dmapi", "client", "migration", "cli", "torture"],
   chaos: ["base", "os", "dmapi", "client", "migration", "cli", "coordination/shared-volume/layout", "cluster/view-document", "promises", "torture"],

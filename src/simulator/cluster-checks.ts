@@ -46,6 +46,8 @@ export class ClusterChecks {
   readonly #out = new Map<NodeModel, object>();
   readonly #mounts: { readonly node: NodeModel; readonly fs: FsName }[] = [];
   #latestView: View | undefined;
+  /** No node is left that had a copy of the registry. */
+  onAllLost: () => void = () => {};
   /** What the last sample was of. */
   #lastSeen = "";
 
@@ -64,10 +66,10 @@ export class ClusterChecks {
   // Sessions.
 
   created(by: NodeModel, id: SessionId, info: string): void {
-    this.#sessions.created(id, info, this.#isUnknowinglyOut(by));
+    this.#sessions.created(id, info, this.isUnknowinglyOut(by));
   }
   /** A clock that stood still with its machine cannot tell its node that it is out: its word to a local caller counts for nothing (C8). */
-  #isUnknowinglyOut(node: NodeModel): boolean {
+  isUnknowinglyOut(node: NodeModel): boolean {
     const isOut = this.#latestView?.members.some((member) => lifeName(member) === lifeName(node)) === false;
     return isOut && node.process.lastStopMs > this.#world.nowMs - simulatedTimes.holdMs;
   }
@@ -75,7 +77,7 @@ export class ClusterChecks {
     this.#sessions.modifying(id, info);
   }
   modified(by: NodeModel, id: SessionId, info: string, isAnswered: boolean): void {
-    if (isAnswered && !this.#isUnknowinglyOut(by)) this.#sessions.modified(id, info);
+    if (isAnswered && !this.isUnknowinglyOut(by)) this.#sessions.modified(id, info);
   }
   destroying(id: SessionId): void {
     this.#sessions.destroying(id);
@@ -107,7 +109,7 @@ export class ClusterChecks {
     this.#operations.resumed(operation, decision === "gone" ? "gone" : decision.kind === "continue" ? "continue" : `abort ${decision.code}`);
   }
   received(node: NodeModel, session: SessionId, message: EventMessage, operation: number): void {
-    if (!this.#isUnknowinglyOut(node)) this.#operations.received({ life: lifeName(node), session }, message.token, operation);
+    if (!this.isUnknowinglyOut(node)) this.#operations.received({ life: lifeName(node), session }, message.token, operation);
   }
   responding(operation: number, response: DmResponse): void {
     this.#operations.responding(operation, response);
@@ -124,7 +126,7 @@ export class ClusterChecks {
   }
   /** A list shows at least what had been answered before it was asked for (safety C8). */
   listed(by: NodeModel, before: SessionsAnswered, table: readonly { readonly id: SessionId }[]): void {
-    if (!this.#isUnknowinglyOut(by)) this.#sessions.listed(lifeName(by), before, table);
+    if (!this.isUnknowinglyOut(by)) this.#sessions.listed(lifeName(by), before, table);
   }
 
   #isHost({ life, session }: Reception): boolean {
@@ -164,6 +166,7 @@ export class ClusterChecks {
     this.#forgetLost();
     if (latest !== undefined && !view.members.some((member) => this.#copies.has(lifeName(member)))) {
       this.#sessions.allLost();
+      this.onAllLost();
     }
   }
   /** A copy is lost with its process, or when its holder begins another life. */
@@ -178,7 +181,7 @@ export class ClusterChecks {
   isBound(node: NodeModel): boolean {
     const life = lifeName(node);
     if (this.isInView(life)) return true;
-    if (!node.process.isRunning || !node.isAdmitting || this.#isUnknowinglyOut(node)) return false;
+    if (!node.process.isRunning || !node.isAdmitting || this.isUnknowinglyOut(node)) return false;
     return node.process.clockMs < (this.#validUntilMs.get(life) ?? 0);
   }
   told(by: NodeModel, fact: CoordinationFact): void {

@@ -2,6 +2,8 @@
  * Scene "cluster": real cluster nodes with real lease machines on a virtual network, under session calls and user
  * operations from everywhere, while nodes die, freeze, are cut off, lose what was in flight and change managers.
  *
+ * Leaning on `durable` it has durable sessions too (durable-part.ts).
+ *
  * A history is 60 seconds of 3 to 7 nodes with 200 calls (sessions, dispositions, messages, managers), 80 operations of
  * users and 5 faults; then it heals and comes to rest.
  *
@@ -16,6 +18,7 @@ import { lifeName } from "../coordination/shared-volume/layout.js";
 import type { EventMessage, EventType } from "../dmapi/events.js";
 import type { FsName, Handle, Incarnation, NodeId, OperationId, SessionId } from "../dmapi/ids.js";
 import { ClusterChecks } from "./cluster-checks.js";
+import { DurablePart } from "./durable-part.js";
 import { DirectoryModel } from "./directory-model.js";
 import { NetworkModel } from "./network-model.js";
 import { NodeModel } from "./node-model.js";
@@ -40,6 +43,7 @@ export class ClusterScene {
   /** Applications and users are not the ones that fail here. */
   readonly #outside: Process;
   readonly #serving = new Set<string>();
+  readonly #durable: DurablePart | undefined;
   #clients = 0;
   #operations = 0;
   #isHealing = false;
@@ -52,6 +56,11 @@ export class ClusterScene {
     this.#directory.onLink = (path, text) => this.#checks.viewLinked(path, text);
     this.#outside = new Process(world, "outside");
     this.#ids = [..."ABCDEFG"].slice(0, nodes) as NodeId[];
+    this.#durable = world.stress.durable === 0 ? undefined : new DurablePart({
+      world, outside: this.#outside, nodes: () => [...this.#nodes.values()], newClient: () => ++this.#clients,
+      isUnknowinglyOut: (node) => this.#checks.isUnknowinglyOut(node), kill: (node) => this.#kill(node),
+    }, fsNames.map((fs) => ({ fs, handle: fileHandle(fs, 2) })));
+    this.#checks.onAllLost = () => this.#durable?.allLost();
   }
 
   run(): void {
@@ -68,6 +77,8 @@ export class ClusterScene {
     for (let move = 0; move < world.stress.handOvers; move++) this.#at("hand-over", 4_000, (own) => this.#handOver(own));
     for (let each = 0; each < world.stress.isolations; each++) this.#at("isolation", 4_000, (own) => this.#isolate(own));
     for (let each = 0; each < world.stress.blackouts; each++) this.#at("blackout", 10_000, (own) => this.#blackOut(own));
+    this.#durable?.begin();
+    for (let each = 0; each < world.stress.durable; each++) this.#at("durable", 4_000, (own) => this.#durable?.operate(own), faults);
     this.#sampleLater();
     world.run(RUN_MS);
     this.#heal();
@@ -108,6 +119,7 @@ export class ClusterScene {
       preference: id === "B" ? 1 : 0, observe: (by, effect) => this.#observe(by, effect), told: (by, fact) => this.#told(by, fact),
     });
     this.#nodes.set(id, node);
+    this.#durable?.attach(node);
     for (const fs of fsNames) node.input({ kind: "fs-attached", fs, handle: fsHandle(fs), rootHandle: fileHandle(fs, 1), eventList: 0xff_ffff, mountpoint: `/mnt/${fs}` });
     for (const fs of fsNames) this.#outside.start(this.#mount(node, fs));
   }
@@ -179,7 +191,7 @@ export class ClusterScene {
     this.#checks.destroyed(session, outcome);
   }
   *#assume(node: NodeModel, random: Random, client: number): Thread {
-    const failed = node.node.sessions.filter((each) => each.state === "failed");
+    const failed = node.node.sessions.filter((each) => each.state === "failed" && !each.info.startsWith("durable"));
     if (failed.length === 0) return;
     const { id, info } = random.pick(failed);
     this.#checks.modifying(id, info);
@@ -276,8 +288,7 @@ export class ClusterScene {
     switch (kind) {
       case 0:
       case 1:
-        process.kill();
-        return this.#restartLater(victim, random.between(50, 15_000));
+        return this.#kill(victim, random.between(50, 15_000));
       case 2:
       case 3:
         process.pause(kind === 3);
@@ -322,6 +333,10 @@ export class ClusterScene {
       this.#restartLater(node, random.between(50, 3_000));
     }
   }
+  #kill(victim: NodeModel, restartMs = this.world.random.between(50, 15_000)): void {
+    victim.process.kill();
+    this.#restartLater(victim, restartMs);
+  }
   #restartLater(victim: NodeModel, delayMs: number): void {
     this.world.after(delayMs, () => {
       if (this.#nodes.get(victim.id) !== victim || this.#isHealing) return;
@@ -334,6 +349,7 @@ export class ClusterScene {
     this.#isHealing = true;
     this.world.log(() => "healing");
     Object.assign(this.#directory.troubles, { lost: 0, ambiguous: 0, repeated: 0, stale: 0 });
+    this.#durable?.heal();
     this.#network.calm();
     for (const node of this.#nodes.values()) node.process.resume();
     this.world.run(this.world.nowMs + 20); // system calls of the killed end
@@ -353,7 +369,7 @@ export class ClusterScene {
     if (new Set(reports.map((each) => each.registry.version)).size !== 1) return `registry versions differ: ${reports.map((each) => each.registry.version).join(" ")}`;
     const unfinished = reports.find((each) => each.unfinished > 0);
     if (unfinished !== undefined) return `${unfinished.id} still waits for the manager`;
-    return this.#checks.unrest();
+    return this.#checks.unrest() ?? this.#durable?.unrest();
   }
 }
 

@@ -70,4 +70,11 @@ export const mutantSeeds: Readonly<Record<string, number>> = {
   "two views of one number": 1,
   "lease from the end of the call": 4,
   "renewed without a look": 57,
+  "logged before it is synced": 1,
+  "acknowledged before it is synced": 1,
+  "cursor lost": 1,
+  "name of a segment not synced": 5,
+  "behind a failed sync": 4,
+  "former cursors forgotten": 2,
+  "log of a departed source not read": 11,
 };

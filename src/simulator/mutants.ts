@@ -389,6 +389,43 @@ const registry: readonly Mutant[] = [
   },
 ];
 
+const logStore = at("daemon/event-log/store.js");
+/** M11: durable events. */
+const durable: readonly Mutant[] = [
+  {
+    name: "logged before it is synced", rule: "a user goes on when the event is on stable storage (M11)", scene: "cluster", stress: "durable",
+    edits: [logStore("const synced = attempt(() => this.#files.sync(segment.fd) ?? {});", "const synced = {};")],
+  },
+  {
+    name: "acknowledged before it is synced", rule: "an acknowledgement is answered when the cursor is on stable storage (M11)", scene: "cluster", stress: "durable",
+    edits: [logStore("this.#files.sync(file.fd);", "")],
+  },
+  {
+    name: "torn tail believed", rule: "what a crash left half written counts for nothing (M11)", scene: "cluster", stress: "durable",
+    edits: [at("daemon/event-log/codec.js")("|| bytes.readUInt32LE(at + 4) !== checksum(bytes, begin, length)", "")],
+  },
+  {
+    name: "cursor lost", rule: "a new host begins at what is acknowledged (M11)", scene: "cluster", stress: "durable",
+    edits: [at("cluster/durable-events/log-reader.js")("if (cursor !== undefined && (isNew || log.isFresh))", "if (false)")],
+  },
+  {
+    name: "name of a segment not synced", rule: "a segment's name is on stable storage before its events count (M11)", scene: "cluster", stress: "durable",
+    edits: [logStore("if (size === 0) { this.#files.syncDirectory(folder);", "if (size === 0) {")],
+  },
+  {
+    name: "behind a failed sync", rule: "nothing is put behind what a failed sync left (M11)", scene: "cluster", stress: "durable",
+    edits: [logStore("segment.isSpoilt = true;", "")],
+  },
+  {
+    name: "former cursors forgotten", rule: "what was acknowledged once stays so, whichever host wrote it down (M11)", scene: "cluster", stress: "durable",
+    edits: [logStore("if (isKnown) this", "this"), logStore("into.set(key, joined(into.get(key), cursor));", "into.set(key, cursor);")],
+  },
+  {
+    name: "log of a departed source not read", rule: "who died right after an operation has left what it owes (M11)", scene: "cluster", stress: "durable",
+    edits: [at("cluster/durable-events/log-reader.js")("else if (known.members !== members)", "else if (false)")],
+  },
+];
+
 /** What the scenes do not have: names, formats, handles, limits, durable events. */
 const beside: readonly Mutant[] = [
   {
@@ -529,4 +566,4 @@ const real: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry, ...beside, ...real];
+export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry, ...durable, ...beside, ...real];

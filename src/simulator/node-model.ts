@@ -10,6 +10,7 @@ import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { Incarnation, NodeId, OperationId } from "../dmapi/ids.js";
 import type { DirectoryModel } from "./directory-model.js";
+import type { EventLogDriver } from "./event-log-driver.js";
 import { LeaseDriverModel, simulatedTimes } from "./lease-driver-model.js";
 import type { NetworkModel, Station } from "./network-model.js";
 import { type Process, Signal, sleep, type Thread, type World } from "./world.js";
@@ -50,6 +51,8 @@ export class NodeModel implements Station {
   isAdmitting = false;
   /** Without one, operations are held by `hold` and the volume does whatever is asked. */
   site: Site | undefined;
+  /** Without one, no session of the history is durable. */
+  eventLog: EventLogDriver | undefined;
   #lastCall = 0;
   /** Deadlines for which somebody will look, the earliest last. */
   readonly #timers: number[] = [];
@@ -189,6 +192,7 @@ export class NodeModel implements Station {
         this.#network.renew(this);
         return this.site?.perform(effect);
       case "volume-job":
+        if (effect.work.kind === "event-log" && this.eventLog !== undefined) return this.eventLog.run(effect.work.work, (result) => this.input({ kind: "volume-done", job: effect.job, result }));
         if (this.site !== undefined) return this.site.perform(effect);
         this.process.after(this.world.random.below(5), () => this.input({ kind: "volume-done", job: effect.job, result: { kind: "ok", result: {} } }));
         return;

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly isTracing?: boolean;
   /** Told how much time passed in its world. */
   readonly passed?: (simulatedMs: number) => void;
+  /** Told what was traced, also when every promise held. */
+  readonly traced?: (trace: readonly string[]) => void;
 }
 export interface SeedFailure {
   readonly scene: string;
@@ -63,5 +65,6 @@ export function runSeed(options: RunOptions & { readonly seed: number }): SeedFa
     return { scene: name, text, atMs: world.nowMs, trace: world.trace, nodes, items: world.items };
   } finally {
     options.passed?.(world.nowMs);
+    options.traced?.(world.trace);
   }
 }

@@ -1,0 +1,77 @@
+/**
+ * What is promised of durable events, over a history of operations, offers and acknowledgements:
+ *
+ * - an event whose user was let go on is offered, whatever dies;
+ * - nothing is offered that did not happen, and one event has one id;
+ * - events of one life of a source come in its order;
+ * - an event is not offered after its acknowledgement was answered.
+ *
+ * Source    safety M11.
+ */
+import type { Check } from "./check.js";
+
+interface Raised {
+  readonly session: number;
+  hasGoneOn: boolean;
+  /** Under which it was offered. */
+  id: string | undefined;
+}
+
+export class DurablePromises {
+  readonly #check: Check;
+  /** By the number of the operation. */
+  readonly #raised = new Map<number, Raised>();
+  readonly #operations = new Map<string, number>();
+  readonly #acknowledged = new Set<string>();
+  /** Of each log, the last sequence that was offered for the first time, and its operation. */
+  readonly #last = new Map<string, { readonly sequence: number; readonly operation: number }>();
+
+  constructor(check: Check) {
+    this.#check = check;
+  }
+
+  raised(operation: number, session: number): void {
+    this.#raised.set(operation, { session, hasGoneOn: false, id: undefined });
+  }
+  /** Its user was let go on: from now on the event is owed. */
+  wentOn(operation: number): void {
+    const raised = this.#raised.get(operation);
+    if (raised !== undefined) raised.hasGoneOn = true;
+  }
+  /** The session is no more, with all that was promised of it. */
+  ended(session: number): void {
+    for (const [operation, raised] of this.#raised) if (raised.session === session) this.#raised.delete(operation);
+  }
+
+  offered(session: number, id: string, operation: number): void {
+    const raised = this.#raised.get(operation);
+    this.#check(raised !== undefined && raised.session === session, () => `session ${session} is offered ${id}, of an operation ${operation} that nobody did for it`);
+    this.#check(!this.#acknowledged.has(key(session, id)), () => `${id} of session ${session} was acknowledged and is offered again`);
+    this.#check(raised?.id === undefined || raised.id === id, () => `operation ${operation} has two events, ${raised?.id} and ${id}`);
+    this.#check((this.#operations.get(key(session, id)) ?? operation) === operation, () => `${id} of session ${session} names two events`);
+    if (raised === undefined || raised.id !== undefined) return;
+    raised.id = id;
+    this.#operations.set(key(session, id), operation);
+    const [sequence, log] = [Number(id.slice(0, id.indexOf("."))), key(session, id.slice(id.indexOf(".") + 1))];
+    const last = this.#last.get(log);
+    this.#check(last === undefined || (last.sequence < sequence && last.operation < operation), () => `${id} of operation ${operation} comes after ${last?.sequence} of operation ${last?.operation} in session ${session}`);
+    this.#last.set(log, { sequence, operation });
+  }
+  /** The call that said so was answered. */
+  acknowledged(session: number, ids: readonly string[]): void {
+    for (const id of ids) this.#acknowledged.add(key(session, id));
+  }
+
+  /** Offered, and no call that acknowledged it was answered. */
+  unacknowledged(session: number): string[] {
+    return [...this.#raised.values()].flatMap(({ session: of, id }) => (of === session && id !== undefined && !this.#acknowledged.has(key(session, id)) ? [id] : []));
+  }
+  /** Owed, and never offered. */
+  missing(session: number): number[] {
+    return [...this.#raised].filter(([, raised]) => raised.session === session && raised.hasGoneOn && raised.id === undefined).map(([operation]) => operation);
+  }
+}
+
+function key(session: number, id: string): string {
+  return `${session} ${id}`;
+}
