@@ -23,6 +23,7 @@ export class DurablePromises {
   readonly #raised = new Map<number, Raised>();
   readonly #operations = new Map<string, number>();
   readonly #acknowledged = new Set<string>();
+  readonly #tried = new Set<string>();
   /** Of each log, the last sequence that was offered for the first time, and its operation. */
   readonly #last = new Map<string, { readonly sequence: number; readonly operation: number }>();
 
@@ -43,13 +44,18 @@ export class DurablePromises {
     for (const [operation, raised] of this.#raised) if (raised.session === session) this.#raised.delete(operation);
   }
 
-  offered(session: number, id: string, operation: number): void {
+  /** `isJudged` false: by a host that may not know yet that it is none any more. */
+  offered(session: number, id: string, operation: number, isJudged = true): void {
     const raised = this.#raised.get(operation);
+    if (!isJudged) {
+      if (raised !== undefined && raised.id === undefined) raised.id = id;
+      return;
+    }
     this.#check(raised !== undefined && raised.session === session, () => `session ${session} is offered ${id}, of an operation ${operation} that nobody did for it`);
     this.#check(!this.#acknowledged.has(key(session, id)), () => `${id} of session ${session} was acknowledged and is offered again`);
     this.#check(raised?.id === undefined || raised.id === id, () => `operation ${operation} has two events, ${raised?.id} and ${id}`);
     this.#check((this.#operations.get(key(session, id)) ?? operation) === operation, () => `${id} of session ${session} names two events`);
-    if (raised === undefined || raised.id !== undefined) return;
+    if (raised === undefined || this.#operations.has(key(session, id))) return;
     raised.id = id;
     this.#operations.set(key(session, id), operation);
     const [sequence, log] = [Number(id.slice(0, id.indexOf("."))), key(session, id.slice(id.indexOf(".") + 1))];
@@ -57,14 +63,18 @@ export class DurablePromises {
     this.#check(last === undefined || (last.sequence < sequence && last.operation < operation), () => `${id} of operation ${operation} comes after ${last?.sequence} of operation ${last?.operation} in session ${session}`);
     this.#last.set(log, { sequence, operation });
   }
+  /** From now on it may count as acknowledged, whatever becomes of the call. */
+  acknowledging(session: number, ids: readonly string[]): void {
+    for (const id of ids) this.#tried.add(key(session, id));
+  }
   /** The call that said so was answered. */
   acknowledged(session: number, ids: readonly string[]): void {
     for (const id of ids) this.#acknowledged.add(key(session, id));
   }
 
-  /** Offered, and no call that acknowledged it was answered. */
+  /** Offered, and by no call acknowledged. */
   unacknowledged(session: number): string[] {
-    return [...this.#raised.values()].flatMap(({ session: of, id }) => (of === session && id !== undefined && !this.#acknowledged.has(key(session, id)) ? [id] : []));
+    return [...this.#raised.values()].flatMap(({ session: of, id }) => (of === session && id !== undefined && !this.#tried.has(key(session, id)) ? [id] : []));
   }
   /** Owed, and never offered. */
   missing(session: number): number[] {

@@ -58,6 +58,8 @@ export class DurablePart {
   #operations = 0;
   #deaths = 0;
   #isHealing = false;
+  /** No call on the volume fails. */
+  readonly #isSound: boolean;
 
   constructor(scene: DurableSurroundings, fileSystems: readonly { readonly fs: FsName; readonly handle: Handle }[]) {
     this.#scene = scene;
@@ -66,7 +68,8 @@ export class DurablePart {
     this.#volume = new LogVolume(scene.world);
     this.#promises = new DurablePromises((holds, say) => scene.world.check(holds, say));
     this.#served = fileSystems.map((each) => ({ ...each, session: undefined, held: new Set(), mustAssume: false, isOver: false }));
-    if (this.#random.chance(0.5)) Object.assign(this.#volume.troubles, { noRoom: 0.01, badSync: 0.01, failed: 0.003 });
+    this.#isSound = this.#random.chance(0.5);
+    if (!this.#isSound) Object.assign(this.#volume.troubles, { noRoom: 0.01, badSync: 0.02, failed: 0.003 });
   }
 
   attach(node: NodeModel): void {
@@ -170,7 +173,8 @@ export class DurablePart {
     }
   }
   *#assume(served: Served, session: SessionId): Thread {
-    const node = this.#member();
+    const host = this.#hostOf(session);
+    const node = host === "failed" ? this.#member() : host; // while it is hosted, only there
     if (node === undefined) return yield* sleep(500);
     const outcome = yield* node.call("session.assume", { session, info: `durable ${served.fs}` }, this.#scene.newClient());
     this.#world.log(() => `assume of session ${session} on ${node.process.name} gives ${JSON.stringify(outcome)}`);
@@ -186,7 +190,7 @@ export class DurablePart {
       const number = numberOf(message);
       if (number === undefined || message.id === undefined) continue;
       this.#world.log(() => `session ${session} gets ${message.id}, file ${number}, from ${host.process.name}${counts ? "" : ", which is out"}`);
-      if (counts) this.#promises.offered(session, message.id, number);
+      this.#promises.offered(session, message.id, number, counts);
       served.held.add(message.id);
     }
   }
@@ -195,6 +199,7 @@ export class DurablePart {
     const mine = [...served.held];
     const ids = this.#isHealing ? mine : mine.filter(() => this.#random.chance(0.5));
     if (ids.length === 0) return;
+    this.#promises.acknowledging(session, ids);
     const outcome = yield* host.call("event.acknowledge", { session, ids }, this.#scene.newClient());
     this.#world.log(() => `acknowledging ${ids.join(" ")} of session ${session} on ${host.process.name} gives ${JSON.stringify(outcome)}`);
     if (outcome.kind !== "ok") return yield* sleep(200);
@@ -243,8 +248,9 @@ export class DurablePart {
       if (!isOver) return `session ${session} cannot be destroyed`;
     }
     const over = this.#served.map(({ session }) => session!);
-    // Of lost ones the files go when a later durable session is seen, whose id is higher.
-    const left = [...over, ...this.#lost.filter((lost) => lost < Math.max(...over))].find((session) => this.#volume.names(`${LOG_DIRECTORY}/${session}`).length > 0);
+    // Of lost ones the files go when a later durable session is seen, whose id is higher, unless the volume fails then.
+    const lost = this.#isSound ? this.#lost.filter((each) => each < Math.max(...over)) : [];
+    const left = [...over, ...lost].find((session) => this.#volume.names(`${LOG_DIRECTORY}/${session}`).length > 0);
     return left === undefined ? undefined : `session ${left} is over and leaves ${this.#volume.names(`${LOG_DIRECTORY}/${left}`).join(" ")}`;
   }
 }

@@ -76,7 +76,7 @@ class LogThread {
   #perform(work: Job["work"]): VolumeResult {
     const { random } = this.#process.world;
     const { chance, die } = this.#deaths();
-    if (this.#process.isAlive && random.chance(chance)) this.#files.callsLeft = random.below(8);
+    if (this.#process.isAlive && random.chance(chance)) this.#files.callsLeft = random.below(6);
     try {
       const result = attempt(() => {
         if (work.kind !== "forget") return { result: this.#store.run(work) };

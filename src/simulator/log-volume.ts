@@ -172,8 +172,8 @@ export class LogVolume {
     const lost = inode.size - inode.synced;
     if (lost <= 0) return;
     const from = inode.synced + random.below(lost + 1);
-    const how = random.pick(["gone", "zeros", "anything", "anything in the middle"] as const);
-    const to = how === "anything in the middle" ? Math.min(inode.size, from + random.between(1, 16)) : inode.size;
+    const how = random.pick(["gone", "zeros", "anything", "anything in the middle", "anything in the middle"] as const);
+    const to = how === "anything in the middle" ? Math.min(inode.size, from + random.between(1, 4)) : inode.size;
     this.world.log(() => `of ${lost} bytes of a log ${to - from} are ${how}`);
     if (how === "gone") inode.size = from;
     else for (let at = from; at < to; at++) inode.bytes[at] = how === "zeros" ? 0 : random.below(256);

@@ -68,7 +68,7 @@ class Scene {
     } else if (chance < 88) this.run(`log-done ${this.random.pick(NODES)}`);
     else if (chance < 90) {
       this.#failures += 1;
-      this.run("fail append ENOSPC 1");
+      this.run(this.random.pick(["fail append ENOSPC 1", "fail list EIO 1", "fail list EIO 1", "fail read EIO 1"]));
     }
     else if (chance < 92) this.run("time 1000");
     else if (chance < 94) this.run("time 20000");

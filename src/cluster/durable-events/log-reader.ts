@@ -207,14 +207,16 @@ export class LogReader {
     hosted.mustList = false;
     this.#work<"list">({ kind: "list", session: hosted.id }, (found) => {
       if (!this.#isCurrent(hosted)) return;
-      hosted.isListing = false;
       if ("code" in found) {
         this.#here.count("durableEventReadsFailed");
-        hosted.mustList = true;
+        // It goes on being listed: what is acknowledged is not known, and nothing is read without that.
         return this.#desk.after(RETRY_MS, () => {
-          if (this.#isCurrent(hosted) && hosted.mustList) this.#list(hosted);
+          if (!this.#isCurrent(hosted)) return;
+          hosted.isListing = false;
+          this.#list(hosted);
         });
       }
+      hosted.isListing = false;
       for (const name of found.logs) {
         const isNew = !hosted.logs.has(keyOf(name));
         const log = this.#logOf(hosted, name);
