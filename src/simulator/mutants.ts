@@ -401,7 +401,7 @@ const durable: readonly Mutant[] = [
     edits: [logStore("this.#files.sync(file.fd);", "")],
   },
   {
-    name: "torn tail believed", rule: "what a crash left half written counts for nothing (M11)", scene: "cluster", stress: "durable",
+    name: "torn tail believed", rule: "what a crash left half written counts for nothing (M11)", test: "daemon/event-log/store.test.js", only: "in whose middle", says: "only what is whole is read",
     edits: [at("daemon/event-log/codec.js")("|| bytes.readUInt32LE(at + 4) !== checksum(bytes, begin, length)", "")],
   },
   {

@@ -156,3 +156,13 @@ test("frames: every prefix is refused, zeros too, and a cursor record is no even
   assert.equal(decodeCursors(Buffer.alloc(4096), 0), undefined);
   assert.equal(decodeEvent(encodeCursors([{ node: "A" as NodeId, incarnation: 1 as Incarnation, through: 1, beyond: [] }]), 0), undefined);
 });
+
+test("a frame in whose middle a crash left something else counts for nothing, nor what follows it", () => {
+  const path = directory();
+  append(new EventLogStore(path, systemFiles), log("A"), events(1, 3));
+  const file = join(path, "7", "A@1.1");
+  const bytes = readFileSync(file);
+  bytes[bytes.indexOf("file 2") + 5] = "9".charCodeAt(0);
+  writeFileSync(file, bytes);
+  assert.deepEqual(sequences(read(new EventLogStore(path, systemFiles), log("A"))), [1], "only what is whole is read");
+});
