@@ -44,7 +44,7 @@ export type DataManagementEffect =
       {
         kind:
           | "answer-call" | "refuse-call" | "resume-operation" | "token-answered" | "grant-interest" | "raise-fence" | "lower-fence"
-          | "begin-round" | "set-owned-events" | "volume-job" | "alarm";
+          | "begin-round" | "set-owned-events" | "set-sole-mount" | "volume-job" | "alarm";
       }
     >
   /** Through the stream of that member; `to` may be this node itself, then it comes back as `message-received`. */

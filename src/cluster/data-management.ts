@@ -25,6 +25,7 @@ import { RegistryIndex } from "./registry-index.js";
 import { RightsClient } from "./rights/rights-client.js";
 import { RightsServer } from "./rights/rights-server.js";
 import { Rounds } from "./rounds.js";
+import { SoleMounts } from "./sole-mounts.js";
 import { SessionNode } from "./session-node/session-node.js";
 import { SourceNode } from "./source-node/source-node.js";
 import { Surroundings } from "./surroundings.js";
@@ -52,6 +53,7 @@ export class DataManagement {
   readonly #rights: RightsClient;
   readonly #server: RightsServer;
   readonly #rounds: Rounds;
+  readonly #soles: SoleMounts;
   readonly #sessionCalls: SessionCalls;
   readonly #rightCalls: RightCalls;
   readonly #objectCalls: ObjectCalls;
@@ -87,11 +89,12 @@ export class DataManagement {
     this.#source = source;
     this.#rights = rights;
     this.#rounds = rounds;
+    this.#soles = new SoleMounts(here, rounds);
     this.#server = new RightsServer(here);
     this.#sessionCalls = new SessionCalls(here, desk, host, source);
     this.#rightCalls = new RightCalls(here, desk, gate, rights);
     this.#objectCalls = new ObjectCalls({ here, desk, gate, rounds });
-    this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, attached, required: options.mountEventsRequired ?? [], scope: options.mountEvent ?? "all" });
+    this.#mountCalls = new MountCalls({ here, desk, source, rights, rounds, soles: this.#soles, attached, required: options.mountEventsRequired ?? [], scope: options.mountEvent ?? "all" });
   }
 
   step(input: DataManagementInput): DataManagementEffect[] {
@@ -119,13 +122,14 @@ export class DataManagement {
 
   /**
    * Whether operations on what is mounted here may be admitted. Not before the view in force says of each file system that
-   * it is mounted here, or rounds would not reach this node, and every rights server has told its fences (safety H3).
+   * it is mounted here, or rounds would not reach this node, every rights server has told its fences (safety H3), and no other
+   * node's kernel keeps names and attributes (sole-mounts.ts).
    * True where nothing is mounted.
    */
   get mayAdmit(): boolean {
     const mine = this.#here.member(this.#here.me)?.mounted ?? [];
     const mounted = this.#attached.names().filter((fs) => this.#attached.isMounted(fs));
-    return mounted.length === 0 || (this.#here.isInForce && mounted.every((fs) => mine.includes(fs)) && this.#rights.areFencesTold);
+    return mounted.length === 0 || (this.#here.isInForce && mounted.every((fs) => mine.includes(fs) && this.#soles.isShared(fs)) && this.#rights.areFencesTold);
   }
 
   describe(): DataManagementReport {
@@ -260,6 +264,7 @@ export class DataManagement {
     if (isNewLife) this.#source.incarnationBegun(mine.slot);
     this.#server.viewAdopted();
     this.#rights.viewAdopted();
+    this.#soles.viewAdopted(this.#attached.names());
     this.#surroundingsChanged();
     if (!isNewLife) return;
     this.#announceMounts(mine.mounted);
@@ -271,6 +276,7 @@ export class DataManagement {
     if (!this.#here.isInForce) return;
     this.#server.viewInForce();
     this.#rounds.viewInForce();
+    this.#soles.viewInForce(this.#attached.names());
     this.#source.surroundingsChanged();
   }
 
@@ -278,8 +284,15 @@ export class DataManagement {
   #announceMounts(known: readonly FsName[]): void {
     for (const fs of this.#attached.names()) {
       if (!this.#attached.isMounted(fs) || known.includes(fs)) continue;
-      this.#desk.ask(undefined, { kind: "announce-mount", fs, isMounted: true }, () => undefined);
+      this.#desk.ask(undefined, { kind: "announce-mount", fs, isMounted: true }, () => this.#share(fs));
     }
+  }
+
+  /** Users wait meanwhile: again, until all have given up what they kept. */
+  #share(fs: FsName): void {
+    this.#soles.share(fs, (failed) => {
+      if (failed !== undefined && this.#attached.isMounted(fs)) this.#share(fs);
+    });
   }
 
   /** View or registry: first what is hosted here, then where this node's events go, then who waited to see it. */
@@ -302,6 +315,7 @@ export class DataManagement {
     this.#rights.excluded();
     this.#server.excluded();
     this.#rounds.excluded();
+    this.#soles.excluded();
     this.#rightCalls.excluded();
     this.#mountCalls.excluded();
     this.#desk.excluded();

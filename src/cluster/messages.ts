@@ -120,6 +120,8 @@ export type RoundWork =
   | { readonly kind: "flush"; readonly handle: Handle }
   /** Times were set back or bytes written invisibly: cached pages may be old though size and mtime agree (safety H7). */
   | { readonly kind: "drop-pages"; readonly handle: Handle }
+  /** Another node mounts the file system: names and attributes that the kernel keeps are given up, and none is kept from now on. */
+  | { readonly kind: "drop-names" }
   | { readonly kind: "fs-event-list-changed"; readonly events: number };
 
 /** What members ask each other for people, and answer from memory; nothing is decided by it. */

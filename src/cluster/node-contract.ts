@@ -92,6 +92,8 @@ export type NodeEffect =
   | { readonly kind: "begin-round"; readonly round: RequestId; readonly from: NodeId; readonly fs: FsName; readonly work: RoundWork }
   /** Events of each file system that have an owner; the reactors' admission uses it. */
   | { readonly kind: "set-owned-events"; readonly fs: FsName; readonly events: EventSet }
+  /** Nobody else mounts it: the kernel may keep names and attributes as long as this node's lease lasts. */
+  | { readonly kind: "set-sole-mount"; readonly fs: FsName; readonly isSole: boolean }
   /** Closed, users wait; with `refuses` they have waited long enough, and get that errno until it is open again. */
   | { readonly kind: "set-admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   /** All records, fences, interests and held events of the reactors are void: a new incarnation begins. */

@@ -303,7 +303,7 @@ export class ClusterNode {
         return;
       default:
         this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
-        if (message.kind === "fences-told") this.#heedReadiness();
+        if (message.kind === "fences-told" || message.kind === "round-drained") this.#heedReadiness();
     }
   }
 
@@ -500,8 +500,10 @@ export class ClusterNode {
   #managerAnswered(request: RequestId, result: ManagerResult): void {
     const asked = this.#managerCalls.take(request);
     if (asked === undefined) return; // a copy of an answer obeyed already
-    if (asked.client === undefined) this.#dataManagementStep({ kind: "manager-answered", request, result, atMs: this.#nowMs });
-    else if (asked.client.call === undefined) return;
+    if (asked.client === undefined) {
+      this.#dataManagementStep({ kind: "manager-answered", request, result, atMs: this.#nowMs });
+      this.#heedReadiness(); // an announced mount may have been all that was missing
+    } else if (asked.client.call === undefined) return;
     else if (result.kind === "failed") this.#answers.give({ kind: "refuse-call", call: asked.client.call, failure: result.failure });
     else this.#answers.answer(asked.client.call, asked.client.result);
   }

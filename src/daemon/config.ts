@@ -56,6 +56,8 @@ const fileSystem = map({
   mountpoint: optional(path),
   mode: withDefault(oneOf(["fast", "exact"]), "fast"),
   autoMount: withDefault(flag, true),
+  /** Where no other node mounts it, the kernel keeps names and attributes as long as the lease lasts; no: it always asks. */
+  keepsNames: withDefault(flag, true),
   /** "required": a mount waits for a session with a disposition for mount events (XDSM mount event). */
   mountEvents: withDefault(oneOf(["required", "optional"]), "optional"),
   /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */

@@ -48,6 +48,7 @@ interface Served {
   /** An unmount is under way. */
   isEnding: boolean;
   ownedEvents: EventSet;
+  isSole: boolean;
   eventList: EventSet;
   /** Asked of the reactor and not yet acknowledged; when it ends, nothing runs any more and they are. */
   readonly fences: Map<Handle, number>;
@@ -67,7 +68,7 @@ const REPORT_WITHIN_MS = 1_000;
 
 type ReactorEffect = Extract<
   NodeEffect,
-  { kind: "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-admission" | "forget-everything" }
+  { kind: "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-sole-mount" | "set-admission" | "forget-everything" }
 >;
 
 export class FileSystems {
@@ -91,7 +92,7 @@ export class FileSystems {
   }
 
   attach(config: FileSystemConfig, attached: AttachedFileSystem): void {
-    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, eventList: attached.eventList, fences: new Map(), standing: new Map(), rounds: new Map() };
+    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, isSole: false, eventList: attached.eventList, fences: new Map(), standing: new Map(), rounds: new Map() };
     this.#byName.set(attached.fs, served);
     this.#byFsid.set(parseHandle(attached.handle)!.fsid, served);
     const { fs, handle, rootHandle, eventList } = attached;
@@ -111,6 +112,7 @@ export class FileSystems {
       Object.assign(served, { mount, reactor });
       mount.post({ kind: "owned-events", events: served.ownedEvents });
       mount.post({ kind: "fs-event-list", events: served.eventList });
+      mount.post({ kind: "sole-mount", isSole: served.isSole });
       for (const fence of served.standing.values()) mount.post({ kind: "fence-raised", ...fence });
       served.standing.clear();
       mount.post(this.#admission); // last: nothing is admitted by less than all that
@@ -153,6 +155,13 @@ export class FileSystems {
         if (served === undefined) return;
         served.ownedEvents = effect.events;
         served.mount?.post({ kind: "owned-events", events: effect.events });
+        return;
+      }
+      case "set-sole-mount": {
+        const served = this.#byName.get(effect.fs);
+        if (served === undefined) return;
+        served.isSole = effect.isSole;
+        served.mount?.post({ kind: "sole-mount", isSole: effect.isSole });
         return;
       }
       case "set-admission":

@@ -134,7 +134,8 @@ export class NodeProcess {
     const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     const times = { ...oneMachine, ...onlyGiven({ renewMs: coordination.renewMs, holdMs: coordination.holdMs, deadMs: coordination.deadMs }) };
     const ticks = new SharedArrayBuffer(4 * (1 + TICK_CELLS_MAX));
-    this.#renewals = new RenewalWatch(times, this.#log);
+    const leaseUntil = new SharedArrayBuffer(8);
+    this.#renewals = new RenewalWatch(times, this.#log, new Float64Array(leaseUntil));
     this.#coordination = await startCoordination({
       directory: coordination.directory, cluster, times, ticks, member: { id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions },
     });
@@ -147,7 +148,7 @@ export class NodeProcess {
     this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, mountEvent: this.#config.mountEvent, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
     this.#volumes = this.#options.makeVolumes({
-      config: this.#config, clusterKey: key.toString("hex"), ticks, log: this.#log, failed: this.#options.failed,
+      config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log, failed: this.#options.failed,
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
     this.#links = await this.#openLinks(key);

@@ -20,6 +20,8 @@ export interface VolumeNeeds {
   readonly clusterKey: string;
   /** `TICK_CELLS_MAX` Int32 cells after cell 0, watched by coordination (safety M2). */
   readonly ticks: SharedArrayBuffer;
+  /** As in ReactorOptions. */
+  readonly leaseUntil: SharedArrayBuffer;
   readonly log: (line: string) => void;
   /** A thread without which this daemon cannot go on has ended. */
   readonly failed: (error: Error) => void;

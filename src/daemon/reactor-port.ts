@@ -16,6 +16,7 @@ export type ToReactor =
   | { readonly kind: "describe"; readonly operation: OperationId; readonly cause: WaiterEntry["cause"]; readonly detail: string; readonly token?: number; readonly session?: number; readonly leftMs?: number }
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
+  | { readonly kind: "sole-mount"; readonly isSole: boolean }
   /** Closed: nothing new is admitted; operations wait (excluded node), visible as such, or are refused with that errno. */
   | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
@@ -67,6 +68,8 @@ export interface ReactorOptions {
   /** Int32 cells the thread counts up in, so that the coordination worker renews only while it ticks (safety M2). */
   readonly ticks: SharedArrayBuffer;
   readonly tickCell: number;
+  /** One double: until when this node's lease lasts, in milliseconds of the monotonic clock. Absent: the kernel keeps no names and attributes. */
+  readonly leaseUntil?: SharedArrayBuffer;
   readonly dataEventRetry: number;
   /** Absent: wait. */
   readonly withoutOwner?: "wait" | "error" | "ignore";

@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RenewalWatch } from "./renewal-watch.js";
 
+const leaseUntil = new Float64Array(1);
 const times = { renewMs: 1_000, holdMs: 8_000, deadMs: 12_000 };
 const renewed = (issuedMs: number, tookMs: number) => ({ kind: "lease-renewed", validUntilMs: issuedMs + times.holdMs, tookMs }) as const;
 
 test("a renewal that took more than a quarter of the lease is told of once, and stands in the status until a quicker one", () => {
   const lines: string[] = [];
-  const watch = new RenewalWatch(times, (line) => lines.push(line));
+  const watch = new RenewalWatch(times, (line) => lines.push(line), leaseUntil);
   assert.deepEqual(watch.entry(5), { lastMs: 0, slowestMs: 0, alarmMs: 2_000, slow: 0 });
   watch.hear(renewed(10_000, 1_999));
   watch.look(10_500);
@@ -24,7 +25,7 @@ test("a renewal that took more than a quarter of the lease is told of once, and 
 
 test("one that hangs is told of while it hangs, once, and so is its end", () => {
   const lines: string[] = [];
-  const watch = new RenewalWatch(times, (line) => lines.push(line));
+  const watch = new RenewalWatch(times, (line) => lines.push(line), leaseUntil);
   watch.hear(renewed(1_000, 5));
   watch.look(4_000);
   assert.equal(lines.length, 0, "it began 1,000 ms after the last at the earliest");

@@ -15,6 +15,7 @@ export class RenewalWatch {
   readonly #times: LeaseTimes;
   readonly #alarmMs: number;
   readonly #log: (line: string) => void;
+  readonly #leaseUntil: Float64Array;
   /** When the last confirmed one was issued. */
   #issuedMs: number | undefined;
   #lastMs = 0;
@@ -23,7 +24,9 @@ export class RenewalWatch {
   /** Told of the renewal that is awaited now. */
   #isTold = false;
 
-  constructor(times: LeaseTimes, log: (line: string) => void) {
+  /** @param leaseUntil one number, for threads that go by the lease. */
+  constructor(times: LeaseTimes, log: (line: string) => void, leaseUntil: Float64Array) {
+    this.#leaseUntil = leaseUntil;
     this.#times = times;
     this.#alarmMs = times.holdMs / 4;
     this.#log = log;
@@ -33,6 +36,7 @@ export class RenewalWatch {
     if (fact.kind === "coordination-failed") this.#log(`coordination: ${fact.message}`);
     if (fact.kind !== "lease-renewed") return;
     this.#issuedMs = fact.validUntilMs - this.#times.holdMs;
+    this.#leaseUntil[0] = fact.validUntilMs;
     this.#lastMs = fact.tookMs;
     this.#slowestMs = Math.max(this.#slowestMs, fact.tookMs);
     if (fact.tookMs > this.#alarmMs) {

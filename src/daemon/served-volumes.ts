@@ -52,7 +52,7 @@ export class ServedVolumes implements NodeVolumes {
   readonly mount: MountMaker = (wanted) => (this.#hasMounts ? this.#mountReactor(wanted) : mountInProcess(wanted));
 
   async #mountReactor({ config, attached, mountpoint, hear }: Parameters<MountMaker>[0]): Promise<RunningMount> {
-    const { config: { cluster, node, timeouts, kernelRequestTimeouts }, clusterKey, ticks, log } = this.#needs;
+    const { config: { cluster, node, timeouts, kernelRequestTimeouts }, clusterKey, ticks, leaseUntil, log } = this.#needs;
     const source = mountSource(cluster, node, attached.fs);
     clearMountpoint(mountpoint, source, log);
     const tickCell = this.#takeCell();
@@ -62,7 +62,7 @@ export class ServedVolumes implements NodeVolumes {
       const reactor = await ReactorMount.start(
         {
           fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
-          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
+          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
           allowsRequestTimeouts: kernelRequestTimeouts === "warn",
         },

@@ -118,7 +118,7 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
 export const loggedEvents: readonly unknown[] = Object.values(events).map((event, at) => [at + 1, at, fs, event, at % 2 === 0 ? null : { pid: 1, uid: 0, gid: 0, command: "cat" }, at % 3 === 0 ? A : null]);
 const bodies: readonly Message[] = [
   ...Object.values(messages), ...calls.map((call) => ({ kind: "manager-call", request, call }) as const), ...Object.values(events).map((event) => ({ ...raised, event })),
-  ...([{ kind: "flush", handle }, { kind: "drop-pages", handle }, { kind: "fs-event-list-changed", events: 7 }] as const).map((work) => ({ kind: "round-begun", round: request, fs, work }) as const),
+  ...([{ kind: "flush", handle }, { kind: "drop-pages", handle }, { kind: "drop-names" }, { kind: "fs-event-list-changed", events: 7 }] as const).map((work) => ({ kind: "round-begun", round: request, fs, work }) as const),
 ];
 const nonce = new Uint8Array(32);
 export const linkMessages: readonly LinkMessage[] = [

@@ -6,7 +6,7 @@
  * Not here  how members agree on all this (scene "cluster" runs the real node machine).
  * Source    safety C1, C4, H3; rounds and rights as cluster/ has them.
  */
-import type { RoundWork } from "../cluster/messages.js";
+import type { ObjectRound } from "../cluster/admission/operation.js";
 import type { Decision } from "../cluster/node-contract.js";
 import type { OperationId, RequestId } from "../dmapi/ids.js";
 import { MoveFailure } from "../migration/move/steps.js";
@@ -251,7 +251,7 @@ export class ControlModel {
 
   // Rounds.
 
-  *round(by: DaemonModel, work: RoundWork): Thread {
+  *round(by: DaemonModel, work: ObjectRound): Thread {
     const { life } = by;
     if (!by.isMember) throw new MoveFailure("ENOTREADY", "this node is not in the view");
     const name = `r${this.world.newNumber()}` as RequestId;

@@ -4,6 +4,7 @@
  *
  * - while a token holds the exclusive right on an object, no operation touches that object on any node, but what the
  *   dropping of pages waits for; and no other token holds a right on it; while one holds the shared right, none changes it;
+ * - no operation changes anything while another node's kernel keeps names and attributes without asking;
  * - when a changed record is answered, nothing runs anywhere under an older one;
  * - an operation for which an event was raised goes on only as an application said, or is failed by a rule;
  * - a token names one event; who answered one with success has ended its wait;
@@ -134,8 +135,17 @@ export class JoinedChecks {
     return !at.node.isDead && lifeName(at.node) === life && this.cluster.isBound(at.node);
   }
 
+  /** Names and attributes that a kernel keeps would be old. */
+  #checkNamesKept(at: JoinedNode): void {
+    for (const site of this.#sites()) {
+      const keeps = site !== at && site.keepsNames && site.reactor !== undefined && !site.node.isDead && this.cluster.isBound(site.node);
+      this.#world.check(!keeps, () => `${lifeName(at.node)} changes the file system while the kernel of ${lifeName(site.node)} keeps names and attributes`);
+    }
+    if (at.keepsNames) this.count("changes where names are kept");
+  }
   touched(at: JoinedNode, { file, access, passesFences, block, operation, admittedAtMs }: Touch): void {
     if (access === "look" || passesFences || !this.cluster.isBound(at.node)) return;
+    if (access === "change" && admittedAtMs > at.rejoinedAtMs) this.#checkNamesKept(at);
     for (const right of this.#rights.get(file) ?? []) {
       // What was admitted in a life that is over, the guard alone stops.
       if (!this.#isBinding(right) || admittedAtMs <= at.rejoinedAtMs) continue;

@@ -41,6 +41,8 @@ export class JoinedNode implements Site, Upward {
   readonly #standing = new Map<Handle, Extract<AdmissionInput, { kind: "fence-raised" }>>();
   /** When its present life in the cluster began, save the first. */
   rejoinedAtMs = Number.NEGATIVE_INFINITY;
+  /** Its kernel may keep names and attributes while nobody else mounts. */
+  keepsNames = false;
   readonly #lastMs = { up: 0, down: 0 };
   /** What the present reactor owes: it is given in its stead when it ends. */
   readonly #raised = new Set<OperationId>();
@@ -95,10 +97,18 @@ export class JoinedNode implements Site, Upward {
       case "begin-round":
         if (this.reactor === undefined) return this.node.input({ kind: "round-drained", round: effect.round, from: effect.from });
         this.#rounds.set(`${effect.from} ${effect.round}`, { round: effect.round, from: effect.from });
+        if (effect.work.kind === "drop-names") {
+          const { reactor } = this;
+          return this.#ordered("down", () => this.reactor === reactor && this.roundDrained(effect.round, effect.from));
+        }
         return this.#down({ kind: "round-begun", round: effect.round, from: effect.from, work: effect.work });
       case "set-owned-events":
         this.#ownedEvents = effect.events;
         return this.#down({ kind: "owned-events", events: effect.events });
+      case "set-sole-mount":
+        return this.#ordered("down", () => {
+          this.keepsNames = effect.isSole;
+        });
       case "set-admission":
         this.#admission = { ...effect, kind: "admission" };
         return this.#down(this.#admission);

@@ -44,6 +44,7 @@ const managedObject = at("cluster/admission/managed-object.js");
 const rightsServer = at("cluster/rights/rights-server.js");
 const rightsClient = at("cluster/rights/rights-client.js");
 const rounds = at("cluster/rounds.js");
+const soles = at("cluster/sole-mounts.js");
 const source = at("cluster/source-node/source-node.js");
 const host = at("cluster/session-node/session-node.js");
 const node = at("cluster/node.js");
@@ -221,6 +222,10 @@ const fences: readonly Mutant[] = [
   {
     name: "record believed past a fence", rule: "a record is read anew when a fence has gone down: its holder may have died before it told of a change (H3)", test: "cluster/admission/admission.test.js", only: "first record stored under a right", says: "or no later right on it would be told to this node",
     edits: [managedObject("this.mustLoadAgain ||= this.record !== undefined || this.isLoading;", ";")],
+  },
+  {
+    name: "names kept beside others", rule: "who mounts a file system lets its users in when no other kernel keeps its names and attributes (H7)", test: "cluster/data-management.test.js", only: "mounts.txt", says: "drop-names",
+    edits: [soles(`this.#rounds.begin(fs, { kind: "drop-names" }, "others", (failure) => {`, "((done) => done(undefined))((failure) => {")],
   },
   {
     name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined", stress: "rights",

@@ -90,6 +90,7 @@ const works: Readonly<Record<RoundWork["kind"], Shape>> = {
   "record-changed": mapOf({ handle, generation: isCount }),
   flush: mapOf({ handle }),
   "drop-pages": mapOf({ handle }),
+  "drop-names": mapOf({}),
   "fs-event-list-changed": mapOf({ events: isCount }),
 };
 

@@ -15,11 +15,10 @@ import { hasEvent, type EventSet, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
-import type { RoundWork } from "../messages.js";
 import type { Decision } from "../node-contract.js";
 import { dueType, mustRepeat } from "./due-events.js";
 import { ManagedObject, type Drain } from "./managed-object.js";
-import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, PostEvent, PreEvent } from "./operation.js";
+import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, ObjectRound, PostEvent, PreEvent } from "./operation.js";
 
 /**
  * Life of an operation:
@@ -467,7 +466,7 @@ export class Admission {
     this.#dropIfUnused(object);
   }
 
-  #roundBegun(input: { round: Drain["round"] & {}; from: string; work: RoundWork }): void {
+  #roundBegun(input: { round: Drain["round"] & {}; from: string; work: ObjectRound }): void {
     const { round, from, work } = input;
     const done: AdmissionEffect = { kind: "round-drained", round, from };
     if (work.kind === "fs-event-list-changed") {

@@ -51,6 +51,9 @@ export interface AdmissionRequest {
 /** What an operation waits for. "record": the backing is asked. */
 export type HoldCause = "closed" | "record" | "interest" | "fence" | "event" | "no-owner" | "guard";
 
+/** Names are nothing that is admitted: the reactor drops them itself. */
+export type ObjectRound = Exclude<RoundWork, { kind: "drop-names" }>;
+
 export type AdmissionInput =
   | { readonly kind: "operation-arrived"; readonly operation: AdmissionRequest }
   /** It ran, well or not: nothing of it touches the backing any more. */
@@ -75,7 +78,7 @@ export type AdmissionInput =
   | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "fence-raised"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
   | { readonly kind: "fence-lowered"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
-  | { readonly kind: "round-begun"; readonly round: RequestId; readonly from: string; readonly work: RoundWork }
+  | { readonly kind: "round-begun"; readonly round: RequestId; readonly from: string; readonly work: ObjectRound }
   | { readonly kind: "pages-flushed"; readonly handle: Handle; readonly round: RequestId; readonly from: string }
   | { readonly kind: "data-synced"; readonly handle: Handle; readonly round: RequestId; readonly from: string }
   | { readonly kind: "owned-events"; readonly events: EventSet }

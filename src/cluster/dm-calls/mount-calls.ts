@@ -1,7 +1,7 @@
 /**
  * Mounting and unmounting on this node: announced to the cluster, asked of the sessions, then done.
  *
- *   mount:    announce (new view) -> mount event to every session that takes it -> fences told -> mount(2) -> answered
+ *   mount:    announce (new view) -> mount event to every session that takes it -> fences told -> others keep no names -> mount(2) -> answered
  *   unmount:  preunmount event -> unmount(2) -> unmount event with its result -> announce -> answered
  *
  * The file system is not reachable while the mount event waits, nor before every rights server of a view that shows the
@@ -18,6 +18,7 @@ import type { AttachedFileSystems, AttachedFs } from "../attached-file-systems.j
 import { limitMs, type MountEventScope } from "../node-contract.js";
 import type { RightsClient } from "../rights/rights-client.js";
 import type { Rounds } from "../rounds.js";
+import type { SoleMounts } from "../sole-mounts.js";
 import type { Settled } from "../source-node/held-event.js";
 import type { SourceNode } from "../source-node/source-node.js";
 import type { Surroundings } from "../surroundings.js";
@@ -33,6 +34,7 @@ export class MountCalls {
   readonly #source: SourceNode;
   readonly #rights: RightsClient;
   readonly #rounds: Rounds;
+  readonly #soles: SoleMounts;
   readonly #attached: AttachedFileSystems;
   readonly #required: ReadonlySet<FsName>;
   readonly #scope: MountEventScope;
@@ -40,13 +42,14 @@ export class MountCalls {
   readonly #busy = new Set<FsName>();
 
   constructor(parts: {
-    here: Surroundings; desk: CallDesk; source: SourceNode; rights: RightsClient; rounds: Rounds; attached: AttachedFileSystems; required: readonly FsName[]; scope: MountEventScope;
+    here: Surroundings; desk: CallDesk; source: SourceNode; rights: RightsClient; rounds: Rounds; soles: SoleMounts; attached: AttachedFileSystems; required: readonly FsName[]; scope: MountEventScope;
   }) {
     this.#here = parts.here;
     this.#desk = parts.desk;
     this.#source = parts.source;
     this.#rights = parts.rights;
     this.#rounds = parts.rounds;
+    this.#soles = parts.soles;
     this.#attached = parts.attached;
     this.#required = new Set(parts.required);
     this.#scope = parts.scope;
@@ -81,7 +84,12 @@ export class MountCalls {
       const event: MountEvent = { type: "mount", fsHandle: fs.handle, rootHandle: fs.rootHandle, mountpoint, source: args.fs, isReadOnly: false };
       this.#askMountOwners(call, args.fs, event, this.#here.nowMs + limitMs(this.#here.timeouts.mountTimeoutMs), (failure) => {
         if (failure !== undefined) return giveUp(failure);
-        this.#rights.whenFencesTold(() => this.#serve(call, args.fs, mountpoint, giveUp));
+        this.#rights.whenFencesTold(() => {
+          this.#soles.share(args.fs, (failed) => {
+            if (failed !== undefined) return giveUp({ code: "EBUSY", message: failed });
+            this.#serve(call, args.fs, mountpoint, giveUp);
+          });
+        });
       });
     });
   }
@@ -103,6 +111,7 @@ export class MountCalls {
   #ended(fs: FsName): void {
     this.#attached.setMounted(fs, false);
     this.#rounds.unmounted(fs);
+    this.#soles.unmounted(fs);
     this.#rights.unmounted(fs, (handle) => this.#attached.ofHandle(handle)?.fs);
   }
 

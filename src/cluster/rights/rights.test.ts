@@ -197,6 +197,8 @@ class World {
         }
         node.announcing.push({ request: effect.request, fromView: this.views.length });
         return;
+      case "begin-round":
+        return this.step(node, { kind: "round-drained", round: effect.round, from: effect.from });
       case "volume-job": {
         if (effect.work.kind === "mount") {
           node.mount = "begun";

@@ -29,7 +29,7 @@ function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Step
   if (typeof looked === "number") return looked;
   core.recordSeen(inode, looked.stored);
   const shown = yield* shownStatx(core, inode, looked.statx);
-  core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual).finish());
+  core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(looked)).finish());
   return undefined;
 }
 export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx">): Steps {
@@ -39,7 +39,7 @@ export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx"
   const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
   if (typeof looked === "number") return looked;
   const shown = yield* shownStatx(core, inode, looked.statx);
-  core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual).finish());
+  core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(looked)).finish());
   return undefined;
 }
 
@@ -214,6 +214,7 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
     const value = task.data;
     result = typeof value === "number" ? value : yield* core.call("setAttribute", fd, request.name, value, request.flags, (request.extraFlags & 1) !== 0);
   }
+  if (result >= 0) core.pages.expireAttributes(inode); // its ctime
   const isAcl = request.name.startsWith("system.posix_acl");
   yield* core.ran(task, result >= 0 && isAcl ? [{ type: "attribute", lists: [handle] }] : []);
   return Math.min(result, 0);

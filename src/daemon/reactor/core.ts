@@ -23,6 +23,7 @@ import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { keptFor, serverLimitMs } from "./file-servers.js";
 import { KeptEvents } from "./kept-events.js";
+import { KeptNames } from "./kept-names.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
@@ -56,6 +57,7 @@ export class ReactorCore {
   readonly admission: Admission;
   readonly guards: GuardKeeper;
   readonly pages: KernelPages;
+  readonly keptNames: KeptNames;
   readonly reply = new ReplyBuffer();
   readonly isLocal: boolean;
   readonly rootFd: number;
@@ -91,6 +93,7 @@ export class ReactorCore {
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, withoutOwner: options.withoutOwner ?? "wait", fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
     this.pages = new KernelPages(this, ports);
+    this.keptNames = new KeptNames(this, options.leaseUntil);
     this.inodes = new InodeTable({
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
       close: (fd) => this.closeLater(fd),
@@ -151,6 +154,7 @@ export class ReactorCore {
     if (step.done !== true) {
       task.keepData(this.heldData);
       task.isSuspended = true;
+      task.hasWaited = true;
       if (task.request !== undefined) this.suspended.set(task.request.header.unique, task);
       return;
     }

@@ -18,7 +18,7 @@ import type { Changer, Found, VirtualChange } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
-import { creationOf, creationTold } from "./namespace-operations.js";
+import { creationOf, creationTold, keepOf } from "./namespace-operations.js";
 import type { OpenFile } from "./open-files.js";
 import type { Steps, Task } from "./task.js";
 
@@ -126,7 +126,7 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   return undefined;
 }
 function createdReply(core: ReactorCore, unique: bigint, found: Found, file: OpenFile): Buffer {
-  return core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual).opened(file.fh, openFlagsOf(core, file)).finish();
+  return core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, found)).opened(file.fh, openFlagsOf(core, file)).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
   closeFile(core, file);

@@ -9,7 +9,7 @@
 import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
-import { decodeDevice, ReplyBuffer } from "../../fuse/codec/reply.js";
+import { decodeDevice, type Keep, keepNothing, ReplyBuffer } from "../../fuse/codec/reply.js";
 import type { RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
@@ -51,6 +51,8 @@ export function creationTold(core: ReactorCore, task: Task, directory: Inode, na
 
 // Look-ups.
 
+const noAttributes = Buffer.alloc(256);
+
 export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"lookup">): Steps {
   const directory = core.use(task, request.header.nodeid);
   if (directory === undefined) return -errno.ESTALE;
@@ -58,13 +60,24 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
   const found = yield* core.call("find", directoryFd, request.name, core.metaFd);
+  if (found === -errno.ENOENT) return replyNoEntry(core, request.header.unique);
   if (typeof found === "number") return found;
   return replyEntry(core, request.header.unique, found, core.intern(found, directory, request.name, true));
 }
 
+/** Kept for some time, or forgotten at once. */
+function replyNoEntry(core: ReactorCore, unique: bigint): number | undefined {
+  const { nameMs } = core.keptNames;
+  if (nameMs === 0) return -errno.ENOENT;
+  core.send(core.reply.begin(unique).entry(0, noAttributes, undefined, { nameMs, attributesMs: 0 }).finish());
+  return undefined;
+}
+export function keepOf(core: ReactorCore, found: Found): Keep {
+  return { nameMs: core.keptNames.nameMs, attributesMs: core.keptNames.attributesMs(found) };
+}
 /** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
 function replyEntry(core: ReactorCore, unique: bigint, found: Found, inode: Inode): undefined {
-  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual).finish();
+  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, found)).finish();
   if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
   return undefined;
 }
@@ -190,6 +203,7 @@ function* findVictim(core: ReactorCore, task: Task, directory: Inode, name: stri
 /** A directory has no other name; a file may. Destroyed is what nobody here has open. */
 function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<readonly PostEvent[]> {
   const links = victim.type === fileTypes.directory ? 0 : victim.pathFd < 0 ? -1 : yield* core.call("linkCount", victim.pathFd);
+  core.pages.expireAttributes(victim); // its link count
   if (links !== 0) return [];
   victim.isUnlinked = true;
   if (victim.opens > 0 || victim.isDestroyTold) return [];
@@ -230,6 +244,7 @@ function* noteMoved(core: ReactorCore, directory: Inode, name: string): Steps<vo
   const found = fd < 0 ? fd : yield* core.call("find", fd, name, core.metaFd);
   if (typeof found === "number") return;
   const inode = core.intern(found, directory, name, false);
+  core.pages.expireAttributes(inode); // its ctime
   core.inodes.pin(inode);
   core.inodes.unpin(inode);
 }
@@ -278,6 +293,7 @@ export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"rea
     directory.isPlus = isPlus;
   }
   let cookie: bigint | undefined = directory.entries.length === 0 ? request.offset : undefined;
+  const isFresh = directory.entries.length === 0;
   let length = 0;
   const chosen: ListedEntry[] = [];
   for (;;) {
@@ -300,22 +316,22 @@ export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"rea
       length += size;
     }
   }
-  return sendEntries(core, request.header.unique, directory, chosen, isPlus);
+  return sendEntries(core, request.header.unique, directory, chosen, isPlus, isFresh);
 }
 function isShown(core: ReactorCore, directory: OpenDirectory, entry: ListedEntry): boolean {
   return !core.isHidden(directory.inode, entry.name);
 }
-const noAttributes = Buffer.alloc(256);
-function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory, entries: readonly ListedEntry[], isPlus: boolean): undefined {
+/** @param isFresh read by this very request; what was left over from a former one may be gone. */
+function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory, entries: readonly ListedEntry[], isPlus: boolean, isFresh: boolean): undefined {
   const reply = core.reply.begin(unique);
   const counted: number[] = [];
   for (const entry of entries) {
     if (isPlus) {
-      if (entry.found === undefined) reply.entry(0, noAttributes);
+      if (entry.found === undefined) reply.entry(0, noAttributes, undefined, keepNothing);
       else {
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? keepOf(core, entry.found) : keepNothing);
       }
     }
     reply.directoryEntry(entry);

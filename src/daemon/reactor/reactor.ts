@@ -130,7 +130,14 @@ export class Reactor {
       case "interest-granted":
       case "fence-raised":
       case "fence-lowered": return core.step(message);
-      case "round": return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
+      case "sole-mount":
+        core.keptNames.isSole = message.isSole;
+        return;
+      case "round":
+        // What was kept is forgotten already: whoever asks is in the view that says that this mount is not the only one.
+        if (message.work.kind === "drop-names") return core.post({ kind: "round-drained", round: message.round, from: message.from });
+        if ("handle" in message.work) core.keptNames.changedBeneath(message.work.handle);
+        return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
       case "forget": return core.forgetEverything();
       case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
       case "end":

@@ -33,6 +33,8 @@ export class Task {
   /** What admission said, until the task takes it. */
   verdict: number | undefined = undefined;
   isSuspended = false;
+  /** It has been suspended: other operations ran meanwhile. */
+  hasWaited = false;
   /** Waiting for something that an interrupt may end. */
   isInterruptible = false;
   hasRaised = false;

@@ -140,13 +140,14 @@ test("attributes copy a 64-bit inode number as bytes, and show the record's size
   statx.writeBigInt64LE(-7n, 112);
   statx.writeUInt32LE(9, 120);
   statx.writeUInt16LE(0o100644, 28);
-  const reply = new ReplyBuffer().begin(1n).attributeReply(statx).finish();
+  const reply = new ReplyBuffer().begin(1n).attributeReply(statx, undefined, 0).finish();
   assert.equal(reply.length, 16 + 16 + 88);
   assert.equal(reply.readBigUInt64LE(32), 0xfedcba9876543210n);
   assert.equal(reply.readBigUInt64LE(40), 5n);
   assert.deepEqual([reply.readBigInt64LE(64), reply.readUInt32LE(84)], [-7n, 9]);
   assert.equal(reply.readUInt32LE(92), 0o100644);
-  const shown = new ReplyBuffer().begin(1n).attributeReply(statx, { size: 2 ** 40, atimeNs: 1n, mtimeNs: -1n, ctimeNs: 3_000_000_004n }).finish();
+  const shown = new ReplyBuffer().begin(1n).attributeReply(statx, { size: 2 ** 40, atimeNs: 1n, mtimeNs: -1n, ctimeNs: 3_000_000_004n }, 3_250.5).finish();
+  assert.deepEqual([shown.readBigUInt64LE(16), shown.readUInt32LE(24)], [3n, 250_000_000], "kept for 3.25 s");
   assert.equal(shown.readBigUInt64LE(40), 2n ** 40n);
   assert.deepEqual([shown.readBigInt64LE(64), shown.readUInt32LE(84)], [-1n, 999_999_999]);
   assert.deepEqual([shown.readBigInt64LE(72), shown.readUInt32LE(88)], [3n, 4]);

@@ -24,6 +24,11 @@ export function invalidateInode(nodeid: number, offset: number, length: number):
   return bytes;
 }
 
+/** All names are looked up again at their next use; never waits. Linux 6.16; older kernels refuse it. */
+export function beginEpoch(): Buffer {
+  return message(notifyCodes.incEpoch, 0);
+}
+
 /** The name is looked up again at its next use; nothing is detached or shown as deleted (needs HAS_EXPIRE_ONLY). */
 export function expireEntry(parent: number, name: string): Buffer {
   const bytes = message(notifyCodes.invalEntry, 16 + name.length + 1);

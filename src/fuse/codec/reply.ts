@@ -23,6 +23,13 @@ export interface ShownStat {
   readonly ctimeNs: bigint;
 }
 
+/** How long the kernel may keep them without asking; 0: it asks each time. Milliseconds. */
+export interface Keep {
+  readonly nameMs: number;
+  readonly attributesMs: number;
+}
+export const keepNothing: Keep = { nameMs: 0, attributesMs: 0 };
+
 export class ReplyBuffer {
   readonly bytes: Buffer;
   #length = OUT_HEADER_SIZE;
@@ -102,16 +109,22 @@ export class ReplyBuffer {
     });
   }
 
-  /** struct fuse_entry_out with time-outs of zero. Node id 0: attributes only, nothing was looked up. */
-  entry(nodeid: number, statx: Buffer, shown?: ShownStat): this {
-    this.u64(nodeid).u64(0).u64(0).u64(0).u32(0).u32(0);
+  /** struct fuse_entry_out. Node id 0: attributes only, nothing was looked up; or, kept for some time, there is no such name. */
+  entry(nodeid: number, statx: Buffer, shown: ShownStat | undefined, keep: Keep): this {
+    this.u64(nodeid).u64(0).#seconds(keep.nameMs).#seconds(keep.attributesMs).#nanoseconds(keep.nameMs).#nanoseconds(keep.attributesMs);
     return this.attributes(statx, shown);
   }
-  attributeReply(statx: Buffer, shown?: ShownStat): this {
-    return this.u64(0).u32(0).u32(0).attributes(statx, shown);
+  attributeReply(statx: Buffer, shown: ShownStat | undefined, keepMs: number): this {
+    return this.#seconds(keepMs).#nanoseconds(keepMs).u32(0).attributes(statx, shown);
   }
-  statxReply(statx: Buffer, shown?: ShownStat): this {
-    this.u64(0).u32(0).u32(0).u64(0).u64(0);
+  #seconds(ms: number): this {
+    return this.u64(Math.floor(ms / 1_000));
+  }
+  #nanoseconds(ms: number): this {
+    return this.u32(Math.floor(ms % 1_000) * 1_000_000);
+  }
+  statxReply(statx: Buffer, shown: ShownStat | undefined, keepMs: number): this {
+    this.#seconds(keepMs).#nanoseconds(keepMs).u32(0).u64(0).u64(0);
     const to = this.#length;
     statx.copy(this.bytes, to, 0, STATX_SIZE);
     if (shown !== undefined) {
