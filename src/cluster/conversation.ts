@@ -15,6 +15,7 @@ import type { DataManagementEffect, DataManagementInput } from "./data-managemen
 import type { EventLogWork } from "./durable-events/event-log.js";
 import { EventLogModel } from "./durable-events/event-log.model.js";
 import { defaultTimeouts, type MountEventScope, type VolumeJob, type VolumeResult } from "./node-contract.js";
+import { RegistryIndex } from "./registry-index.js";
 import type { Disposition, ManagerCall, ManagerResult, SessionRecord } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
@@ -50,7 +51,6 @@ export class Conversation {
   #pid: number | undefined;
   readonly #failures: { name: string; code: string; times: number }[] = [];
   #dispositions: Disposition[] = [];
-  #destroyed: SessionId[] = [];
   #ids = 0;
   #version = 0;
   #viewNumber = 0;
@@ -215,10 +215,7 @@ export class Conversation {
   }
   #newRegistry(): void {
     this.#version += 1;
-    const registry = {
-      view: this.#viewNumber, version: this.#version, sessions: [...this.#sessions.values()], destroyed: this.#destroyed,
-      dispositions: this.#dispositions, answered: [], highestSessionId: this.#ids,
-    };
+    const registry = new RegistryIndex({ version: this.#version, sessions: [...this.#sessions.values()], dispositions: this.#dispositions });
     for (const station of this.#stations.values()) if (station.isMember) this.#tell(station.id, { kind: "registry-applied", registry });
   }
 
@@ -394,7 +391,6 @@ export class Conversation {
     const record = this.#sessions.get(session)!;
     if (isEmpty) this.#sessions.delete(session);
     else this.#sessions.set(session, { ...record, state: "active" });
-    if (isEmpty) this.#destroyed = [...this.#destroyed, session];
     this.#newRegistry();
     const failed: ManagerResult = { kind: "failed", failure: { code: "EBUSY", message: "the session has events" } };
     this.#tell(waiting.asker, { kind: "manager-answered", request: waiting.request, result: isEmpty ? { kind: "done", version: this.#version } : failed });

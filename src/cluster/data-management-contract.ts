@@ -3,10 +3,11 @@
  * management half (session node, source node, rights, rounds, calls; data-management.ts). node.ts routes between them.
  */
 import type { DmFailure } from "../dmapi/errors.js";
-import type { NodeId, RequestId } from "../dmapi/ids.js";
+import type { NodeId, RequestId, SessionId } from "../dmapi/ids.js";
 import type { EventMessageBetweenNodes, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
 import type { NodeEffect, NodeInput } from "./node-contract.js";
-import type { ManagerResult, RegistryContent, RegistryVersion, Unfinished } from "./registry-document.js";
+import type { RegistryIndex } from "./registry-index.js";
+import type { ManagerResult, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
 type PassedOn = Extract<
@@ -31,8 +32,11 @@ export type DataManagementInput =
       | { readonly kind: "view-adopted"; readonly view: View }
       /** Every member has adopted it and the removed ones are proven dead or their lease is over: rights may be granted. */
       | { readonly kind: "view-in-force"; readonly view: View }
-      /** The registry copy of this node changed; `change` absent when a whole snapshot was installed. */
-      | { readonly kind: "registry-applied"; readonly registry: RegistryContent; readonly change?: RegistryVersion }
+      /**
+       * The registry copy of this node changed. The index goes on to change with the copy, and each change is told. `touched`: which
+       * sessions were put or destroyed since the last time; absent when the index is another one than then.
+       */
+      | { readonly kind: "registry-applied"; readonly registry: RegistryIndex; readonly touched?: ReadonlySet<SessionId> }
       | { readonly kind: "manager-answered"; readonly request: RequestId; readonly result: ManagerResult }
       /** This node is not in the view any more: admission stops, hosted sessions, rights and interests are void. */
       | { readonly kind: "excluded" }

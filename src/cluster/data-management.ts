@@ -8,7 +8,7 @@
  */
 import { assert } from "../base/assert.js";
 import type { EventSet } from "../dmapi/events.js";
-import type { FsName, NodeId, OperationId, Token } from "../dmapi/ids.js";
+import type { FsName, NodeId, OperationId, SessionId, Token } from "../dmapi/ids.js";
 import type { QueueEntry, StatusDocument, TraceStep } from "../dmapi/status.js";
 import { AttachedFileSystems } from "./attached-file-systems.js";
 import type { DataManagementEffect, DataManagementInput } from "./data-management-contract.js";
@@ -21,7 +21,6 @@ import { RightCalls, type RightWanted } from "./dm-calls/right-calls.js";
 import { SessionCalls } from "./dm-calls/session-calls.js";
 import type { RoundWork } from "./messages.js";
 import type { NodeOptions } from "./node-contract.js";
-import { RegistryIndex } from "./registry-index.js";
 import { RightsClient } from "./rights/rights-client.js";
 import { RightsServer } from "./rights/rights-server.js";
 import { Rounds } from "./rounds.js";
@@ -178,8 +177,8 @@ export class DataManagement {
       case "view-in-force":
         return this.#viewInForce(input.view);
       case "registry-applied":
-        this.#here.registry = new RegistryIndex(input.registry);
-        return this.#surroundingsChanged();
+        this.#here.registry = input.registry;
+        return this.#surroundingsChanged(input.touched);
       case "manager-answered":
         return this.#desk.managerAnswered(input.request, input.result);
       case "excluded":
@@ -295,12 +294,16 @@ export class DataManagement {
     });
   }
 
-  /** View or registry: first what is hosted here, then where this node's events go, then who waited to see it. */
-  #surroundingsChanged(): void {
+  /**
+   * View or registry: first what is hosted here, then where this node's events go, then who waited to see it.
+   *
+   * @param touched the only sessions that were put or destroyed, in a view that is the same; undefined: anything may be different
+   */
+  #surroundingsChanged(touched?: ReadonlySet<SessionId>): void {
     const registry = this.#here.registry;
     if (!this.#here.isJoined || registry === undefined) return;
-    this.#host.surroundingsChanged(registry);
-    this.#source.surroundingsChanged();
+    this.#host.surroundingsChanged(registry, touched);
+    this.#source.surroundingsChanged(touched);
     this.#tellOwnedEvents();
     this.#desk.registryApplied();
   }

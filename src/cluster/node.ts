@@ -219,7 +219,7 @@ export class ClusterNode {
           this.#send(effect.to, effect.message);
           break;
         case "applied":
-          this.#registryApplied(effect);
+          this.#registryApplied();
           break;
         case "wish":
           this.#membershipStep({ kind: "wish", wish: effect.wish, atMs: this.#nowMs });
@@ -345,7 +345,7 @@ export class ClusterNode {
     }
     this.#acknowledgedVersion = this.#copy.version;
     this.#barriers = [];
-    this.#registryApplied({});
+    this.#registryApplied();
     this.#send(from, { kind: "registry-install-acknowledged", view, version: this.#copy.version });
   }
 
@@ -454,7 +454,7 @@ export class ClusterNode {
       return;
     }
     if (this.#copy.apply(change, this.#nowMs)) {
-      this.#registryApplied({ change });
+      this.#registryApplied();
       for (const each of change.changes) {
         if (each.kind === "session-put" && each.session.state === "closing") this.#raiseBarrier(change.version, each.session.node);
       }
@@ -482,10 +482,9 @@ export class ClusterNode {
     this.#send(view.manager, { kind: "registry-acknowledged", version });
   }
 
-  #registryApplied({ change }: Pick<Extract<ManagerEffect, { kind: "applied" }>, "change">): void {
-    const registry = this.#copy.content();
-    const applied = { kind: "registry-applied", registry, atMs: this.#nowMs } as const;
-    this.#dataManagementStep(change === undefined ? applied : { ...applied, change });
+  #registryApplied(): void {
+    const { registry, touched } = this.#copy.handOut();
+    this.#dataManagementStep({ kind: "registry-applied", registry, ...(touched !== undefined && { touched }), atMs: this.#nowMs });
     this.#heedReadiness();
   }
 

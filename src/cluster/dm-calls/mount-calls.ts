@@ -158,7 +158,7 @@ export class MountCalls {
       case "SessionNode":
         return this.#here.registry?.session(session)?.node === this.#here.me;
       case "LocalNode":
-        return this.#here.registry?.sessions.some((each) => this.#here.isHostedHere(each)) === true;
+        return [...(this.#here.registry?.eachSession() ?? [])].some((each) => this.#here.isHostedHere(each));
     }
   }
   /** Of preunmount and unmount, whose owner is one session or group. */

@@ -59,7 +59,7 @@ export class SessionCalls {
         this.#destroy(call, args.session);
         return true;
       case "session.list":
-        this.#desk.answer(call.call, this.#here.registry?.sessions.map(sessionEntry) ?? []);
+        this.#desk.answer(call.call, [...(this.#here.registry?.eachSession() ?? [])].map(sessionEntry));
         return true;
       case "session.query": {
         const record = this.#record(call, args.session);

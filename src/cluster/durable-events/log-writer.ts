@@ -142,7 +142,7 @@ export class LogWriter {
   /** Files of sessions that are no more are removed, also those that a former life of the cluster left. */
   #heedSessions(): void {
     const registry = this.#here.registry;
-    const durable = registry?.sessions.filter((session) => session.durability !== undefined) ?? [];
+    const durable = [...(registry?.eachDurable() ?? [])];
     if (registry === undefined || (this.#durable === undefined && durable.length === 0)) return;
     if (this.#durable === undefined) this.#lookForLeftovers();
     for (const session of this.#durable ?? []) if (registry.session(session) === undefined) this.#remove(session);
@@ -153,7 +153,8 @@ export class LogWriter {
       const registry = this.#here.registry;
       if (result.kind !== "ok" || registry === undefined) return;
       // Ids only grow: of a lower one that the registry does not name it is known that it is over, also by a copy that is old.
-      const highest = Math.max(0, ...registry.sessions.map((session) => session.id));
+      let highest = 0;
+      for (const session of registry.eachSession()) highest = Math.max(highest, session.id);
       for (const session of (result.result as EventLogResults["sessions"]).sessions) {
         if (session < highest && registry.session(session) === undefined) this.#remove(session);
       }

@@ -54,13 +54,37 @@ export function auditOfDiscard({ id }: SessionRecord): Audited {
   return { act: "session discarded", session: id, detail: "failed for too long" };
 }
 
-/** The same from the same sequence of versions, on every node. */
-export function withAudit(entries: readonly AuditEntry[], more: readonly AuditEntry[]): readonly AuditEntry[] {
-  const newest = more.at(-1);
-  if (newest === undefined) return entries;
-  const kept = [...entries, ...more].slice(-AUDIT_COUNT_MAX);
-  const first = kept.findIndex((entry) => entry.unixMs > newest.unixMs - AUDIT_FOR_MS);
-  return first <= 0 ? kept : kept.slice(first);
+/** What is kept: the same from the same sequence of versions, on every node. */
+export class AuditTrail {
+  /** Those before `#from` are not kept any more; they go when there are as many of them as may be kept. */
+  #entries: AuditEntry[] = [];
+  #from = 0;
+  #kept: readonly AuditEntry[] | undefined;
+
+  constructor(entries: readonly AuditEntry[]) {
+    this.#kept = entries;
+    this.#entries = [...entries];
+  }
+
+  add(more: readonly AuditEntry[]): void {
+    const newest = more.at(-1);
+    if (newest === undefined) return;
+    this.#kept = undefined;
+    const entries = this.#entries;
+    entries.push(...more);
+    let from = Math.max(this.#from, entries.length - AUDIT_COUNT_MAX);
+    while (from < entries.length && entries[from]!.unixMs <= newest.unixMs - AUDIT_FOR_MS) from++;
+    this.#from = from;
+    if (from <= AUDIT_COUNT_MAX) return;
+    this.#entries = entries.slice(from);
+    this.#from = 0;
+  }
+
+  /** The oldest first. */
+  get entries(): readonly AuditEntry[] {
+    this.#kept ??= this.#entries.slice(this.#from);
+    return this.#kept;
+  }
 }
 
 function quoted(info: string): string {

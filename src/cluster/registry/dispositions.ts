@@ -34,12 +34,20 @@ export function withoutGroup(dispositions: readonly Disposition[], group: GroupN
   return dispositions.filter(({ owner }) => owner.kind !== "group" || owner.group !== group);
 }
 
-/** The nodes, in order, that host an owner of read, write or truncate events of any file system. */
-export function hostsOfDataEvents(sessions: readonly SessionRecord[], dispositions: readonly Disposition[]): NodeId[] {
-  const owners = dispositions.filter(({ event }) => event === "read" || event === "write" || event === "truncate").map(({ owner }) => owner);
-  const isOwner = ({ id, group }: SessionRecord): boolean =>
-    owners.some((owner) => (owner.kind === "session" ? owner.session === id : owner.group === group));
-  return [...new Set(sessions.filter(isOwner).map((session) => session.node))].sort();
+/** Which session has that id, and which sessions a group has. */
+interface Sessions {
+  session(id: SessionId): SessionRecord | undefined;
+  group(name: GroupName): readonly SessionRecord[];
+}
+/** The nodes, in order, on which an owner of read, write or truncate events of any file system is hosted. */
+export function hostsOfDataEvents(sessions: Sessions, dispositions: readonly Disposition[], isHosted: (session: SessionRecord) => boolean): NodeId[] {
+  const nodes = new Set<NodeId>();
+  for (const { event, owner } of dispositions) {
+    if (event !== "read" && event !== "write" && event !== "truncate") continue;
+    const owned = owner.kind === "session" ? [sessions.session(owner.session)] : sessions.group(owner.group);
+    for (const session of owned) if (session !== undefined && isHosted(session)) nodes.add(session.node);
+  }
+  return [...nodes].sort();
 }
 
 export function isSameOwner(a: Owner, b: Owner): boolean {

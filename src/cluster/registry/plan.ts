@@ -48,7 +48,7 @@ function create(call: Extract<SessionCall, { kind: "create-session" }>, { copy, 
   const wrong = checkInfo(call.info);
   if (wrong !== undefined) return wrong;
   if (call.group !== undefined && !NAME_PATTERN.test(call.group)) return refuse("EINVAL", `group ${call.group} is no name`);
-  if (copy.sessionCountOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
+  if (copy.index.countOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
   const member = view.members.find((each) => each.id === from);
   if (member === undefined) return refuse("ENOTREADY", `${from} is no member`);
   const wrongLease = call.lease === undefined ? undefined : checkLease(call.lease, { group: call.group }, copy);
@@ -88,7 +88,7 @@ function assume(call: Extract<SessionCall, { kind: "assume-session" }>, { copy, 
   const wrong = checkInfo(call.info);
   if (wrong !== undefined) return wrong;
   if (session.state === "closing") return refuse("EBUSY", `session ${session.id} is being destroyed`);
-  if (session.node !== from && copy.sessionCountOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
+  if (session.node !== from && copy.index.countOn(from) >= SESSIONS_PER_NODE_MAX) return refuse("ENOMEM", `${from} has ${SESSIONS_PER_NODE_MAX} sessions already`);
   if (session.state !== "failed" && session.node !== from) {
     return refuse("EINVAL", `session ${session.id} lives on ${session.node}; only a failed session can be assumed on another node`);
   }
@@ -112,7 +112,7 @@ function setDispositions(call: Extract<SessionCall, { kind: "set-dispositions" }
     const session = copy.session(owner.session);
     if (session === undefined) return unknown(owner.session);
     if (session.state === "closing") return refuse("EBUSY", `session ${session.id} is being destroyed`);
-  } else if (!copy.sessions().some((session) => session.group === owner.group)) {
+  } else if (copy.index.group(owner.group).length === 0) {
     return refuse("EINVAL", `no session belongs to the group ${owner.group}`);
   }
   if (fs !== "global" && !view.members.some((member) => member.mounted.includes(fs))) {

@@ -20,6 +20,7 @@ import type { DmFailure } from "../../dmapi/errors.js";
 import type { Incarnation, NodeId, RequestId, SessionId } from "../../dmapi/ids.js";
 import type { RegistryMessage } from "../messages.js";
 import type { ManagerCall, ManagerResult, RegistryChange, RegistrySnapshot, RegistryVersion, SessionRecord, Unfinished } from "../registry-document.js";
+import type { RegistryIndex } from "../registry-index.js";
 import type { ViewWish } from "../view/membership.js";
 import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
 import type { View } from "../view-document.js";
@@ -45,8 +46,8 @@ export type ManagerInput = { readonly atMs: number } & (
 export type ManagerEffect =
   /** `to` may be this node itself. */
   | { readonly kind: "send"; readonly to: NodeId; readonly message: RegistryMessage }
-  /** This node's copy changed; `change` absent when it was replaced as a whole. */
-  | { readonly kind: "applied"; readonly change?: RegistryVersion }
+  /** This node's copy changed. */
+  | { readonly kind: "applied" }
   | { readonly kind: "wish"; readonly wish: ViewWish }
   /** The operator's word that it is stopped, said on `by`. */
   | { readonly kind: "fence"; readonly node: NodeId; readonly by: NodeId; readonly caller: CallerInfo | undefined }
@@ -110,6 +111,8 @@ export class SessionManager {
   #answers: Answer[] = [];
   readonly #closing = new Map<SessionId, Closing>();
   readonly #failedSinceMs = new Map<SessionId, number>();
+  /** What the wish for rights servers was reckoned from last. */
+  #reckoned: { readonly registry: RegistryIndex | undefined; readonly version: number; readonly view: View | undefined } = { registry: undefined, version: 0, view: undefined };
   /** Last wished of the view. */
   #rightsServers: string | undefined;
   #effects: ManagerEffect[] = [];
@@ -140,9 +143,9 @@ export class SessionManager {
     };
   }
   get deadlineMs(): number {
-    let sinceMs = Infinity;
-    for (const eachMs of this.#failedSinceMs.values()) sinceMs = Math.min(sinceMs, eachMs);
-    return sinceMs + this.#options.failedSessionRetentionMs;
+    // They failed in that order.
+    for (const sinceMs of this.#failedSinceMs.values()) return sinceMs + this.#options.failedSessionRetentionMs;
+    return Infinity;
   }
 
   /** A new manager: nothing is known to be whole until everybody was asked. */
@@ -292,7 +295,7 @@ export class SessionManager {
     assert(best.highestSessionId < this.#nextSessionId || best.highestSessionId <= this.#view.sessionIdLimit, "ids come only from blocks reserved in a view");
     this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);
     this.#failedSinceMs.clear();
-    this.#noteFailed();
+    for (const session of this.#copy.index.eachSession()) this.#noteFailed(session);
     this.#effects.push({ kind: "applied" });
     const others = this.#view.members.map((member) => member.id).filter((id) => id !== this.#id);
     this.#phase = { kind: "installing", waiting: new Set(others) };
@@ -345,7 +348,11 @@ export class SessionManager {
   /** Rights are served where data events go: a recall needs that node anyway, and then no third one (promise 5). */
   #wishRightsServers(): void {
     if (this.#phase.kind !== "open") return; // a change of view would begin the collection anew
-    const nodes = hostsOfDataEvents(this.#copy.sessions().filter((session) => this.#isHosted(session.id)), this.#copy.dispositions);
+    const { index } = this.#copy;
+    const { registry, version, view } = this.#reckoned;
+    if (registry === index && version === index.version && view === this.#view) return;
+    this.#reckoned = { registry: index, version: index.version, view: this.#view };
+    const nodes = hostsOfDataEvents(index, index.dispositions, (session) => this.#isHosted(session.id));
     const text = nodes.join("\n");
     if (text === this.#rightsServers) return;
     this.#rightsServers = text;
@@ -506,8 +513,8 @@ export class SessionManager {
     const change = this.#version(by, changes, audited, caller);
     const isNext = this.#copy.apply(change, this.#nowMs);
     assert(isNext, "the manager's own copy is the newest");
-    this.#noteFailed();
-    this.#effects.push({ kind: "applied", change });
+    for (const each of changes) if (each.kind === "session-put") this.#noteFailed(each.session);
+    this.#effects.push({ kind: "applied" });
     for (const member of this.#view.members) {
       if (member.id !== this.#id && (!this.#isSpoilt || member.id === by)) this.#send(member.id, { kind: "registry-changed", change });
     }
@@ -547,11 +554,9 @@ export class SessionManager {
 
   // Failed sessions are kept for a time.
 
-  #noteFailed(): void {
-    for (const session of this.#copy.eachSession()) {
-      if (session.state !== "failed") this.#failedSinceMs.delete(session.id);
-      else if (!this.#failedSinceMs.has(session.id)) this.#failedSinceMs.set(session.id, this.#nowMs);
-    }
+  #noteFailed({ id, state }: SessionRecord): void {
+    if (state !== "failed") this.#failedSinceMs.delete(id);
+    else if (!this.#failedSinceMs.has(id)) this.#failedSinceMs.set(id, this.#nowMs);
   }
 
   #discardFailed(): void {

@@ -18,6 +18,7 @@ import { DataManagement } from "../data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "../data-management-contract.js";
 import { testHistories, Wires } from "../histories.test-suite.js";
 import { defaultTimeouts } from "../node-contract.js";
+import { RegistryIndex } from "../registry-index.js";
 import type { SessionRecord } from "../registry-document.js";
 import type { View } from "../view-document.js";
 
@@ -140,7 +141,7 @@ class World {
     node.view = view.number;
     this.step(node, { kind: "view-adopted", view });
     const sessions = this.registries[view.number - 1]!;
-    this.step(node, { kind: "registry-applied", registry: { version: view.number, sessions, dispositions: [] } });
+    this.step(node, { kind: "registry-applied", registry: new RegistryIndex({ version: view.number, sessions, dispositions: [] }) });
     if (!isFirst) return;
     this.call(node, "fs.mount", { fs: FS, mountpoint: "/m" });
     for (const _ of [1, 2]) this.call(node, "userevent.create", { session: node.session, data: new Uint8Array() });

@@ -22,6 +22,7 @@ import { eventIdOf, type LoggedEvent } from "../durable-events/event-log.js";
 import { LogReader } from "../durable-events/log-reader.js";
 import type { EventMessageBetweenNodes } from "../messages.js";
 import type { RegistryIndex } from "../registry-index.js";
+import type { SessionRecord } from "../registry-document.js";
 import type { Surroundings } from "../surroundings.js";
 import { fateOf, standbyOf } from "./fate.js";
 import { type Entry, type HostedSession, isBinding, lostAtMs, messageOf, newHostedSession, type Reader, setLease } from "./hosted-session.js";
@@ -54,7 +55,8 @@ export class SessionNode {
   /** Events routed by a registry that this node has not reached yet. */
   #early: { from: NodeId; message: EventRaised }[] = [];
   #knownSessions = new Set<SessionId>();
-  #known: RegistryIndex | undefined;
+  /** Hosted sessions for which something comes by time alone, and some for which nothing does any more. */
+  readonly #timed = new Set<HostedSession>();
   /** Answers of event.get, kept for a caller that gave up as they left. */
   readonly #durable: LogReader;
   #durableKeys = 0;
@@ -86,30 +88,53 @@ export class SessionNode {
     return false;
   }
 
-  /** Registry or view changed: hosting begins and ends, entries of lost sources are cancelled, early events are looked at. */
-  surroundingsChanged(registry: RegistryIndex): void {
-    for (const hosted of [...this.#sessions.values()]) {
-      const record = registry.session(hosted.id);
-      if (record === undefined || !this.#here.isHostedHere(record)) this.#endHosting(hosted, "EINVAL", record === undefined ? "the session was destroyed" : "the session is hosted elsewhere now");
-      else hosted.hostGeneration = record.hostGeneration;
+  /**
+   * Registry or view changed: hosting begins and ends, entries of lost sources are cancelled, early events are looked at.
+   *
+   * @param touched the only sessions that were put or destroyed, in a view that is the same; undefined: anything may be different
+   */
+  surroundingsChanged(registry: RegistryIndex, touched: ReadonlySet<SessionId> | undefined): void {
+    const ids = touched ?? new Set([...this.#sessions.keys(), ...[...registry.eachSession()].map((session) => session.id)]);
+    for (const id of ids) this.#endIfNotHosted(id, registry.session(id));
+    for (const id of ids) this.#beginIfHosted(registry.session(id));
+    for (const id of ids) {
+      const record = registry.session(id);
+      if (record?.durability !== undefined && this.#sessions.has(id)) this.#durable.hosted(record);
     }
-    for (const record of registry.sessions) {
-      if (!this.#here.isHostedHere(record) || this.#sessions.has(record.id)) continue;
-      const isAssumed = this.#knownSessions.has(record.id);
-      const recoversUntilMs = isAssumed ? this.#here.nowMs + RECOVERY_MS : this.#here.nowMs;
-      this.#sessions.set(record.id, newHostedSession({ id: record.id, hostGeneration: record.hostGeneration, recoversUntilMs }));
+    if (touched === undefined) this.#knownSessions.clear();
+    for (const id of ids) {
+      if (registry.session(id) !== undefined) this.#knownSessions.add(id);
+      else this.#knownSessions.delete(id);
     }
-    for (const record of registry.sessions) if (record.durability !== undefined && this.#sessions.has(record.id)) this.#durable.hosted(record);
-    if (registry !== this.#known) this.#knownSessions = new Set(registry.sessions.map((session) => session.id));
-    this.#known = registry;
-    this.#sourcesChanged();
-    for (const hosted of this.#sessions.values()) {
-      setLease(hosted, registry.session(hosted.id)?.lease, this.#here.nowMs);
-      if (hosted.presence?.isLost === true) this.#settleLost(hosted);
-    }
+    if (touched === undefined) this.#sourcesChanged();
+    for (const id of ids) this.#setLease(this.#sessions.get(id), registry.session(id));
+    // Also where nothing is different with them: somebody may stand by now.
+    if (this.#isAnyLost()) for (const hosted of this.#sessions.values()) if (hosted.presence?.isLost === true) this.#settleLost(hosted);
     const early = this.#early;
     this.#early = [];
     for (const { from, message } of early) this.#raised(from, message);
+  }
+
+  #endIfNotHosted(id: SessionId, record: SessionRecord | undefined): void {
+    const hosted = this.#sessions.get(id);
+    if (hosted === undefined) return;
+    if (record === undefined || !this.#here.isHostedHere(record)) this.#endHosting(hosted, "EINVAL", record === undefined ? "the session was destroyed" : "the session is hosted elsewhere now");
+    else hosted.hostGeneration = record.hostGeneration;
+  }
+  #beginIfHosted(record: SessionRecord | undefined): void {
+    if (record === undefined || !this.#here.isHostedHere(record) || this.#sessions.has(record.id)) return;
+    const isAssumed = this.#knownSessions.has(record.id);
+    const recoversUntilMs = isAssumed ? this.#here.nowMs + RECOVERY_MS : this.#here.nowMs;
+    this.#sessions.set(record.id, newHostedSession({ id: record.id, hostGeneration: record.hostGeneration, recoversUntilMs }));
+  }
+  #isAnyLost(): boolean {
+    for (const hosted of this.#timed) if (hosted.presence?.isLost === true) return true;
+    return false;
+  }
+  #setLease(hosted: HostedSession | undefined, record: SessionRecord | undefined): void {
+    if (hosted === undefined) return;
+    setLease(hosted, record?.lease, this.#here.nowMs);
+    if (hosted.presence !== undefined) this.#timed.add(hosted);
   }
 
   /** Not in the view any more: another node may assume the sessions, so they and their tokens end here. */
@@ -118,7 +143,6 @@ export class SessionNode {
     for (const entry of [...this.#entries.values()]) this.#drop(entry);
     this.#early = [];
     this.#knownSessions.clear();
-    this.#known = undefined;
     this.#recent.clear();
   }
 
@@ -160,6 +184,7 @@ export class SessionNode {
     const max = wanted === 0 ? EVENTS_PER_ANSWER_MAX : Math.min(wanted, EVENTS_PER_ANSWER_MAX);
     const untilMs = waitMs === undefined ? Number.POSITIVE_INFINITY : this.#here.nowMs + waitMs;
     hosted.readers.push({ call, client, max, untilMs });
+    if (untilMs !== Number.POSITIVE_INFINITY) this.#timed.add(hosted);
     this.#deliver(hosted);
   }
 
@@ -298,7 +323,8 @@ export class SessionNode {
 
   get deadlineMs(): number {
     let dueMs = Number.POSITIVE_INFINITY;
-    for (const hosted of this.#sessions.values()) {
+    for (const hosted of this.#timed) {
+      if (hosted.readers.length === 0 && hosted.presence === undefined) this.#timed.delete(hosted);
       for (const reader of hosted.readers) dueMs = Math.min(dueMs, reader.untilMs);
       if (hosted.presence !== undefined) dueMs = Math.min(dueMs, lostAtMs(hosted));
     }
@@ -306,6 +332,7 @@ export class SessionNode {
   }
   timePassed(): void {
     const isOver = (reader: Reader) => reader.untilMs <= this.#here.nowMs;
+    if (this.#here.nowMs < this.deadlineMs) return;
     for (const hosted of this.#sessions.values()) {
       if (hosted.presence !== undefined && lostAtMs(hosted) <= this.#here.nowMs) this.#lose(hosted);
       if (!hosted.readers.some(isOver)) continue;
@@ -615,6 +642,7 @@ export class SessionNode {
 
   #endHosting(hosted: HostedSession, code: DmCode, message: string): void {
     this.#sessions.delete(hosted.id);
+    this.#timed.delete(hosted);
     this.#durable.unhosted(hosted.id);
     for (const reader of hosted.readers) this.#desk.refuse(reader.call, code, message);
     for (const entry of [...this.#entries.values()]) {

@@ -16,6 +16,7 @@ import { DataManagement } from "../data-management.js";
 import type { DataManagementEffect, DataManagementInput } from "../data-management-contract.js";
 import { testHistories, Wires } from "../histories.test-suite.js";
 import { defaultTimeouts } from "../node-contract.js";
+import { RegistryIndex } from "../registry-index.js";
 import type { Disposition, RegistrySnapshot, SessionRecord } from "../registry-document.js";
 import type { View } from "../view-document.js";
 
@@ -119,7 +120,7 @@ class World {
       this.step(node, { kind: "view-in-force", view: present });
     } else if (registry !== undefined && registry.view <= node.view) {
       node.version = registry.version;
-      this.step(node, { kind: "registry-applied", registry });
+      this.step(node, { kind: "registry-applied", registry: new RegistryIndex(registry) });
     }
   }
 

@@ -129,10 +129,14 @@ export class SourceNode {
     }
   }
 
-  /** The view or the registry changed: what is where it should be stays, all else is routed anew, in order of raising. */
-  surroundingsChanged(): void {
+  /**
+   * The view or the registry changed: what is where it should be stays, all else is routed anew, in order of raising.
+   *
+   * @param touched the only sessions that are different; undefined: any may be
+   */
+  surroundingsChanged(touched?: ReadonlySet<SessionId>): void {
     this.#payAll(); // a session that closes is looked at by its host when this has come
-    this.#noteFailures();
+    this.#noteFailures(touched);
     this.#log.surroundingsChanged();
     for (const held of [...this.#held.values()]) {
       if (!this.#isWellPlaced(held)) this.#route(held);
@@ -385,14 +389,18 @@ export class SourceNode {
     return !this.#here.isInForce && this.#here.member(host) === undefined;
   }
 
-  #noteFailures(): void {
+  #noteFailures(touched: ReadonlySet<SessionId> | undefined): void {
     const registry = this.#here.registry;
     if (registry === undefined) return;
-    for (const session of registry.sessions) {
-      if (this.#here.isLiving(session)) this.#failedAtMs.delete(session.id);
-      else if (!this.#failedAtMs.has(session.id)) this.#failedAtMs.set(session.id, this.#here.nowMs);
+    if (touched !== undefined) for (const id of touched) this.#noteFailure(id, registry.session(id));
+    else {
+      for (const session of registry.eachSession()) this.#noteFailure(session.id, session);
+      for (const id of this.#failedAtMs.keys()) if (registry.session(id) === undefined) this.#failedAtMs.delete(id);
     }
-    for (const id of this.#failedAtMs.keys()) if (registry.session(id) === undefined) this.#failedAtMs.delete(id);
+  }
+  #noteFailure(id: SessionId, session: SessionRecord | undefined): void {
+    if (session === undefined || this.#here.isLiving(session)) this.#failedAtMs.delete(id);
+    else if (!this.#failedAtMs.has(id)) this.#failedAtMs.set(id, this.#here.nowMs);
   }
 
   #put(held: Held, place: Place): void {
