@@ -22,7 +22,7 @@ const isWhole = only === undefined && !hasPrograms && !hasRecovery && !hasPosix;
 const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name === "programs") return "programs";
-  if (name === "posix/exact") return "posix";
+  if (["posix/exact", "posix/remote"].includes(name)) return "posix";
   return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
@@ -78,7 +78,7 @@ if (isBuilt) {
     await run.files([acceptance], { concurrency: 1, limitMs: 30 * minute, env });
   } else {
     // Acceptance tests wait much, for lost nodes to be missed and mounts to come; unit tests compute meanwhile.
-    await run.files([acceptance, units], { concurrency: isWhole ? 5 : 4, limitMs: (hasPrograms ? 8 : 6) * minute, env });
+    await run.files([acceptance, units], { concurrency: isWhole ? 5 : 4, limitMs: (hasPrograms ? 8 : hasPosix ? 14 : 6) * minute, env });
   }
   const simulator = join(top, "dist", "simulator", "main.js");
   if (isWhole && existsSync(simulator)) {

@@ -85,6 +85,10 @@ export function readv(fd: number, first: Buffer, second: Buffer): number {
 export function writev(fd: number, first: Buffer, second: Buffer): number {
   return orErrno(nativeWritev(fd, vectorOf(first, second), 2));
 }
+const nativePreadv2 = bindRaw("intptr_t preadv2(int fd, void *vector, int count, int64_t offset, int flags)");
+export function preadv2(fd: number, into: Buffer, offset: number, flags: number): number {
+  return orErrno(nativePreadv2(fd, vectorOf(into, Buffer.alloc(8)), 1, offset, flags));
+}
 const nativeSendfile = bind("intptr_t sendfile(int to, int from, void *offset, uintptr_t length)");
 export function sendfile(to: number, from: number, offset: number, length: number): number {
   const at = Buffer.alloc(8);

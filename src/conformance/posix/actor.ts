@@ -43,7 +43,7 @@ function obey({ call, args, as }: ActorOrder): string {
       program.chdir("/");
       return "ok";
     case "begin": return witness.begin(args);
-    case "look": return witness.look();
+    case "look": return witness.look(args[0] === "mounts");
     default: {
       const act = calls[call];
       return act === undefined ? `there is no call ${call}` : act(held, args, as);

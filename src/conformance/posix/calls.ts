@@ -216,6 +216,13 @@ export const calls: Readonly<Record<string, Call>> = {
     return "ok";
   },
 
+  /** So many more names of one file. */
+  links: (held, [name, count]) => {
+    let failed = 0;
+    for (let at = 0; at < number(count) && failed >= 0; at++) failed = files.linkAt(files.AT_FDCWD, held.plain(name!), files.AT_FDCWD, path(`link-${at}`));
+    return done(failed);
+  },
+
   // Directories.
   list: (held, [name]) => {
     const { at, path: p } = held.place(name!);
@@ -430,6 +437,9 @@ export const calls: Readonly<Record<string, Call>> = {
     const set = ["append", "direct", "nonblock", "noatime", "path"].filter((word) => (flags & flagsOf(openFlags, word)) !== 0);
     return [["rdonly", "wronly", "rdwr", "none"][flags & 3]!, ...set].join(",");
   },
+  bad_read: (held, [name, size, offset]) => counted(program.preadTo(held.fd(name!), 16n, number(size), number(offset))),
+  bad_write: (held, [name, size, offset]) => counted(program.pwriteFrom(held.fd(name!), 16n, number(size), number(offset))),
+  preadv2: (held, [name, size, offset, flags]) => readInto(number(size), (buffer) => program.preadv2(held.fd(name!), buffer, number(offset), flagsOf({ nowait: 8 }, flags))),
   setfl: (held, [name, flags]) => done(files.setStatusFlags(held.fd(name!), flagsOf(openFlags, flags))),
   dup: (held, [name], as) => held.hold(as, files.dup(held.fd(name!))),
   /** Direct I/O of aligned memory. */
@@ -507,6 +517,16 @@ export const calls: Readonly<Record<string, Call>> = {
     return result < 0 ? errnoName(result) : conflictText(request);
   },
 
+  /** Waits for a name that another program makes. */
+  appears: (held, [name]) => {
+    const never = new Int32Array(new SharedArrayBuffer(4));
+    for (let look = 0; look < 4_000; look++) {
+      if (files.statAt(files.AT_FDCWD, held.plain(name!), 0, stat) === 0) return "ok";
+      Atomics.wait(never, 0, 0, 10);
+    }
+    return "never";
+  },
+
   // The process.
   limit: (_, [size]) => done(program.limitFileSize(size === "none" ? undefined : number(size))),
   /** FS_IOC_GETFLAGS and FS_IOC_SETFLAGS. */
@@ -522,6 +542,25 @@ export const calls: Readonly<Record<string, Call>> = {
     const others = value.readUInt32LE(0) & ~0xf0;
     value.writeUInt32LE((others | flagsOf({ immutable: 0x10, append: 0x20, nodump: 0x40, noatime: 0x80, none: 0 }, words)) >>> 0, 0);
     return done(raw.ioctl(held.fd(name!), 0x40086602, value));
+  },
+  /** FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR: flags, project and hints. */
+  getfsx: (held, [name]) => {
+    const value = Buffer.alloc(28);
+    const result = raw.ioctl(held.fd(name!), 0x801c581f, value);
+    return result < 0 ? errnoName(result) : `flags ${value.readUInt32LE(0)} project ${value.readUInt32LE(12)}`;
+  },
+  setfsx: (held, [name, project]) => {
+    const value = Buffer.alloc(28);
+    const result = raw.ioctl(held.fd(name!), 0x801c581f, value);
+    value.writeUInt32LE(number(project), 12);
+    return done(result < 0 ? result : raw.ioctl(held.fd(name!), 0x401c5820, value));
+  },
+  fiemap: (held, [name]) => {
+    const map = Buffer.alloc(32 + 56);
+    map.writeBigUInt64LE(0xffff_ffff_ffff_ffffn, 8);
+    map.writeUInt32LE(1, 24);
+    const result = raw.ioctl(held.fd(name!), 0xc020660b, map);
+    return result < 0 ? errnoName(result) : `${map.readUInt32LE(20)} extents`;
   },
   ioctl: (held, [name, request]) => done(raw.ioctl(held.fd(name!), Number(request), Buffer.alloc(256))),
 };
@@ -543,16 +582,17 @@ function peek(at: bigint, length: number): string {
   return result < 0 ? errnoName(result) : `${shownContent(data)}${result < length ? " EFAULT" : ""}`;
 }
 
-/** Reads it entry by entry: the numbers of the inodes, and where the place of every so-many-th leads. */
+/** Reads it entry by entry: of every so-many-th the number of the inode, and where its place leads. */
 function entriesAgree(fd: number, apart: number): string {
   const entries = new DirectoryEntries(4096);
   const seen: { name: string; place: bigint }[] = [];
   while (entries.fill(fd) > 0) {
     while (entries.next()) {
       const name = entries.name.toString("latin1");
-      if (files.statAt(fd, path(name), files.AT_SYMLINK_NOFOLLOW, stat) < 0) return `${name} is not there`;
-      if (name !== ".." && stat.ino !== entries.ino) return `${name} is ${stat.ino}, listed as ${entries.ino}`;
       seen.push({ name, place: entries.cookie });
+      if (seen.length % apart !== 0 || name === "..") continue;
+      if (files.statAt(fd, path(name), files.AT_SYMLINK_NOFOLLOW, stat) < 0) return `${name} is not there`;
+      if (stat.ino !== entries.ino) return `${name} is ${stat.ino}, listed as ${entries.ino}`;
     }
   }
   for (const [at, { place }] of seen.entries()) {

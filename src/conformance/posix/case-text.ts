@@ -11,8 +11,8 @@
  * `blocked` says that it still runs, `interrupt` sends its actor a signal, `wait` gives its result. `die` kills the actor.
  *
  * `# mount: RESULT, REASON` is a difference that stands in docs/posix.md under that reason, `# two: RESULT, REASON` one
- * between nodes only, `# tree: REASON` one in what the step does to the tree, `# mount+tree: RESULT, REASON` both. In
- * arguments `%41` is a byte, `{x*255}` as many x.
+ * between nodes only, `# unseen: RESULT, REASON` one between nodes that have not looked meanwhile, `# tree: REASON` one in
+ * what the step does to the tree, `# mount+tree: RESULT, REASON` both; so with the others. In arguments `%41` is a byte, `{x*255}` as many x.
  */
 
 export interface Step {
@@ -28,8 +28,8 @@ export interface Step {
   readonly difference: Difference | undefined;
 }
 export interface Difference {
-  /** Only with the two nodes of the case on two mounts. */
-  readonly isBetweenNodes: boolean;
+  /** On any mount, only with the two nodes of the case on two mounts, or only when these have not looked at the tree meanwhile. */
+  readonly where: "mount" | "two" | "unseen";
   /** Undefined: the result is the same. */
   readonly result: string | undefined;
   /** What the step does to the tree is another thing too. */
@@ -46,7 +46,7 @@ export interface Case {
   readonly look: "access" | "large" | undefined;
 }
 
-const form = /^(?:(?<user>[a-z]+)(?:@(?<node>[ab]))?: )?(?<running>&)?(?:(?<as>[a-z]\w*)=)?(?<call>[a-z_]\w*)(?<args>(?: (?!= |=$)\S+)*?)(?: = (?<expected>.*?))?(?: # (?<where>mount|two|tree|mount\+tree): (?:(?<result>.+), )?(?<reason>[a-z-]+))?$/;
+const form = /^(?:(?<user>[a-z]+)(?:@(?<node>[ab]))?: )?(?<running>&)?(?:(?<as>[a-z]\w*)=)?(?<call>[a-z_]\w*)(?<args>(?: (?!= |=$)\S+)*?)(?: = (?<expected>.*?))?(?: # (?<where>tree|(?:mount|two|unseen)(?:\+tree)?): (?:(?<result>.+), )?(?<reason>[a-z-]+))?$/;
 
 function argument(text: string): string {
   return text
@@ -60,7 +60,7 @@ function step(text: string): Step {
     text, user: found["user"] ?? "root", node: found["node"] as Step["node"], isLeftRunning: found["running"] !== undefined, as: found["as"],
     call: found["call"]!, args: (found["args"] ?? "").split(" ").filter((word) => word !== "").map(argument), expected: found["expected"],
     difference: found["reason"] === undefined ? undefined : {
-      isBetweenNodes: found["where"] === "two", result: found["result"], isOfTree: found["where"]!.endsWith("tree"), reason: found["reason"],
+      where: (/^(two|unseen)/.exec(found["where"]!)?.[1] ?? "mount") as Difference["where"], result: found["result"], isOfTree: found["where"]!.endsWith("tree"), reason: found["reason"],
     },
   };
 }

@@ -17,10 +17,11 @@ export function wrongCase(played: readonly Played[]): string[] {
   });
 }
 /** What a mount does otherwise, but for what is documented; and what is documented and not so. */
-export function differences(bare: readonly Played[], mounted: readonly Played[], isBetweenNodes: boolean): string[] {
+export function differences(bare: readonly Played[], mounted: readonly Played[], where: "one" | "two" | "unseen"): string[] {
+  const counts = { one: ["mount"], two: ["mount", "two"], unseen: ["mount", "two", "unseen"] }[where];
   return mounted.flatMap(({ step, result, changes }, at) => {
     const other = bare[at]!;
-    const documented = step.difference?.isBetweenNodes === true && !isBetweenNodes ? undefined : step.difference;
+    const documented = step.difference !== undefined && counts.includes(step.difference.where) ? step.difference : undefined;
     const wanted = documented?.result ?? other.result;
     const isSameTree = changes === other.changes;
     return [

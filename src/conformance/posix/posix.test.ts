@@ -2,6 +2,7 @@
  * POSIX on a mount in mode fast.
  */
 import { shareBench } from "../bench.js";
-import { testPosix } from "./posix.test-suite.js";
+import { groundOf, testPosix } from "./posix.test-suite.js";
 
-testPosix(shareBench({ nodes: 2, fileSystems: ["fs1"] }));
+const bench = shareBench({ nodes: 2, fileSystems: ["fs1"] });
+testPosix(() => groundOf(bench()), { hasLarge: true });

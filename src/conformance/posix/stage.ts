@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { within } from "../waiting.js";
@@ -23,6 +24,8 @@ export interface Place {
   readonly nodes: Readonly<Record<"a" | "b", string>>;
   /** Those on which the tree has to look as on the backing. */
   readonly mounts: readonly string[];
+  /** It is looked at after each step; else at the end only: a look has the kernel learn what it did not know. */
+  readonly looksOften: boolean;
 }
 export interface Played {
   readonly step: Step;
@@ -31,7 +34,11 @@ export interface Played {
   readonly changes: string;
 }
 
-const BLOCKED_AFTER_MS = 60;
+/** The number of read(2). */
+const READ = process.arch === "arm64" ? "63" : "0";
+/** How long a call that waits is watched. */
+const BLOCKED_FOR_MS = 40;
+const LOOK_AGAIN_MS = 5;
 /** The longest between two ticks of the clock that access times are taken from. */
 const TICK_MS = 12;
 
@@ -56,6 +63,16 @@ class Actor {
     const heard = new Promise<string>((resolve) => this.#waiting.push(resolve));
     this.child.stdin!.write(`${JSON.stringify(order)}\n`, "latin1");
     return heard;
+  }
+  /** Once it has been for a while in a system call that is not the reading of its orders. */
+  async isWaiting(): Promise<string> {
+    for (let sinceMs: number | undefined; sinceMs === undefined || performance.now() - sinceMs < BLOCKED_FOR_MS; ) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+      const [call, first] = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/syscall`, "latin1").split(" ");
+      if (call === "running" || (call === READ && first === "0x0")) sinceMs = undefined;
+      else sinceMs ??= performance.now();
+    }
+    return "ok";
   }
   get isOver(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
@@ -118,7 +135,8 @@ class Scene {
         if (look === "access") await new Promise((resolve) => setTimeout(resolve, TICK_MS));
         const result = await this.#step(step);
         // What still runs is looked at with the next step.
-        all.push({ step, result, changes: step.isLeftRunning ? "" : await this.#ask(witness, { call: "look", args: [] }) });
+        const how = this.#place.looksOften || step === steps.at(-1) ? "mounts" : "backing";
+        all.push({ step, result, changes: step.isLeftRunning ? "" : await this.#ask(witness, { call: "look", args: [how] }) });
       }
     } finally {
       for (const actor of this.#entered.values()) {
@@ -143,7 +161,7 @@ class Scene {
         actor.pending = undefined;
         return this.#shown(await within(pending, step.text));
       }
-      case "blocked": return Promise.race([actor.pending!.then((result) => `not blocked: ${result}`), new Promise<string>((resolve) => setTimeout(() => resolve("ok"), BLOCKED_AFTER_MS))]);
+      case "blocked": return within(Promise.race([actor.pending!.then((result) => `not blocked: ${result}`), actor.isWaiting()]), step.text);
       case "interrupt":
         actor.child.kill("SIGUSR1");
         return "ok";

@@ -52,14 +52,14 @@ export class Witness {
     if (made < 0) return errnoName(made);
     files.chmodOfPath(path(backing), 0o777);
     this.#before = new Map();
-    const [problems] = this.#see();
+    const [problems] = this.#see(false);
     return problems.length === 0 ? "ok" : problems.join("; ");
   }
 
-  /** What changed since the last look. */
-  look(): string {
+  /** What changed since the last look, and with `seesMounts` what they show otherwise. */
+  look(seesMounts: boolean): string {
     const before = this.#before;
-    const [problems, now] = this.#see();
+    const [problems, now] = this.#see(seesMounts);
     const changes: string[] = [];
     for (const [key, seen] of now) {
       const was = before.get(key);
@@ -70,14 +70,14 @@ export class Witness {
     return [...changes.sort(), ...problems.map((problem) => `NOT AS ON THE BACKING: ${problem}`)].join("; ");
   }
 
-  #see(): [problems: string[], now: Map<string, Seen>] {
+  #see(seesMounts: boolean): [problems: string[], now: Map<string, Seen>] {
     const problems: string[] = [];
     const now = new Map<string, Seen>();
-    this.#visit("", problems, now);
+    this.#visit("", seesMounts ? this.#mounts : [], problems, now);
     this.#before = now;
     return [problems, now];
   }
-  #visit(name: string, problems: string[], now: Map<string, Seen>): void {
+  #visit(name: string, mounts: readonly string[], problems: string[], now: Map<string, Seen>): void {
     const looked = files.statAt(files.AT_FDCWD, path(this.#backing, name), files.AT_SYMLINK_NOFOLLOW, stat);
     if (looked < 0) return;
     const key = `${stat.ino} ${stat.btimeNs}`;
@@ -88,7 +88,7 @@ export class Witness {
       now.set(key, { names: [name === "" ? "." : name], mode, uid, gid, size, nlink, rdev, atimeNs, mtimeNs, ctimeNs });
     }
     const isDirectory = stat.isDirectory;
-    for (const mount of this.#mounts) {
+    for (const mount of mounts) {
       const result = files.statAt(files.AT_FDCWD, path(mount, name), files.AT_SYMLINK_NOFOLLOW, other);
       if (result < 0) problems.push(`${name} on ${mount.split("/").at(-3)}: ${errnoName(result)}`);
       else {
@@ -98,7 +98,7 @@ export class Witness {
         }
       }
     }
-    if (isDirectory && this.#how !== "large") for (const child of this.#list(name)) this.#visit(name === "" ? child : `${name}/${child}`, problems, now);
+    if (isDirectory && this.#how !== "large") for (const child of this.#list(name)) this.#visit(name === "" ? child : `${name}/${child}`, mounts, problems, now);
   }
   #list(name: string): string[] {
     const fd = files.openAt(files.AT_FDCWD, path(this.#backing, name), files.open.readOnly | files.open.directory | files.open.noAccessTime);

@@ -17,6 +17,7 @@ import { changerOf, truncateShown, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import { changeFace, isRoot, shownStatx } from "./root-face.js";
 import type { Steps, Task } from "./task.js";
+import { isCapable } from "./user-process.js";
 
 export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"getattr">): Steps {
   const inode = core.use(task, request.header.nodeid);
@@ -104,6 +105,8 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
   }
   // Nothing is to be set: somebody's change of data, or a chown without an owner, takes the set-id bits.
   if ((valid & SETTABLE) === 0 && !isRoot(inode)) return yield* core.call("touchOwner", fd, changerOf(request));
+  const notOwner = yield* refusalOfStranger(core, inode, fd, request);
+  if (notOwner < 0) return notOwner;
   const isFace = isRoot(inode) && has(attributeBits.uid | attributeBits.gid | attributeBits.mode);
   if (isFace) {
     const result = yield* changeFace(core, request);
@@ -128,6 +131,23 @@ function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">)
   } else if (has(attributeBits.mode | attributeBits.uid | attributeBits.gid)) yield* showTimes(core, inode, "omit", "omit");
   return 0;
 }
+/** The kernel checks by the owner it knows; through a descriptor it does not ask whether another node has changed that. */
+function* refusalOfStranger(core: ReactorCore, inode: Inode, fd: number, { header, valid }: RequestOf<"setattr">): Steps<number> {
+  const bits = valid & SETTABLE;
+  const isNow = (valid & attributeBits.atimeNow) !== 0 && (valid & attributeBits.mtimeNow) !== 0; // whoever may write may do that
+  const isOwners = (bits & (attributeBits.mode | attributeBits.uid | attributeBits.gid)) !== 0 || ((bits & (attributeBits.atime | attributeBits.mtime)) !== 0 && !isNow);
+  if (header.uid === 0 || !isOwners || (bits & attributeBits.size) !== 0 || isRoot(inode)) return 0;
+  const looked = yield* core.call("look", fd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  if (Buffer.from(looked.statx).readUInt32LE(UID_AT) === header.uid || isCapable(header.pid, CAP_CHOWN, CAP_FOWNER)) return 0;
+  core.pages.expireAttributes(inode);
+  return -errno.EPERM;
+}
+/** Of struct statx. */
+const UID_AT = 20;
+const CAP_CHOWN = 0;
+const CAP_FOWNER = 3;
+
 const SETTABLE = attributeBits.mode | attributeBits.uid | attributeBits.gid | attributeBits.size | attributeBits.atime | attributeBits.mtime;
 function timeOf(isSet: boolean, isNow: boolean, ns: bigint): files.TimeChange {
   return !isSet ? "omit" : isNow ? "now" : ns;

@@ -53,6 +53,12 @@ export function isMember(thread: number, gid: number): boolean {
   return groups.split(" ").some((group) => group !== "" && Number(group) === gid);
 }
 
+/** Whether a thread has one of these capabilities, by their numbers, in whatever namespace. */
+export function isCapable(thread: number, ...capabilities: number[]): boolean {
+  const effective = BigInt(`0x${field(statusOf(thread) ?? "", "CapEff") ?? "0"}`);
+  return capabilities.some((capability) => (effective & (1n << BigInt(capability))) !== 0n);
+}
+
 /** Why a thread that waits was interrupted. */
 export type Interruption = "gone" | "killed" | "signalled" | "none";
 export function interruptionOf(thread: number): Interruption {

@@ -286,7 +286,7 @@ root@a: splice_in e 3 SPLICED
 root@b: cat g
 root@b: h=open f rdwr
 root@b: pwrite h abc 3
-root@a: splice_out d 3 4
+root@a: splice_out d 3 4 = abc6 # unseen: 3456, spliced-pages
 root@a: sendfile e d 0 100
 root@a: splice_out d 100 4 = nothing
 root@a: ap=open f wronly,append

@@ -19,7 +19,7 @@ root@a: flock d exclusive
 root@a: flock d bad = EINVAL
 root@a: flock nofd shared = EBADF
 root@a: close d
-root@b: flock e exclusive
+root@b: flock e exclusive wait
 
 == flock within a node
 file f
@@ -33,7 +33,7 @@ root@a: g=dup d
 root@a: close d
 alice@a: flock x shared = EAGAIN
 root@a: close g
-alice@a: flock x shared
+alice@a: flock x shared wait
 
 == flock waits for another node
 file f
@@ -79,7 +79,7 @@ bob@b: blocked
 bob@b: die
 root@a: flock d unlock
 root@b: g=open f rdwr
-root@b: flock g exclusive
+root@b: flock g exclusive wait
 
 == locks of ranges between nodes
 file f 644 x*100
@@ -270,7 +270,7 @@ root@a: z=dup d
 root@a: close d
 root@b: ofdlock e read 5 10 = EAGAIN
 root@a: close z
-root@b: ofdlock e write 5 10
+root@b: ofdlock e write 5 10 wait
 root@a: getlock x write 0 0 ofd = write 5 10 an open file
 
 == a lock of an open file waits and is interrupted

@@ -139,12 +139,13 @@ symlink f s
 exec ./s = exit 0
 
 == what is executed is not written
-copy /bin/sleep f 777
-root@a: &exec ./f 0.3
-root@a: blocked
+copy /bin/sh f 777
+root@a: &exec ./f -c :>started;until%20test%20-e%20stop;do%20sleep%200.02;done
+alice@a: appears started
 alice@a: open f wronly = ETXTBSY
 alice@a: truncate f 0 = ETXTBSY
 alice@a: open f rdonly
+alice@a: file stop
 root@a: wait = exit 0
 alice@a: open f wronly
 

@@ -455,4 +455,77 @@ root@a: fallocate d plain 0 200 = EFBIG # tree: times-of-refusals
 root@a: limit none
 root@a: pwrite d x 100
 root@b: stat f size
+
+== openat and its kin beneath a directory that moves
+mkdir d
+root@a: d=open d rdonly
+root@b: rename d e
+root@a: open @d/f wronly,creat 644
+root@a: mkdir @d/sub 700
+root@a: mknod @d/p fifo 600
+root@a: symlink f @d/s
+root@a: readlink @d/s
+root@a: link @d/f @d/g
+root@a: rename @d/g @d/h
+root@a: chmod @d/h 600
+root@a: chown @d/h 3001 3001
+root@a: utimens @d/h 5 6
+root@a: access @d/h read
+root@a: stat @d/h
+root@b: list e
+root@a: unlink @d/h
+root@a: rmdir @d/sub
+root@a: open @d/../e/f rdonly
+p=open e path
+open @p/f rdonly
+list @p/.
+
+== addresses that are none
+file f 644 text
+d=open f rdwr
+bad_read d 10 0 = EFAULT
+bad_write d 10 0 = EFAULT # tree: times-of-refusals
+stat f size
+cat f
+
+== O_DIRECT of odd places and sizes
+d=open f rdwr,creat,direct 644
+direct_write d x*4096 0
+direct_read d 100 3 = EINVAL # mount: x*100, direct-alignment
+direct_write d y*100 4096 = EINVAL # mount+tree: 100, direct-alignment
+
+== changing into directories
+mkdir d 711
+mkdir d/e 755
+mkdir p 700
+file f
+alice@a: chdir d
+alice@a: chdir e
+alice@a: chdir .
+chdir f = ENOTDIR
+chdir n = ENOENT
+bob: chdir p = EACCES
+bob@a: chdir d
+bob@a: list . = EACCES
+bob@a: stat e type
+symlink l l
+chdir l = ELOOP
+chdir {n*256} = ENAMETOOLONG
+q=open p rdonly
+fchdir q
+r=open f rdonly
+fchdir r = ENOTDIR
+fchdir nofd = EBADF
+
+== other requests of files
+file f 644 text
+d=open f rdwr
+fiemap d = 1 extents # mount: EOPNOTSUPP, extents
+ioctl d 2 = ok
+getfsx d
+e=open . rdonly
+getfsx e
+setfsx d 0
+preadv2 d 4 0 -
+preadv2 d 4 0 nowait = text # mount: EOPNOTSUPP, no-wait
 `);

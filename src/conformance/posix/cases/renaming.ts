@@ -113,7 +113,7 @@ root@b: rename d e/d
 root@a: file f 644 here
 root@b: cat e/d/f
 root@a: cat f
-root@a: list ..
+root@a: list .. = ..:directory .:directory d:directory # unseen: ..:directory .:directory e:directory, moved-directories
 
 == into itself
 mkdir d
