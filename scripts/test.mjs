@@ -6,7 +6,7 @@
 //   --posix       only the POSIX cases, in their long form: one node, two nodes, both modes
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TestRun, testFiles } from "./test-run.mjs";
@@ -21,7 +21,7 @@ const only = onlyAt > 0 ? process.argv[onlyAt + 1] : undefined;
 const isWhole = only === undefined && !hasPrograms && !hasRecovery && !hasPosix;
 const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
-  if (name === "programs") return "programs";
+  if (name.startsWith("programs")) return "programs";
   if (["posix/exact", "posix/remote"].includes(name)) return "posix";
   return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
@@ -48,11 +48,27 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   });
 }
 
+const packages = [
+  "rsync", "git", "sqlite3", "fio", "zip", "unzip", "tar", "bzip2", "attr", "acl", "gcc", "libc6-dev", "make", "dbench", "stress-ng",
+  "bonnie++", "postmark",
+];
+/** A C program's source as Debian has it, for the test that builds one; with lists of its own, so that the machine's stay as they are. */
+function fetchSource(name, directory) {
+  const parts = join(directory, "parts");
+  for (const place of [parts, join(directory, "lists", "partial")]) mkdirSync(place, { recursive: true });
+  const release = readFileSync("/etc/os-release", "utf8").match(/^VERSION_CODENAME=(\S+)/m)?.[1] ?? "bookworm";
+  writeFileSync(join(parts, "source.list"), `deb-src http://deb.debian.org/debian ${release} main\n`);
+  const own = ["-qq", "-o", "Dir::Etc::SourceList=/dev/null", "-o", `Dir::Etc::SourceParts=${parts}`, "-o", `Dir::State::Lists=${join(directory, "lists")}`, "-o", "APT::Sandbox::User=root"];
+  spawnSync("apt-get", [...own, "update"], { stdio: "inherit" });
+  spawnSync("apt-get", [...own, "source", "--download-only", name], { stdio: "inherit", cwd: directory });
+}
+const sources = join(run.directory, "sources");
 if (hasPrograms && process.getuid() === 0) {
   spawnSync("apt-get", ["update", "-qq"], { stdio: "inherit" });
-  spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "rsync", "git", "sqlite3", "fio", "zip", "unzip"], {
+  spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
     stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
+  fetchSource("zlib", sources);
 }
 
 const bin = (name) => join(top, "node_modules", ".bin", name);
@@ -66,7 +82,7 @@ const isBuilt = await run.step("types", bin("tsc"), ["-p", top]) && await run.st
 if (isBuilt) {
   const all = testFiles(top).filter(isWanted);
   const isAcceptance = (file) => file.startsWith(join(top, "dist", "conformance"));
-  const env = isLong || hasPosix ? { SLUICE_TEST_LONG: "1" } : {};
+  const env = { ...(isLong || hasPosix ? { SLUICE_TEST_LONG: "1" } : {}), ...(hasPrograms ? { SLUICE_TEST_SOURCES: sources } : {}) };
   // The longest first, so that none of them runs alone at the end; `--times` tells which these are.
   const longest = ["rolling", "safety", "parallel", "failover", "events", "sessions", "migration", "bad-input", "applications", "manager-seats", "mounted-node", "simulator", "migrator", "mount", "shared-volume"];
   const rank = (file) => longest.findIndex((name) => file.endsWith(`/${name}.test.js`)) + 1 || longest.length + (isAcceptance(file) ? 1 : 2);

@@ -131,19 +131,30 @@ class DataTurn {
       this.#fd = held.fd;
       this.#flags = readWrite;
       this.#turn.good(setLockWaiting(this.#fd, new LockRequest().fill(this.#random.chance(0.5) ? "read" : "write", 0n, 0n)), "lock");
-      if (held.mapping !== undefined) this.#lookAtKept(held.mapping);
+      if (held.mapping !== undefined) this.#useKept(held.mapping);
       this.#turn.good(setLockWaiting(this.#fd, new LockRequest().fill("unlock", 0n, 0n)), "unlock");
     } else {
       letGo(this.#turn.place);
       this.#reopen();
     }
     this.#lookAtSize();
-    this.#turn.equal(this.#stat.mtimeNs.toString(), this.#known.mtimeNs ?? this.#stat.mtimeNs.toString(), "time of change at the beginning of a turn");
+    if (!this.#isChanged) this.#turn.equal(this.#stat.mtimeNs.toString(), this.#known.mtimeNs ?? this.#stat.mtimeNs.toString(), "time of change at the beginning of a turn");
     this.#names();
   }
-  #lookAtKept(mapping: Mapping & { readonly length: number }): void {
+  /** What others did meanwhile is seen in it, and what is stored in it now is seen by others. */
+  #useKept(mapping: Mapping & { readonly length: number }): void {
+    this.#lookAtSize(); // a mapping alone does not tell the kernel that another node made the file longer again
     const length = Math.min(mapping.length, this.#content.length); // beyond the end is SIGBUS
     const wrong = difference(Buffer.from(mapping.bytes.subarray(0, length)), this.#content.subarray(0, length));
+    if (wrong === undefined && length > 0 && this.#turn.order.kind === "act" && this.#random.chance(0.5)) {
+      const offset = this.#random.below(length);
+      const bytes = bytesOf(this.#random, Math.min(this.#random.pick([1, 1_000, 2 * PAGE]), length - offset));
+      this.#turn.doing("store in the mapping kept from before", `${offset}+${bytes.length}`);
+      mapping.bytes.set(bytes, offset);
+      this.#turn.good(mapping.sync(), "msync");
+      this.#put(bytes, offset);
+      this.#isChanged = true;
+    }
     mapping.unmap();
     if (wrong !== undefined) this.#turn.fail(`mapping kept from before: ${wrong}`);
   }
@@ -160,7 +171,7 @@ class DataTurn {
       return;
     }
     const length = this.#content.length;
-    const mapped = length > 0 && this.#random.chance(0.5) ? mapFile(this.#fd, length, false) : undefined;
+    const mapped = length > 0 && this.#random.chance(0.5) ? mapFile(this.#fd, length, true) : undefined;
     if (typeof mapped === "number") this.#turn.fail(`mmap to keep: ${mapped}`);
     if (mapped !== undefined) mapped.bytes[length >> 1]; // the page is in
     heldOf.set(this.#turn.place, { fd: this.#fd, incarnation: this.#known.incarnation, ...(mapped === undefined ? {} : { mapping: { ...mapped, length } }) });

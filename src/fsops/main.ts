@@ -57,7 +57,7 @@ async function operate(): Promise<number> {
   const turns = new Turns(run, knowledge, await prepareSeats());
   const isMoved = !options.bare && !options["no-moves"];
   const migrator = isMoved ? keepMigrator(run) : Promise.resolve();
-  const moving = isMoved ? keepMoving(run, DIRECTORY) : Promise.resolve();
+  const moving = isMoved ? keepMoving(run, DIRECTORY, turns.active) : Promise.resolve();
   const acting = objects.map((object) => turns.keepOn(object));
   const endNs = now() + BigInt(Math.round(Number(options.minutes) * 60e9));
   while (now() < endNs && !run.isEnding && run.problems.length < PROBLEMS_MAX) await delay(50);

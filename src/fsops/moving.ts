@@ -9,13 +9,16 @@ import { FS1, type Line, type Run } from "../torture/run.js";
 
 const FILES_AT_ONCE = 25;
 
-/** Until the run stops moving: migrations, premigrations and recalls of files drawn at random, from one node after another. */
-export async function keepMoving(run: Run, directory: string): Promise<void> {
+/**
+ * Until the run stops moving: migrations, premigrations and recalls of files drawn at random, asked for on any node. Every other
+ * time only files are drawn on which somebody acts just then.
+ */
+export async function keepMoving(run: Run, directory: string, active: ReadonlySet<string>): Promise<void> {
   const random = new Random(run.seed + 1);
   const movers = run.nodes.map((node) => new Mover(run, run.cluster.socket(node)));
   while (!run.isEnding && run.isMoving) {
     const at = random.below(run.nodes.length);
-    const all = filesBelow(join(run.cluster.backing(FS1), directory));
+    const all = filesBelow(join(run.cluster.backing(FS1), directory), random.chance(0.5) ? [...active] : [""]);
     const some = Array.from({ length: Math.min(FILES_AT_ONCE, all.length) }, () => random.pick(all));
     const verb = random.pick(["migrate", "migrate", "migrate", "premigrate", "recall"]);
     if (some.length > 0) await movers[at]!.move(verb, [...new Set(some)].map((path) => join(run.cluster.mountpoint(run.nodes[at]!, FS1), directory, path)));
@@ -26,7 +29,7 @@ export async function keepMoving(run: Run, directory: string): Promise<void> {
 export async function recallAll(run: Run, directory: string): Promise<void> {
   const mover = new Mover(run, run.cluster.socket(run.nodes[0]!));
   const mountpoint = run.cluster.mountpoint(run.nodes[0]!, FS1);
-  const refused = await mover.move("recall", filesBelow(join(run.cluster.backing(FS1), directory)).map((path) => join(mountpoint, directory, path)));
+  const refused = await mover.move("recall", filesBelow(join(run.cluster.backing(FS1), directory), [""]).map((path) => join(mountpoint, directory, path)));
   for (const [code, count] of Object.entries(refused)) run.problems.push(`recall of ${count} files at the end: ${code}`);
 }
 
@@ -54,7 +57,7 @@ class Mover {
 }
 
 /** Empty ones have nothing to move. */
-function filesBelow(top: string): string[] {
+function filesBelow(top: string, directories: readonly string[]): string[] {
   const found: string[] = [];
   const visit = (path: string) => {
     try {
@@ -67,6 +70,6 @@ function filesBelow(top: string): string[] {
       // It has gone, or been renamed, meanwhile.
     }
   };
-  visit("");
+  for (const directory of directories) visit(directory);
   return found;
 }

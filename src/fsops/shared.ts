@@ -23,9 +23,11 @@ const { readOnly, writeOnly, readWrite, create, append, exclusive, direct } = fi
 interface Done {
   count: number;
   names: string[];
+  /** In a directory: those that nobody changes. */
+  staying: string[];
 }
 function doneOf(turn: Turn, actor: number, part = ""): Done {
-  return turn.recall<Done>(`done-${actor}${part}`, { count: 0, names: [] });
+  return turn.recall<Done>(`done-${actor}${part}`, { count: 0, names: [], staying: [] });
 }
 function actors(turn: Turn): number[] {
   return Array.from({ length: turn.order.actors }, (_, index) => index);
@@ -193,17 +195,30 @@ export function counterTurn(turn: Turn): void {
   turn.keep(`done-${turn.actor}`, done);
 }
 
-// One directory.
+// One directory, also with names that stay, enough for several pieces of a listing.
+
+const STAYING = 700;
 
 export function directoryTurn(turn: Turn): void {
   makePlace(turn);
   const own = doneOf(turn, turn.actor);
   if (turn.order.kind === "act") {
+    if (turn.order.turn === 0 && turn.actor === 0) makeStaying(turn, own);
     for (let left = turn.order.operations; left > 0; left--) changeOwnNames(turn, own);
     for (let round = 0; round < 4; round++) wantName(turn, own, `all-${turn.order.turn}-${round}`);
     turn.keep(`done-${turn.actor}`, own);
   }
-  lookThrough(turn, turn.order.kind === "act" ? [own.names] : actors(turn).map((actor) => doneOf(turn, actor).names), turn.order.kind === "check");
+  const isExact = turn.order.kind === "check";
+  const all = actors(turn).map((actor) => (isExact || actor !== turn.actor ? doneOf(turn, actor) : own));
+  lookThrough(turn, [...all.flatMap((done) => done.staying), ...(isExact ? all.flatMap((done) => done.names) : own.names)], isExact);
+}
+function makeStaying(turn: Turn, own: Done): void {
+  turn.doing("make names that stay");
+  for (let at = 0; at < STAYING; at++) {
+    const name = `stays-${at}`;
+    files.close(turn.good(files.openAt(AT_FDCWD, join(turn.place, name), writeOnly | create | exclusive, 0o644), "create"));
+    own.staying.push(name);
+  }
 }
 function changeOwnNames(turn: Turn, own: Done): void {
   const stat = new FileStat();
@@ -252,16 +267,17 @@ function wantName(turn: Turn, own: Done, name: string): void {
   if (result >= 0) own.names.push(name);
 }
 /** Names of these actors are there once; when all are at rest nothing else is. */
-function lookThrough(turn: Turn, ofActors: readonly (readonly string[])[], isExact: boolean): void {
+function lookThrough(turn: Turn, names: readonly string[], isExact: boolean): void {
   turn.doing("list the directory");
-  const expected = ofActors.flat().sort();
+  const expected = [...names].sort();
   for (const [at, name] of expected.entries()) if (expected[at + 1] === name) turn.fail(`${name} was given to two`);
   const found = readdirSync(turn.place).sort();
   for (const [at, name] of found.entries()) if (found[at + 1] === name) turn.fail(`${name} is listed twice`);
-  const prefix = `of-${turn.actor}-`;
-  const judged = isExact ? found : found.filter((name) => name.startsWith(prefix));
-  const owed = isExact ? expected : expected.filter((name) => name.startsWith(prefix));
-  const missing = owed.filter((name) => !judged.includes(name));
-  const excess = judged.filter((name) => !owed.includes(name));
+  // Others are at work on theirs; what is one's own, and what nobody changes, is known.
+  const isJudged = (name: string) => isExact || name.startsWith(`of-${turn.actor}-`);
+  const owed = new Set(expected);
+  const seen = new Set(found);
+  const missing = expected.filter((name) => !seen.has(name));
+  const excess = found.filter((name) => isJudged(name) && !owed.has(name));
   if (missing.length + excess.length > 0) turn.fail(`missing: ${missing.join(" ")}; in excess: ${excess.join(" ")}`);
 }

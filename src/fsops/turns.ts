@@ -31,12 +31,13 @@ class Actor {
   /** Its end needs no explanation. */
   isDismissed = false;
 
-  constructor(run: Run, number: number, seat: Seat, knowledge: string) {
+  constructor(run: Run, number: number, seat: Seat, knowledge: string, died: () => void) {
     this.seat = seat;
     this.child = run.spawn([run.program("fsops", "actor.js"), String(number), seat.directory, knowledge], (line) => this.#hear?.(line as unknown as TurnAnswer));
     this.child.on("exit", (code, signal) => {
       if (run.isEnding || this.isDismissed) return;
       run.problems.push(`actor ${number} on ${seat.label} ended: ${code} ${signal}`);
+      died();
       this.#hear?.({ kind: "done", turn: -1, counts: {}, problem: `the actor died: ${code} ${signal}` });
     });
   }
@@ -70,15 +71,17 @@ export class Turns {
   readonly #next = new Map<string, number>();
   /** Objects with which something was wrong: nobody acts on them any more. */
   readonly #spoilt = new Set<string>();
+  /** Objects on which somebody acts at this moment. */
+  readonly active = new Set<string>();
   done = 0;
   isOver = false;
-  /** Somebody waits for what does not come: nobody is given a turn any more. */
+  /** Somebody waits for what does not come, or has died: nobody is given a turn any more. */
   #isStuck = false;
 
   constructor(run: Run, knowledge: string, seats: readonly Seat[]) {
     this.#run = run;
     this.#knowledge = knowledge;
-    this.#actors = seats.map((seat, number) => new Actor(run, number, seat, knowledge));
+    this.#actors = seats.map((seat, number) => new Actor(run, number, seat, knowledge, () => this.#end()));
   }
 
   /** Turn after turn on that object until the run is over. */
@@ -97,7 +100,7 @@ export class Turns {
   }
   /** The same by an actor beside the mounts, which sees what lies below. */
   async checkBelow(objects: readonly ObjectPlan[], seat: Seat): Promise<void> {
-    const below = new Actor(this.#run, this.#actors.length, seat, this.#knowledge);
+    const below = new Actor(this.#run, this.#actors.length, seat, this.#knowledge, () => this.#end());
     for (const object of objects) if (!this.#isStopped(object)) await this.#one(below, object, { ...this.#lastCheck(object), actors: [0] });
     below.isDismissed = true;
     below.child.kill("SIGKILL");
@@ -111,7 +114,9 @@ export class Turns {
     if (plan.actors.length === 1) {
       const actor = this.#actors[plan.actors[0]!]!;
       await actor.take(false);
+      this.active.add(object.name);
       if (!this.#isStopped(object)) await this.#one(actor, object, plan);
+      this.active.delete(object.name);
       actor.free();
       return;
     }
@@ -124,10 +129,12 @@ export class Turns {
     await before;
     const actors = plan.actors.map((index) => this.#actors[index]!);
     await Promise.all(actors.map((actor) => actor.take(true)));
+    this.active.add(object.name);
     if (!this.#isStopped(object)) {
       await Promise.all(actors.map((actor) => this.#bounded(actor, object, plan, actor.say(this.#order(object, plan, true)))));
       await Promise.all(actors.map(async (actor) => this.#judge(actor, object, plan, await this.#bounded(actor, object, plan, actor.say("go")))));
     }
+    this.active.delete(object.name);
     for (const actor of actors) actor.free();
     end();
   }
@@ -152,10 +159,13 @@ export class Turns {
     clearTimeout(timer);
     if (first.kind === "done" && first.problem?.startsWith("no end") === true) {
       this.#spoil(actor, object, plan, `${first.problem}; waiters: ${await this.#waiters()}`);
-      this.isOver = true;
-      this.#isStuck = true;
+      this.#end();
     }
     return first;
+  }
+  #end(): void {
+    this.isOver = true;
+    this.#isStuck = true;
   }
   async #waiters(): Promise<string> {
     const all = await Promise.all(this.#run.nodes.map(async (node) => {
