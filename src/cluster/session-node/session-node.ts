@@ -94,8 +94,8 @@ export class SessionNode {
    * @param touched the only sessions that were put or destroyed, in a view that is the same; undefined: anything may be different
    */
   surroundingsChanged(registry: RegistryIndex, touched: ReadonlySet<SessionId> | undefined): void {
-    const ids = touched ?? new Set([...this.#sessions.keys(), ...[...registry.eachSession()].map((session) => session.id)]);
-    for (const id of ids) this.#endIfNotHosted(id, registry.session(id));
+    for (const id of touched ?? [...this.#sessions.keys()]) this.#endIfNotHosted(id, registry.session(id));
+    const ids = touched ?? [...registry.eachSession()].map((session) => session.id);
     for (const id of ids) this.#beginIfHosted(registry.session(id));
     for (const id of ids) {
       const record = registry.session(id);
