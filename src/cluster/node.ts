@@ -84,6 +84,10 @@ export class ClusterNode {
   get view(): View | undefined {
     return this.#membership.view;
   }
+  /** Whether all members are known to go by it. */
+  get isInForce(): boolean {
+    return this.#membership.isInForce;
+  }
   get state(): NodeState {
     return this.#state;
   }

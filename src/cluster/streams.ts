@@ -10,7 +10,7 @@ import { assert } from "../base/assert.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import type { Frame, Message, ViewMessage } from "./messages.js";
 import { PeerStream, type StreamEffect, type StreamInput } from "./stream.js";
-import type { View } from "./view-document.js";
+import { memberNamed, type View } from "./view-document.js";
 
 export type StreamsEffect =
   | { readonly kind: "transmit"; readonly to: NodeId; readonly frame: Frame }
@@ -109,7 +109,7 @@ export class Streams {
     assert(view.number > (this.#view?.number ?? 0), "views are adopted in growing order");
     this.#view = view;
     return [...this.#streams].flatMap(([peer, stream]) => {
-      const isMember = view.members.some((member) => member.id === peer && member.incarnation === stream.peerIncarnation);
+      const isMember = memberNamed(view, peer)?.incarnation === stream.peerIncarnation;
       return this.#named(peer, this.#step(stream, { kind: "view-adopted", number: view.number, isMember, atMs }));
     });
   }
@@ -152,8 +152,7 @@ export class Streams {
   }
 
   #incarnationOf(peer: NodeId): Incarnation | undefined {
-    for (const member of this.#view?.members ?? []) if (member.id === peer) return member.incarnation;
-    return undefined;
+    return this.#view === undefined ? undefined : memberNamed(this.#view, peer)?.incarnation;
   }
 
   /** Undefined for an incarnation older than the one known. */

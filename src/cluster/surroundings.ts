@@ -10,7 +10,7 @@ import type { NodeOptions, NodeTimeouts } from "./node-contract.js";
 import type { RegistryIndex } from "./registry-index.js";
 import type { SessionRecord } from "./registry-document.js";
 import { type StepName, TraceRing } from "./trace.js";
-import type { Member, View } from "./view-document.js";
+import { type Member, memberNamed, type View } from "./view-document.js";
 
 type Send = Extract<DataManagementEffect, { kind: "send" }>;
 
@@ -60,8 +60,7 @@ export class Surroundings {
   }
 
   member(id: NodeId): Member | undefined {
-    for (const member of this.view?.members ?? []) if (member.id === id) return member;
-    return undefined;
+    return this.view === undefined ? undefined : memberNamed(this.view, id);
   }
   isMember(id: NodeId, incarnation: Incarnation): boolean {
     return this.member(id)?.incarnation === incarnation;

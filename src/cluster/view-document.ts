@@ -63,6 +63,23 @@ export interface FenceWord {
   readonly caller?: CallerInfo;
 }
 
+/** Of views so large that looking through them takes longer than finding their table. */
+const tables = new WeakMap<View, ReadonlyMap<NodeId, Member>>();
+const LOOKED_THROUGH_MAX = 12;
+
+export function memberNamed(view: View, id: NodeId): Member | undefined {
+  if (view.members.length <= LOOKED_THROUGH_MAX) {
+    for (const member of view.members) if (member.id === id) return member;
+    return undefined;
+  }
+  let table = tables.get(view);
+  if (table === undefined) {
+    table = new Map(view.members.map((member) => [member.id, member]));
+    tables.set(view, table);
+  }
+  return table.get(id);
+}
+
 const FIRST_VERSION: VersionRange = { lowest: 1, highest: 1 };
 /**
  * The version that everybody in this view uses: the highest that all members speak. It rises when the last of them has

@@ -46,6 +46,7 @@ export interface Cost {
 export class ScaleWorld {
   readonly world = new World(new Random(1));
   readonly #stations = new Map<NodeId, Station>();
+  #restless: Station | undefined;
   #resumed = 0;
   readonly #ended = new Map<number, Ended>();
   #views: View[] = [];
@@ -59,11 +60,18 @@ export class ScaleWorld {
     return this.#views.at(-1);
   }
   get isAtRest(): boolean {
-    const number = this.view?.number;
-    for (const { isRunning, machine } of this.#stations.values()) {
-      if (isRunning && (machine.state !== "member" || machine.view?.number !== number)) return false;
+    // Asked after each step of the world: most often the one that was not at rest is still not.
+    if (this.#restless !== undefined && !this.#isResting(this.#restless)) return false;
+    for (const station of this.#stations.values()) {
+      if (this.#isResting(station)) continue;
+      this.#restless = station;
+      return false;
     }
-    return this.#stations.get(this.view!.manager)!.machine.describe().view?.isInForce === true;
+    this.#restless = undefined;
+    return this.#stations.get(this.view!.manager)!.machine.isInForce;
+  }
+  #isResting({ isRunning, machine }: Station): boolean {
+    return !isRunning || (machine.state === "member" && machine.view?.number === this.view?.number);
   }
 
   /** All at once, each of which sees all others. */
@@ -75,11 +83,11 @@ export class ScaleWorld {
       this.#stations.set(id, { id, facts, machine, isRunning: true, wakeAtMs: Number.POSITIVE_INFINITY });
     }
     const all = [...this.#stations.values()];
-    const ids = all.map(({ id }) => id);
+    const reaches = all.map(({ id }) => id);
     for (const station of all) {
       this.#tell(station, { kind: "lease-renewed", validUntilMs: FOR_EVER_MS, tookMs: 0 });
+      for (const other of all) if (other !== station) this.#tell(station, { kind: "member-seen", member: other.facts, reaches });
       this.#tell(station, { kind: "view-seen", view: undefined });
-      for (const other of all) if (other !== station) this.#tell(station, { kind: "member-seen", member: other.facts, reaches: ids.filter((id) => id !== other.id) });
     }
   }
 

@@ -23,7 +23,7 @@ import type { ManagerCall, ManagerResult, RegistryChange, RegistrySnapshot, Regi
 import type { RegistryIndex } from "../registry-index.js";
 import type { ViewWish } from "../view/membership.js";
 import { memberOf, SESSION_ID_BLOCK } from "../view/next-view.js";
-import type { View } from "../view-document.js";
+import { memberNamed, type View } from "../view-document.js";
 import type { AuditEntry, CallerInfo } from "../../dmapi/status.js";
 import { type Audited, auditOfCall, auditOfDiscard, auditOfFence, auditOfLoss, auditOfReopening } from "./audit.js";
 import { compareCopies, type RegistryCopy } from "./copy.js";
@@ -166,7 +166,7 @@ export class SessionManager {
         this.#isInForce = true;
         break;
       case "message-received":
-        if (this.#view.members.some((member) => member.id === input.from)) this.#receive(input.from, input.message);
+        if (memberNamed(this.#view, input.from) !== undefined) this.#receive(input.from, input.message);
         break;
       case "distribution-spoilt":
         this.#isSpoilt = input.isOn;

@@ -21,8 +21,8 @@ export function largestConnectedSet(question: ConnectedSetQuestion): NodeId[] {
   const nodes = [...question.nodes].sort();
   const reachesAll = (a: NodeId): boolean => nodes.every((b) => a === b || question.isConnected(a, b));
   const sound = nodes.filter(reachesAll); // in every largest set
+  if (sound.length === nodes.length) return nodes;
   const troubled = nodes.filter((node) => !reachesAll(node));
-  if (troubled.length === 0) return nodes;
   const sets = troubled.length <= EXACT_COUNT_MAX ? maximalSets(troubled, question.isConnected) : [greedySet(troubled, question.isConnected)];
   let best: NodeId[] | undefined;
   for (const set of sets) {

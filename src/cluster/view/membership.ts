@@ -18,7 +18,7 @@ import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import type { CoordinationFact, CoordinationRequest } from "../coordination-contract.js";
 import type { ViewMessage } from "../messages.js";
 import type { NodeOptions } from "../node-contract.js";
-import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-document.js";
+import { type FenceWord, type Member, type MemberFacts, memberNamed, type RemovedLife, type View } from "../view-document.js";
 import { Claim, type Vacancy } from "./claim.js";
 import { Entrants } from "./entrants.js";
 import { isSameView, memberOf, type MountWish, nextView } from "./next-view.js";
@@ -26,7 +26,7 @@ import { Partings } from "./partings.js";
 import { Reach } from "./reach.js";
 import { RemovedLives } from "./removed-lives.js";
 import { Standing } from "./standing.js";
-import { succession, whyManager } from "./succession.js";
+import { bySuccession, succession, whyManager } from "./succession.js";
 
 const PUBLISH_AGAIN_AFTER_MS = 5_000;
 /** Times `claimStepMs`: what the members say of each other has then come, also from one that is slow. */
@@ -102,7 +102,7 @@ export class Membership {
   #why = "";
   #acknowledged = new Set<NodeId>();
   #publication: Publication | undefined;
-  #publishedReach: string | undefined;
+  #publishedReach: readonly NodeId[] | undefined;
   #mounts: MountWish[] = [];
   #moveTo: NodeId | undefined;
   #hands: RegistryHands = { isHeldHere: false, holders: undefined };
@@ -111,6 +111,15 @@ export class Membership {
   readonly #wantedLinks = new Map<NodeId, string>();
   /** Set wherever the view or what is known of the others changes. */
   #mayLinksDiffer = true;
+  /** Nodes whose links may differ, while those of others do not. */
+  readonly #mayDiffer = new Set<NodeId>();
+  #strangers = { standing: -1, rank: 0 };
+  /** Set wherever what a next view rests on changes, save time and what `#plannedFrom` tells. */
+  #mayPlanDiffer = true;
+  /** How far reach and standing had changed when the last plan was made, and when time alone may make another. */
+  #plannedFrom = { reach: -1, standing: -1, untilMs: -Infinity };
+  /** The same of the reach that was published last. */
+  #reachTold = { changes: -1, untilMs: -Infinity };
   /** Highest incarnation of each node of which the operator said that it is stopped. */
   readonly #fenced = new Map<NodeId, { readonly incarnation: Incarnation; readonly word: FenceWord }>();
   #effects: MembershipEffect[] = [];
@@ -189,6 +198,7 @@ export class Membership {
     const isRoutine = this.#isRoutine(input);
     this.#take(input);
     if (isRoutine) return [];
+    if (mayChangePlan(input)) this.#mayPlanDiffer = true;
     this.#adoptStored();
     this.#wantLinks();
     this.#ping();
@@ -263,7 +273,8 @@ export class Membership {
   }
 
   #takeFact(fact: CoordinationFact): void {
-    if (fact.kind !== "lease-renewed") this.#mayLinksDiffer = true;
+    if (fact.kind === "member-seen") this.#mayDiffer.add(fact.member.id);
+    else if (fact.kind !== "lease-renewed") this.#mayLinksDiffer = true;
     switch (fact.kind) {
       case "lease-renewed":
         this.#validUntilMs = Math.max(this.#validUntilMs, fact.validUntilMs);
@@ -392,6 +403,7 @@ export class Membership {
     });
     this.#adopted = view;
     this.#mayLinksDiffer = true;
+    this.#mayPlanDiffer = true;
     this.#isInForce = false;
     this.#acknowledged = new Set([this.#self.id]);
     this.#moveTo = undefined;
@@ -443,6 +455,8 @@ export class Membership {
     this.#entrants.begin();
     this.#partings.forget();
     this.#reach = new Reach(this.#timeouts);
+    this.#reachTold = { changes: -1, untilMs: -Infinity };
+    this.#mayPlanDiffer = true;
     this.#effects.push({ kind: "exclude", incarnation, why }, { kind: "coordinate", request: { kind: "rejoin", incarnation } });
     // Links tell the incarnation when they are made: they are made anew.
     for (const peer of this.#wantedLinks.keys()) this.#effects.push({ kind: "link-unwanted", peer });
@@ -475,8 +489,9 @@ export class Membership {
   // Links and greetings.
 
   #wantLinks(): void {
-    if (!this.#mayLinksDiffer) return;
+    if (!this.#mayLinksDiffer) return this.#wantLinksOfSome();
     this.#mayLinksDiffer = false;
+    this.#mayDiffer.clear();
     const wanted = new Map<NodeId, { address: string; incarnation: Incarnation }>();
     for (const member of this.#adopted?.members ?? []) wanted.set(member.id, member);
     for (const { facts } of this.#standing.all()) {
@@ -485,16 +500,30 @@ export class Membership {
     wanted.delete(this.#self.id);
     for (const [peer, { address, incarnation }] of wanted) {
       if (this.#standing.isProven({ id: peer, incarnation })) wanted.delete(peer);
-      else if (this.#wantedLinks.get(peer) !== `${incarnation} ${address}`) {
-        this.#wantedLinks.set(peer, `${incarnation} ${address}`);
-        this.#effects.push({ kind: "link-wanted", peer, address, incarnation });
-      }
+      else this.#wantLink(peer, address, incarnation);
     }
-    for (const peer of this.#wantedLinks.keys()) {
-      if (wanted.has(peer)) continue;
-      this.#wantedLinks.delete(peer);
-      this.#effects.push({ kind: "link-unwanted", peer });
+    for (const peer of this.#wantedLinks.keys()) if (!wanted.has(peer)) this.#wantNoLink(peer);
+  }
+  #wantLinksOfSome(): void {
+    for (const peer of this.#mayDiffer) {
+      const member = this.#adopted === undefined ? undefined : memberNamed(this.#adopted, peer);
+      const seen = this.#standing.seen(peer)?.facts;
+      const wanted = seen !== undefined && (member?.incarnation ?? -1) <= seen.incarnation ? seen : member;
+      if (peer === this.#self.id || wanted === undefined || this.#standing.isProven(wanted)) {
+        if (this.#wantedLinks.has(peer)) this.#wantNoLink(peer);
+      } else this.#wantLink(peer, wanted.address, wanted.incarnation);
     }
+    this.#mayDiffer.clear();
+  }
+  #wantLink(peer: NodeId, address: string, incarnation: Incarnation): void {
+    const text = `${incarnation} ${address}`;
+    if (this.#wantedLinks.get(peer) === text) return;
+    this.#wantedLinks.set(peer, text);
+    this.#effects.push({ kind: "link-wanted", peer, address, incarnation });
+  }
+  #wantNoLink(peer: NodeId): void {
+    this.#wantedLinks.delete(peer);
+    this.#effects.push({ kind: "link-unwanted", peer });
   }
 
   #ping(): void {
@@ -525,10 +554,12 @@ export class Membership {
   }
 
   #publishReach(): void {
+    const told = this.#reachTold;
+    if (told.changes === this.#reach.changes && this.#nowMs < told.untilMs) return;
+    this.#reachTold = { changes: this.#reach.changes, untilMs: this.#reach.deadlineMs(this.#nowMs) };
     const reaches = this.#reach.reached(this.#nowMs);
-    const text = reaches.join("\n");
-    if (text === this.#publishedReach) return;
-    this.#publishedReach = text;
+    if (this.#publishedReach !== undefined && isSameList(reaches, this.#publishedReach)) return;
+    this.#publishedReach = reaches;
     this.#effects.push({ kind: "coordinate", request: { kind: "publish-reach", reaches } });
   }
 
@@ -561,7 +592,7 @@ export class Membership {
     const base = this.#stored;
     const settleMs = 2 * this.#claimStepMs;
     const rankAmong = (order: readonly MemberFacts[]): number => order.findIndex((each) => each.id === this.#self.id);
-    const rankAmongStrangers = (): number => rankAmong(succession([this.#self, ...this.#standing.living().map((seen) => seen.facts)]));
+    const rankAmongStrangers = (): number => this.#rankAmongStrangers();
     if (base === undefined) return { manager: undefined, after: 0, rank: rankAmongStrangers(), settleMs };
     const manager = base.members.find((member) => member.id === base.manager);
     if (manager === undefined) return undefined;
@@ -577,6 +608,16 @@ export class Membership {
     return { manager: taken, after: base.number, rank: rankAmongStrangers(), settleMs };
   }
 
+  /** How many living eligible nodes come before this one. */
+  #rankAmongStrangers(): number {
+    if (this.#strangers.standing === this.#standing.changes) return this.#strangers.rank;
+    let rank = 0;
+    this.#standing.eachLiving((facts) => {
+      if (facts.isEligible && bySuccession(facts, this.#self) < 0) rank++;
+    });
+    this.#strangers = { standing: this.#standing.changes, rank };
+    return rank;
+  }
   /** As `isDead`, and a former life of this very node is over too. */
   #isOver(member: Life): boolean {
     if (member.id === this.#self.id) return member.incarnation < this.#self.incarnation;
@@ -587,12 +628,23 @@ export class Membership {
     if (this.#publication !== undefined && this.#publication.sinceMs + PUBLISH_AGAIN_AFTER_MS <= this.#nowMs && this.#nowMs < this.#validUntilMs) {
       this.#publish(this.#publication.view);
     }
-    if (!this.#isActing || !this.#mayPublish || this.#stored === undefined) return;
+    if (!this.#isActing || !this.#mayPublish || this.#stored === undefined || !this.#isPlanWanted) return;
     const next = this.#planned();
     if (!isSameView(next, this.#stored)) this.#publish(next);
   }
 
+  get #isPlanWanted(): boolean {
+    const { reach, standing, untilMs } = this.#plannedFrom;
+    return this.#mayPlanDiffer || reach !== this.#reach.changes || standing !== this.#standing.changes || this.#nowMs >= untilMs;
+  }
   #planned(): View {
+    const view = this.#plan();
+    this.#mayPlanDiffer = false;
+    const untilMs = Math.min(this.#reach.deadlineMs(this.#nowMs), this.#entrants.nextMs(this.#nowMs), this.#partings.deadlineMs(this.#nowMs));
+    this.#plannedFrom = { reach: this.#reach.changes, standing: this.#standing.changes, untilMs };
+    return view;
+  }
+  #plan(): View {
     return nextView({
       cluster: this.#cluster, base: this.#stored, self: this.#self,
       isDead: (member) => this.#isOver(member),
@@ -620,6 +672,14 @@ export class Membership {
   }
 }
 
+/** Of what is heard only reach and standing tell more, and both say so themselves. */
+function mayChangePlan(input: MembershipInput): boolean {
+  if (input.kind === "heard" || input.kind === "time-passed") return false;
+  return input.kind !== "view-message" || input.message.kind === "view-proposed";
+}
+function isSameList(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+  return a.length === b.length && a.every((id, at) => id === b[at]);
+}
 function isOpen(wish: MountWish, view: View): boolean {
   const member = view.members.find((each) => each.id === wish.node);
   return member !== undefined && member.mounted.includes(wish.fs) !== wish.isMounted;

@@ -5,7 +5,7 @@
  */
 import { assert } from "../../base/assert.js";
 import type { FsName, NodeId } from "../../dmapi/ids.js";
-import type { FenceWord, Member, MemberFacts, RemovedLife, View } from "../view-document.js";
+import { type FenceWord, type Member, type MemberFacts, memberNamed, type RemovedLife, type View } from "../view-document.js";
 import { largestConnectedSet } from "./connected-set.js";
 import { succession } from "./succession.js";
 
@@ -59,7 +59,7 @@ export function nextView(situation: Situation): View {
     isConnected: (a, b) => !situation.isParted(a, b),
     isEligible: (id) => situation.isHolder(id) && living.some((member) => member.id === id && member.isEligible),
   });
-  let members = living.filter((member) => kept.includes(member.id));
+  let members = kept.length === living.length ? living : living.filter((member) => kept.includes(member.id));
   for (const candidate of situation.candidates) {
     if (members.some((member) => member.id === candidate.id || !situation.isConnected(member.id, candidate.id))) continue;
     members = [...members, { ...candidate, slot: freeSlot(candidate.id, members, base), mounted: [] }];
@@ -152,5 +152,6 @@ function isSameMember(a: Member, b: Member | undefined): boolean {
 }
 
 export function memberOf(view: View | undefined, facts: Pick<MemberFacts, "id" | "incarnation">): Member | undefined {
-  return view?.members.find((member) => member.id === facts.id && member.incarnation === facts.incarnation);
+  const member = view === undefined ? undefined : memberNamed(view, facts.id);
+  return member?.incarnation === facts.incarnation ? member : undefined;
 }

@@ -19,6 +19,7 @@ export class Partings {
   }
 
   isParted(a: NodeId, b: NodeId, isConnected: boolean, atMs: number): boolean {
+    if (isConnected && this.#pairs.size === 0) return false;
     const key = a < b ? `${a} ${b}` : `${b} ${a}`;
     if (isConnected) {
       this.#pairs.delete(key);

@@ -22,6 +22,12 @@ export class Reach {
   /** A loaded or briefly frozen peer is silent over a sound link; only a one-way cut lasts. */
   readonly #silenceMs: number;
   readonly #peers = new Map<NodeId, Peer>();
+  /** Of all peers, sorted. */
+  readonly #ids: NodeId[] = [];
+  /** Those that were heard, the one heard longest ago first. */
+  readonly #heard = new Set<Peer>();
+  readonly #down = new Set<Peer>();
+  #changes = 0;
 
   constructor({ linkGraceMs, linkTimeoutMs }: { readonly linkGraceMs: number; readonly linkTimeoutMs: number }) {
     this.#graceMs = linkGraceMs;
@@ -30,30 +36,47 @@ export class Reach {
 
   linkUp(peer: NodeId, incarnation: Incarnation): void {
     this.#peer(peer, incarnation, true);
+    this.#changes++;
     const known = this.#peers.get(peer);
-    if (known !== undefined) known.isUp = true;
+    if (known === undefined) return;
+    known.isUp = true;
+    this.#down.delete(known);
   }
 
   linkDown(peer: NodeId, atMs: number): void {
     const known = this.#peers.get(peer);
     if (known === undefined || !known.isUp) return;
+    this.#changes++;
     known.isUp = false;
     known.downSinceMs = atMs;
+    this.#down.add(known);
   }
 
   heard(peer: NodeId, incarnation: Incarnation, atMs: number): void {
     const known = this.#peer(peer, incarnation, this.#peers.get(peer)?.isUp ?? true);
-    if (known.incarnation === incarnation) known.heardAtMs = atMs;
+    if (known.incarnation !== incarnation) return;
+    if (this.#untilMs(known) <= atMs) this.#changes++;
+    known.heardAtMs = atMs;
+    this.#heard.delete(known);
+    this.#heard.add(known);
+  }
+  /** Grows with all that may change who is reached, save time. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** No life below this one is reached any more: it ended, or was followed by a later one. */
   ended(peer: NodeId, below: number): void {
     const known = this.#peers.get(peer);
-    if (known !== undefined && known.incarnation < below) known.heardAtMs = undefined;
+    if (known === undefined || known.incarnation >= below || known.heardAtMs === undefined) return;
+    this.#changes++;
+    known.heardAtMs = undefined;
+    this.#heard.delete(known);
   }
 
   /** This node stood still so long. */
   forgive(pauseMs: number): void {
+    this.#changes++;
     for (const peer of this.#peers.values()) {
       peer.downSinceMs += pauseMs;
       if (peer.heardAtMs !== undefined) peer.heardAtMs += pauseMs;
@@ -77,9 +100,7 @@ export class Reach {
   }
 
   reached(atMs: number): NodeId[] {
-    const ids: NodeId[] = [];
-    for (const [id, peer] of this.#peers) if (this.#untilMs(peer) > atMs) ids.push(id);
-    return ids.sort();
+    return this.#ids.filter((id) => this.reaches(id, atMs));
   }
 
   /** Peers whose link is up, with the incarnation last known. */
@@ -90,7 +111,13 @@ export class Reach {
   /** When somebody ceases to be reached if nothing is heard. */
   deadlineMs(atMs: number): number {
     let dueMs = Infinity;
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#heard) {
+      if (!peer.isUp) continue;
+      dueMs = this.#untilMs(peer);
+      if (dueMs > atMs) break;
+      dueMs = Infinity;
+    }
+    for (const peer of this.#down) {
       const untilMs = this.#untilMs(peer);
       if (untilMs > atMs && untilMs < dueMs) dueMs = untilMs;
     }
@@ -105,8 +132,26 @@ export class Reach {
   #peer(id: NodeId, incarnation: Incarnation, isUp: boolean): Peer {
     const known = this.#peers.get(id);
     if (known !== undefined && known.incarnation >= incarnation) return known;
+    if (known === undefined) this.#ids.splice(placeOf(id, this.#ids), 0, id);
+    else {
+      this.#heard.delete(known);
+      this.#down.delete(known);
+    }
+    this.#changes++;
     const peer: Peer = { incarnation, isUp, downSinceMs: 0, heardAtMs: undefined };
     this.#peers.set(id, peer);
+    if (!isUp) this.#down.add(peer);
     return peer;
   }
+}
+
+function placeOf(id: NodeId, sorted: readonly NodeId[]): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

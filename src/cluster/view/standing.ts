@@ -26,18 +26,25 @@ export class Standing {
   /** When each node's present life was first seen. */
   readonly #sinceMs = new Map<NodeId, number>();
   readonly #dead = new Map<NodeId, Death>();
+  #changes = 0;
 
   constructor(self: NodeId) {
     this.#self = self;
   }
 
+  /** Grows with all that is told. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   step(fact: Extract<CoordinationFact, { kind: "member-seen" | "member-dead" | "member-alive" }>, atMs: number): void {
+    this.#changes++;
     switch (fact.kind) {
       case "member-seen": {
         const known = this.#seen.get(fact.member.id);
         if (fact.member.id === this.#self || (known !== undefined && known.facts.incarnation > fact.member.incarnation)) return;
         if (known?.facts.incarnation !== fact.member.incarnation) this.#sinceMs.set(fact.member.id, atMs);
-        this.#seen.set(fact.member.id, { facts: fact.member, reaches: new Set(fact.reaches) });
+        this.#seen.set(fact.member.id, { facts: fact.member, reaches: setOf(fact.reaches) });
         return;
       }
       case "member-dead":
@@ -50,6 +57,7 @@ export class Standing {
   }
 
   died({ id, incarnation }: Life, certainty: Certainty): void {
+    this.#changes++;
     const known = this.#dead.get(id);
     if (known !== undefined && (known.incarnation > incarnation || (known.incarnation === incarnation && isAtLeast(known.certainty, certainty)))) return;
     this.#dead.set(id, { incarnation, certainty });
@@ -86,8 +94,21 @@ export class Standing {
   all(): Seen[] {
     return [...this.#seen.values()];
   }
+  eachLiving(visit: (facts: MemberFacts) => void): void {
+    for (const { facts } of this.#seen.values()) if (!this.isDead(facts)) visit(facts);
+  }
 }
 
+/** One list that many are told makes one set. */
+const sets = new WeakMap<readonly NodeId[], ReadonlySet<NodeId>>();
+function setOf(ids: readonly NodeId[]): ReadonlySet<NodeId> {
+  let set = sets.get(ids);
+  if (set === undefined) {
+    set = new Set(ids);
+    sets.set(ids, set);
+  }
+  return set;
+}
 function isAtLeast(a: Certainty, b: Certainty): boolean {
   return certainties.indexOf(a) >= certainties.indexOf(b);
 }
