@@ -46,6 +46,7 @@ const targets = [
     down: () => run("umount", [join(work, "bindfs")]),
   },
   cluster("fast", ["--mode", "fast"]),
+  cluster("cached", ["--mode", "fast", "--set", "fileSystems.passthrough=no"]),
   cluster("exact", ["--mode", "exact"]),
 ].filter(({ name }) => options.targets === undefined || options.targets.split(",").includes(name));
 

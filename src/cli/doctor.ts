@@ -39,6 +39,7 @@ export async function examineBacking(directory: string): Promise<Finding[]> {
       finding(about("file system"), `${record.fileSystem}, ${record.isLocal ? "local" : "shared or unknown"}, handles ${yesNo(record.handles)}, attributes up to ${record.attributeBytes} bytes`, "ok", ""),
       finding(about("locks"), `exclude each other: ${yesNo(record.locksExclude)}; survive a stopped holder: ${yesNo(record.locksSurviveStop)}`, "ok", ""),
       finding(about("holes"), `punched: ${yesNo(record.punchHole)}, blocks true: ${yesNo(record.blocksAreTrue)}, found again: ${yesNo(record.seekHole)}`, "ok", ""),
+      finding(about("passthrough"), record.isLocal && record.leases ? "possible in mode fast" : record.isLocal ? "no leases" : "not used on file systems of several machines", "ok", ""),
       finding(about("root"), `mode ${(mode & 0o7777).toString(8)}, owner ${uid}`, isPrivate ? "ok" : "failed", "others would read holes and write round us: chmod 0700, chown root"),
     ];
     return [
@@ -92,10 +93,14 @@ function fuseVersion(): string {
   return ages.find(([major, minor]) => isAtLeast(kernelVersion(), major, minor))?.[2] ?? "older than 7.33";
 }
 
+/** Whether this kernel can read and write backing files by itself. */
+export function offersPassthrough(): boolean {
+  return isAtLeast(kernelVersion(), 6, 9);
+}
 function passthrough(): Finding {
-  const isOffered = isAtLeast(kernelVersion(), 6, 9);
-  return finding("passthrough", isOffered ? "offered by this kernel" : "not offered by this kernel", "ok",
-    isOffered ? "not used by this version: files are page-cached (mode fast) or direct (mode exact)" : "");
+  if (!offersPassthrough()) return finding("passthrough", "not offered by this kernel", "degraded", "before 6.9 files of mode fast are page-cached: each read that is not, and each write, passes through the daemon");
+  if (isAtLeast(kernelVersion(), 6, 18)) return finding("passthrough", "offered by this kernel", "ok", "");
+  return finding("passthrough", "offered by this kernel", "ok", "note: before 6.18 a file that was open on several nodes of one machine is let go, and can be migrated, only when the kernel forgets it");
 }
 
 function requestTimeouts(): Finding[] {
@@ -133,7 +138,7 @@ function machine(): Finding {
 }
 
 function finding(name: string, found: string, verdict: Finding["verdict"], advice: string): Finding {
-  const isSilent = verdict === "ok" && !advice.startsWith("not used");
+  const isSilent = verdict === "ok" && !advice.startsWith("note: ");
   return { verdict, name, found, advice: isSilent ? "" : advice };
 }
 function readSetting(path: string): string | undefined {

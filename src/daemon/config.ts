@@ -55,6 +55,8 @@ const fileSystem = map({
   /** Where users see it; absent: attached, not mounted. */
   mountpoint: optional(path),
   mode: withDefault(oneOf(["fast", "exact"]), "fast"),
+  /** In mode fast: whether the kernel reads and writes files without regions by itself, where it can (decision 0009). */
+  passthrough: withDefault(oneOf(["yes", "no"]), "yes"),
   autoMount: withDefault(flag, true),
   /** Where no other node mounts it, the kernel keeps names and attributes as long as the lease lasts; no: it always asks. */
   keepsNames: withDefault(flag, true),

@@ -54,6 +54,8 @@ export interface ReactorOptions {
   readonly isRemote?: boolean;
   readonly mountpoint: string;
   readonly mode: "fast" | "exact";
+  /** In mode fast the kernel reads and writes files by itself where it can (safety C2). Absent: no. */
+  readonly passthrough?: boolean;
   /** Hexadecimal; seals handles (volume/handle-seal.ts). */
   readonly clusterKey: string;
   readonly fsid: string;

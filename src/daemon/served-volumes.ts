@@ -23,6 +23,14 @@ export function modeOn(wanted: FileSystemConfig["mode"], { distinctTimes }: Atta
   return distinctTimes === true ? wanted : "exact";
 }
 
+/** Why files of this file system are not left to the kernel (safety C2), in mode fast; undefined: they are. */
+export function noPassthrough(config: Pick<FileSystemConfig, "passthrough" | "mode">, capabilities: AttachedFileSystem["capabilities"]): string | undefined {
+  if (config.passthrough === "no") return "configured: passthrough no";
+  if (modeOn(config.mode, capabilities) === "exact") return "every read and write reaches Sluice in mode exact";
+  if (capabilities["isLocal"] !== true) return `not tried on ${String(capabilities["fileSystem"])}: a lease says nothing about other machines there`;
+  return capabilities["leases"] === true ? undefined : "the backing grants no leases: whether the kernel still uses a file could not be told";
+}
+
 export class ServedVolumes implements NodeVolumes {
   readonly #needs: VolumeNeeds;
   readonly #hasMounts: boolean;
@@ -46,7 +54,8 @@ export class ServedVolumes implements NodeVolumes {
     const { fs, handle, rootHandle, eventList, probe, degradations } = await this.#service.attach({ fs: config.name, backing: config.backing });
     this.#attached.push(fs);
     for (const text of degradations) this.#needs.log(`${fs}: ${text}`);
-    return { fs, handle, rootHandle, eventList, capabilities: { ...probe } };
+    const capabilities = { ...probe, passthrough: noPassthrough(config, { ...probe }) ?? "yes" };
+    return { fs, handle, rootHandle, eventList, capabilities };
   }
 
   readonly mount: MountMaker = (wanted) => (this.#hasMounts ? this.#mountReactor(wanted) : mountInProcess(wanted));
@@ -61,7 +70,7 @@ export class ServedVolumes implements NodeVolumes {
     try {
       const reactor = await ReactorMount.start(
         {
-          fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
+          fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), passthrough: noPassthrough(config, attached.capabilities) === undefined, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
           slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
           allowsRequestTimeouts: kernelRequestTimeouts === "warn",

@@ -173,13 +173,31 @@ export function nameToHandle(directory: number, path: Path, flags = 0): KernelHa
   if (result < 0) return result;
   return { type: handleBuffer.readInt32LE(4), bytes: Buffer.from(handleBuffer.subarray(8, 8 + handleBuffer.readUInt32LE(0))) };
 }
+/**
+ * Somebody who tries whether he is alone with a file has a lease on it, for a few microseconds unless he is kept from his
+ * processor; whoever opens it meanwhile without waiting is refused, and looks again.
+ */
+const LEASE_SPINS = 50;
+const LEASE_TRIES = 2_000;
+const never = new Int32Array(new SharedArrayBuffer(4));
+/** Without waiting for leases but the shortest. `path` names a file; results as `openAt`. */
+export function openNow(path: Path, flags: number): number {
+  for (let tries = 1; ; tries++) {
+    const fd = openAt(AT_FDCWD, path, flags | open.nonBlocking);
+    if (fd !== -errno.EAGAIN || tries === LEASE_SPINS) return fd;
+  }
+}
 /** `mountFd` is a descriptor of anything in the mounted file system, not O_PATH. -ESTALE: the object is gone. */
 export function openByHandle(mountFd: number, handle: KernelHandle, flags: number): number {
   if (handle.bytes.length > HANDLE_BYTES_MAX) return -errno.EINVAL;
   handleBuffer.writeUInt32LE(handle.bytes.length, 0);
   handleBuffer.writeInt32LE(handle.type | 0, 4);
   handle.bytes.copy(handleBuffer, 8);
-  return orErrno(nativeOpenByHandle(mountFd, handleBuffer, flags | open.closeOnExec));
+  for (let tries = 1; ; tries++) {
+    const fd = orErrno(nativeOpenByHandle(mountFd, handleBuffer, flags | open.closeOnExec));
+    if (fd !== -errno.EAGAIN || tries === LEASE_TRIES) return fd;
+    if (tries > LEASE_SPINS) Atomics.wait(never, 0, 0, 1);
+  }
 }
 
 /** Length of the value; with an empty buffer the length it has; -ERANGE too small, -ENODATA none. */

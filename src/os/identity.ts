@@ -48,6 +48,7 @@ function encodeCapabilities(set: Capabilities): Buffer {
 export class ThreadIdentity {
   readonly #own: Buffer;
   readonly #asUser: Buffer;
+  readonly #withoutSetId: Buffer;
   readonly #groups = Buffer.alloc(4 * 64);
   #hasGroups = false;
   #isUser = false;
@@ -62,6 +63,7 @@ export class ThreadIdentity {
     const effective = now.effective & ~bit(CAP_SYS_RESOURCE);
     this.#own = encodeCapabilities({ ...now, effective });
     this.#asUser = encodeCapabilities({ ...now, effective: (effective & ~fileCapabilities) | (raised & now.permitted) });
+    this.#withoutSetId = encodeCapabilities({ ...now, effective: effective & ~bit(CAP_FSETID) });
     this.canChange = (now.permitted & bit(7)) !== 0n && (now.permitted & bit(6)) !== 0n;
     this.#setCapabilities(this.#own);
     rawSyscall(syscallNumbers.setgroups, 0, 0, 0, 0, 0);
@@ -102,6 +104,17 @@ export class ThreadIdentity {
     if (this.#hasGroups) {
       rawSyscall(syscallNumbers.setgroups, 0, 0, 0, 0, 0);
       this.#hasGroups = false;
+    }
+  }
+
+  /** What is handed to the kernel meanwhile, to be written with this thread's rights, loses its set-id bits when it is written. */
+  withoutSetIdRights(act: () => number): number {
+    const result = this.#setCapabilities(this.#withoutSetId);
+    if (result < 0) return result;
+    try {
+      return act();
+    } finally {
+      assert(this.#setCapabilities(this.#own) >= 0, "a thread gets its own capabilities back");
     }
   }
 

@@ -71,3 +71,11 @@ export function separateFileMode(): number {
   const separated = nativeUnshare(CLONE_FS);
   return separated < 0 ? separated : nativeUmask(0);
 }
+
+const SIGIO = 29;
+const SIG_IGN = 1;
+const nativeSignal = bind("intptr_t signal(int number, intptr_t handler)");
+/** The kernel sends it to who has a lease for the moment in which somebody else opens the file; it would end the process. */
+export function ignoreLeaseSignals(): number {
+  return nativeSignal(SIGIO, SIG_IGN);
+}

@@ -158,7 +158,7 @@ export function getFileAttributes(object: OpenObject): ResultOf<"fileattr.get"> 
 /** Backing first, then what users are shown of a file that is not resident. */
 export function setFileAttributes(object: OpenObject, args: ArgsOf<"fileattr.set">): Unseen<ResultOf<"fileattr.set">> {
   if (args.size !== undefined) object.requireRegular();
-  object.takeForChange();
+  object.takeForChange(args.size === undefined);
   object.refreshStat();
   const record = object.readRecord();
   const before = captureVirtual(object.stat);

@@ -90,7 +90,7 @@ export function guardHolders(fd: number): GuardHolders | undefined {
 /** For people. `nameOfSlot` where the caller knows the members. */
 export function describeHolders(holders: GuardHolders | undefined, nameOfSlot: (slot: number) => string = (slot) => `the node in slot ${slot}`): string {
   if (holders === undefined) return "nobody any more";
-  const doing = { shared: "which may write to it", exclusive: "which moves its data", worker: "which writes it invisibly" }[holders.form];
+  const doing = { shared: "which has it open or may write to it", exclusive: "which moves its data", worker: "which writes it invisibly" }[holders.form];
   const who = holders.slots.length === 0 ? "a process" : holders.slots.map(nameOfSlot).join(", ");
   return `${who}, ${doing}`;
 }

@@ -16,7 +16,7 @@ import type { Volume } from "./filesystem.js";
 import { takeRecordLock } from "./filesystem.js";
 import { describeHolders, guardHolders, releaseGuard, tryTakeGuard } from "./guard.js";
 import { applyChange, mustDrain } from "./record-codec.js";
-import { readRecord, writeRecord, type AttributePlace, type StoredRecord } from "./record.js";
+import { readRecord, takeRecordTurn, writeRecord, type AttributePlace, type StoredRecord } from "./record.js";
 import { type Share, shareFor, storeWithReserve } from "./reserve.js";
 
 /** Somebody's guard stands in the way: the same operation may succeed a moment later. */
@@ -124,21 +124,34 @@ export class OpenObject {
     return this.stat.isRegular || this.stat.isDirectory ? { fd: this.fd } : { path: files.procPath(this.fd) };
   }
 
-  /** The right to change the record, until `close`; without waiting. @throws GuardBusy naming who is in the way. */
-  takeForChange(): void {
+  /**
+   * The right to change the record, until `close`; without waiting. @throws GuardBusy naming who is in the way.
+   * `isBesideData`: nothing that reads and writes go by is changed. Then the guard may also be shared with those who do,
+   * who take turns at the record (record.ts).
+   */
+  takeForChange(isBesideData = false): void {
     if (!this.stat.isRegular) {
       // One byte of 65,536 by the handle's last digits: two objects that share one take turns, no more.
       this.#lockFd = takeRecordLock(this.#context.volume, 1n + BigInt(Number.parseInt(this.own.slice(-4), 16) || 0));
       return;
     }
     if (this.#context.guardFd !== undefined) return;
-    const taken = tryTakeGuard(this.fd, "exclusive", this.#context.slot);
+    let taken = tryTakeGuard(this.fd, "exclusive", this.#context.slot);
+    if (taken === -errno.EAGAIN && isBesideData) taken = this.#shareForChange();
     if (taken === -errno.EAGAIN) {
       const who = describeHolders(guardHolders(this.fd), (slot) => this.#context.members[slot] ?? `the node in slot ${slot}`);
       throw new GuardBusy("EBUSY", this.call, `the file is guarded by ${who}`);
     }
     must(taken, this.call, "the guard cannot be taken");
     this.#holdsGuard = true;
+  }
+
+  #shareForChange(): number {
+    const shared = tryTakeGuard(this.fd, "shared", this.#context.slot);
+    if (shared < 0) return shared;
+    this.#holdsGuard = true;
+    this.#lockFd = takeRecordTurn(this.fd);
+    return this.#lockFd;
   }
 
   /** What is stored. @throws DmError EIO when it is damaged or cannot be read. */

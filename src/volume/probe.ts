@@ -34,6 +34,8 @@ export interface ProbeRecord {
   readonly attributesAreFresh: boolean;
   /** Of two who make a name or take one away, by O_EXCL, link or rename, one alone succeeds. */
   readonly namesExclude: boolean;
+  /** A lease is granted to who alone has a file open, and to nobody else. */
+  readonly leases: boolean;
   readonly renameNoReplace: boolean;
   readonly renameExchange: boolean;
 }
@@ -64,6 +66,7 @@ export function degradations(record: ProbeRecord): string[] {
   if (!record.seekHole) found.push("holes cannot be found again: allocation is reported as all resident");
   if (!record.nanosecondTimes) found.push("times have no nanoseconds: a recalled file's times are rounded");
   if (!record.distinctTimes) found.push("two quick writes can have the same time: no pages are kept, mode fast works as exact");
+  if (record.isLocal && !record.leases) found.push("no leases: files of mode fast are page-cached, since whether the kernel still uses one could not be told");
   if (!record.renameExchange) found.push("files cannot be exchanged by rename");
   return found;
 }
@@ -111,7 +114,7 @@ async function trials(directory: number): Promise<ProbeRecord> {
     return {
       fileSystem: local ?? otherTypes[volume.type] ?? `0x${volume.type.toString(16)}`, isLocal: local !== undefined, blockSize: stat.blockSize,
       ...tryHoles(fd, stat), handles: tryHandles(directory, fd), ...(await tryLocks(directory)), attributeBytes: longestAttribute(fd),
-      attributesAreFresh: tryAttributes(directory, fd), ...tryTimes(fd, stat), namesExclude: tryNames(directory), ...tryRenames(directory),
+      attributesAreFresh: tryAttributes(directory, fd), ...tryTimes(fd, stat), namesExclude: tryNames(directory), leases: tryLeases(directory, fd), ...tryRenames(directory),
     };
   } finally {
     files.close(fd);
@@ -206,6 +209,16 @@ function tryAttributes(directory: number, fd: number): boolean {
   } finally {
     files.close(older);
   }
+}
+
+/** While somebody else has the file open there is none. Given back before anybody could break it. */
+function tryLeases(directory: number, fd: number): boolean {
+  const isGranted = () => files.setLease(fd, "write") >= 0 && files.setLease(fd, "unlock") >= 0;
+  if (!isGranted()) return false;
+  const other = files.openAt(directory, "data", files.open.readOnly);
+  const isRefused = !isGranted();
+  files.close(other);
+  return isRefused && isGranted();
 }
 
 const names = ["a", "b", "c", "d"];

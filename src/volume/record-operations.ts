@@ -90,7 +90,7 @@ const attributeName = (object: OpenObject, name: unknown): string =>
 export function setDmAttribute(object: OpenObject, args: ArgsOf<"attribute.set">): Changed<ResultOf<"attribute.set">> {
   const name = attributeName(object, args.name);
   if (!(args.value instanceof Uint8Array)) fail("EINVAL", object.call, "an attribute's value is bytes");
-  object.takeForChange();
+  object.takeForChange(true);
   return { result: {}, changed: object.changeRecord(() => ({ attributes: { [name]: args.value } })) };
 }
 export function getDmAttribute(object: OpenObject, args: ArgsOf<"attribute.get">): ResultOf<"attribute.get"> {
@@ -103,7 +103,7 @@ export function listDmAttributes(object: OpenObject): ResultOf<"attribute.list">
 }
 export function removeDmAttribute(object: OpenObject, args: ArgsOf<"attribute.remove">): Changed<ResultOf<"attribute.remove">> {
   const name = attributeName(object, args.name);
-  object.takeForChange();
+  object.takeForChange(true);
   const changed = object.changeRecord((old) => {
     if (old?.attributes[name] === undefined) fail("ENOENT", object.call, `no attribute ${name}`);
     return { attributes: { [name]: null } };
@@ -124,7 +124,7 @@ function mergeEvents(call: string, old: EventSet, args: ArgsOf<"eventlist.set">,
 /** An object that was given a list keeps one, also an empty one, which then overrides the file system's (XDSM 4.3, GPFS rule). */
 export function setEventList(object: OpenObject, args: ArgsOf<"eventlist.set">): Changed<ResultOf<"eventlist.set">> {
   const allowed = object.stat.isDirectory ? eventListEvents.directory : eventListEvents.file;
-  object.takeForChange();
+  object.takeForChange(true);
   const changed = object.changeRecord((old) => ({ eventList: mergeEvents(object.call, old?.eventList ?? 0, args, allowed) }));
   return { result: {}, changed };
 }

@@ -157,12 +157,9 @@ const lock = new LockRequest();
  * What stands afterwards; -EAGAIN when another holder has the turn; any other negative errno. Never waits.
  */
 export function changeVirtual(fd: number, own: string, metaFd: number, change: (old: VirtualStat) => VirtualStat): StoredRecord | number {
-  // A fresh open file: locks through the same one would not exclude the node's other threads.
-  const turnFd = files.openAt(files.AT_FDCWD, files.procPath(fd), files.open.readWrite);
+  const turnFd = takeRecordTurn(fd);
   if (turnFd < 0) return turnFd;
   try {
-    const taken = setLock(turnFd, lock.fill("write", RECORD_BYTE, 1n));
-    if (taken < 0) return taken === -errno.EACCES ? -errno.EAGAIN : taken;
     const stored = readRecord({ fd }, own, metaFd);
     if (stored.kind !== "own" || stored.record.virtual === undefined) return stored;
     const record = { ...stored.record, generation: stored.generation + 1, virtual: change(stored.record.virtual) };
@@ -171,6 +168,17 @@ export function changeVirtual(fd: number, own: string, metaFd: number, change: (
   } finally {
     files.close(turnFd);
   }
+}
+
+/** The turn of one who holds the shared guard, until the descriptor is closed; -EAGAIN: another's. */
+export function takeRecordTurn(fd: number): number {
+  // A fresh open file: locks through the same one would not exclude the node's other threads.
+  const turnFd = files.openNow(files.procPath(fd), files.open.readWrite);
+  if (turnFd < 0) return turnFd;
+  const taken = setLock(turnFd, lock.fill("write", RECORD_BYTE, 1n));
+  if (taken >= 0) return turnFd;
+  files.close(turnFd);
+  return taken === -errno.EACCES ? -errno.EAGAIN : taken;
 }
 
 const stat = new FileStat();

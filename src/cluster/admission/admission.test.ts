@@ -87,6 +87,8 @@ class Bench {
       case "fence-drained": return void this.log.push(`fence-drained ${effect.fenceNumber}`);
       case "round-drained": return void this.log.push(`round-drained ${effect.round}`);
       case "drop-event": return void this.log.push(`drop-event ${effect.type}`);
+      case "open-as": return void this.log.push(`open-as ${effect.open} ${effect.mode}`);
+      case "open-refused": return void this.log.push(`open-refused ${effect.open} ${effect.code}`);
       default: this.log.push(`${effect.kind} ${effect.handle}`);
     }
   }
@@ -129,6 +131,30 @@ describe("what is admitted at once", () => {
     assert.deepEqual(bench.happened(), ["hold 1 fence"]);
     bench.step({ kind: "fence-raised", handle: D, fence: "exclusive", fenceNumber: 1 });
     assert.deepEqual(bench.happened(), ["fence-drained 1"], "what waits holds nothing");
+  });
+});
+
+describe("opens that may pass through to the kernel", () => {
+  const open = (bench: Bench, number: number, isWritable: boolean) =>
+    bench.step({ kind: "open-wanted", request: { open: number, handle: F, isWritable, isExact: false, mayPassThrough: true } });
+  test("not those that may write where somebody makes room", () => {
+    const bench = new Bench({ owned: ["nospace"], list: ["nospace"] });
+    open(bench, 1, true);
+    bench.step({ kind: "open-ended", handle: F, mode: "cached" });
+    open(bench, 2, false);
+    assert.deepEqual(bench.happened(), ["open-as 1 cached", "register-backing f"]);
+  });
+  test("not while a right stands on the file, or a round runs; both ask for the guard", () => {
+    const bench = new Bench();
+    open(bench, 1, false);
+    bench.step({ kind: "backing-registered", handle: F, record: null, stored: 0, isMarkGone: false });
+    bench.step({ kind: "open-ended", handle: F, mode: "passthrough" });
+    bench.happened();
+    bench.step({ kind: "fence-raised", handle: F, fence: "exclusive", fenceNumber: 1 });
+    assert.deepEqual(bench.happened(), ["test-backing f", "fence-drained 1"]);
+    bench.step({ kind: "backing-unused", handle: F });
+    open(bench, 2, false);
+    assert.deepEqual(bench.happened(), ["close-backing f", "open-as 2 cached"]);
   });
 });
 

@@ -18,6 +18,7 @@ import { regionFlags } from "../../dmapi/regions.js";
 import type { Decision } from "../node-contract.js";
 import { dueType, mustRepeat } from "./due-events.js";
 import { ManagedObject, type Drain } from "./managed-object.js";
+import type { OpenMode, OpenRequest } from "./open-modes.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, ObjectRound, PostEvent, PreEvent } from "./operation.js";
 
 /**
@@ -114,6 +115,12 @@ export class Admission {
       case "owned-events": this.#owned = input.events; break;
       case "fs-event-list": this.#fsEventList = input.events; break;
       case "admission": this.#admission(input); break;
+      case "open-wanted": this.#openWanted(input.request); break;
+      case "open-ended": this.#openEnded(input); break;
+      case "backing-registered": this.#backingRegistered(this.#object(input.handle), input); break;
+      case "backing-refused": this.#backingRefused(this.#object(input.handle), input); break;
+      case "mark-broken": this.#markBroken(this.#object(input.handle), input.failure); break;
+      case "backing-unused": this.#object(input.handle).opens.unused(this.#effects); this.#dropIfUnused(this.#object(input.handle)); break;
       case "object-forgotten": this.#objectForgotten(input.handle); break;
       case "everything-forgotten": this.#everythingForgotten(); break;
     }
@@ -308,7 +315,7 @@ export class Admission {
     assert(operation?.phase === "admitted", "only an admitted operation runs out of space");
     operation.phase = "filtered";
     this.#leave(operation);
-    if (!hasEvent(this.#fsEventList, "nospace") || !hasEvent(this.#owned, "nospace")) return this.#refuse(operation, "ENOSPC");
+    if (!this.#isSpaceManaged) return this.#refuse(operation, "ENOSPC");
     operation.isOutOfSpace = true;
     this.#raise(operation, { kind: "nospace" }, "nospace", true);
   }
@@ -438,6 +445,38 @@ export class Admission {
     this.#beginDrain(object, { step: "drain", afterPages: "done", hasSync: false, pending: new Set(), givesGuardBack: true });
   }
 
+  // Opens, and the descriptors that the kernel reads and writes by itself (open-modes.ts).
+
+  #openWanted(request: OpenRequest): void {
+    const object = this.#object(request.handle);
+    object.isForgotten = false;
+    const isQuiet = object.fence === "null" && object.drains.size === 0 && !object.isLoading && !object.mustLoadAgain;
+    const mayPassThrough = request.mayPassThrough && !(request.isWritable && this.#isSpaceManaged);
+    object.opens.wanted({ ...request, mayPassThrough }, object.record, isQuiet, this.#effects);
+  }
+  /** Somebody makes room where there is none: then writes that find none must be seen. */
+  get #isSpaceManaged(): boolean {
+    return hasEvent(this.#fsEventList, "nospace") && hasEvent(this.#owned, "nospace");
+  }
+  #openEnded({ handle, mode }: { handle: Handle; mode: OpenMode }): void {
+    const object = this.#object(handle);
+    object.opens.ended(mode, this.#effects);
+    this.#dropIfUnused(object);
+  }
+  #backingRegistered(object: ManagedObject, found: { record: FileRecord | null; stored: number; isMarkGone: boolean }): void {
+    this.#setRecord(object, found);
+    object.opens.registered(found.record, found.isMarkGone, this.#effects);
+    this.#filterWaiting(object);
+  }
+  #backingRefused(object: ManagedObject, { record, stored }: { record?: FileRecord | null; stored?: number }): void {
+    if (record !== undefined) this.#setRecord(object, { record, ...(stored === undefined ? {} : { stored }) });
+    object.opens.refused(object.record, this.#effects);
+    this.#filterWaiting(object);
+  }
+  #markBroken(object: ManagedObject, failure: DmCode | undefined): void {
+    object.opens.markBroken(object.record, failure, this.#effects);
+  }
+
   // Fences, interests, rounds: what waits for operations to end.
 
   #interestGranted(input: { handle: Handle; fence: AdmissionFence["fence"]; fenceNumber: number }): void {
@@ -452,6 +491,7 @@ export class Admission {
     const object = this.#object(input.handle);
     if (input.fenceNumber < object.fenceNumber) return;
     object.setFence(input);
+    object.opens.askedFor(this.#effects);
     this.#beginDrain(object, {
       step: "drain", afterPages: "done", hasSync: false, pending: object.runningNow(input.fence), givesGuardBack: input.fence === "exclusive",
       done: { kind: "fence-drained", handle: object.handle, fenceNumber: input.fenceNumber },
@@ -483,6 +523,7 @@ export class Admission {
       // Also while a load runs that may have looked before the change: its answer is not to be believed.
       const mustLoad = (object.record !== undefined || object.isLoading) && object.generation < work.generation;
       if (mustLoad) object.mustLoadAgain = true;
+      object.opens.askedFor(this.#effects);
       const drain: Drain = {
         step: mustLoad || object.isLoading ? "load" : "drain", afterPages: "drain", hasSync: false, pending: object.runningNow(), givesGuardBack: true,
         generation: work.generation, round, from, done,
@@ -494,6 +535,7 @@ export class Admission {
     }
     const object = this.#object(work.handle);
     const isFlush = work.kind === "flush";
+    if (isFlush) object.opens.askedFor(this.#effects);
     object.drains.add({
       step: "pages", afterPages: isFlush ? "drain" : "done", hasSync: isFlush, pending: new Set(), givesGuardBack: isFlush, round, from, done,
     });
@@ -568,6 +610,7 @@ export class Admission {
     const object = this.#objects.get(handle);
     if (object === undefined) return;
     object.isForgotten = true;
+    object.opens.forgotten();
     if (object.guard === "shared" && !object.hasGuardedRunning) {
       object.guard = "none";
       this.#effects.push({ kind: "drop-guard", handle });

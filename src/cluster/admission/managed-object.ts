@@ -9,6 +9,7 @@
 import type { Handle, OperationId, RequestId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { fences, isAtLeast, type Access, type Right } from "../../dmapi/rights.js";
+import { OpenModes } from "./open-modes.js";
 import type { AdmissionEffect } from "./operation.js";
 
 export interface Running {
@@ -62,9 +63,11 @@ export class ManagedObject {
   /** Held until something of this object changes; in order of arrival. */
   readonly waiting = new Set<OperationId>();
   readonly drains = new Set<Drain>();
+  readonly opens: OpenModes;
 
   constructor(handle: Handle) {
     this.handle = handle;
+    this.opens = new OpenModes(handle);
   }
 
   get generation(): number {
@@ -110,6 +113,6 @@ export class ManagedObject {
     for (const [operation, { generation }] of this.running) if (generation < (drain.generation ?? 0)) drain.pending.add(operation);
   }
   get isIdle(): boolean {
-    return this.running.size === 0 && this.waiting.size === 0 && this.drains.size === 0 && !this.isLoading;
+    return this.running.size === 0 && this.waiting.size === 0 && this.drains.size === 0 && !this.isLoading && this.opens.isIdle;
   }
 }

@@ -10,6 +10,7 @@ import type { FileRecord } from "../../dmapi/record.js";
 import type { Access, Right } from "../../dmapi/rights.js";
 import type { RoundWork } from "../messages.js";
 import type { Decision } from "../node-contract.js";
+import type { OpenEffect, OpenMode, OpenRequest } from "./open-modes.js";
 
 /** An event that must be answered before the operation runs, if its object asks for it. */
 export type PreEvent =
@@ -84,12 +85,23 @@ export type AdmissionInput =
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
   | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
+  /** An open of the file was admitted and did what it had to: how is it answered? */
+  | { readonly kind: "open-wanted"; readonly request: OpenRequest }
+  | { readonly kind: "open-ended"; readonly handle: Handle; readonly mode: OpenMode }
+  /** With the record as read under the guard of the registered descriptor. */
+  | { readonly kind: "backing-registered"; readonly handle: Handle; readonly record: FileRecord | null; readonly stored: number; readonly isMarkGone: boolean }
+  /** With the record where it was read. */
+  | { readonly kind: "backing-refused"; readonly handle: Handle; readonly record?: FileRecord | null; readonly stored?: number }
+  | { readonly kind: "mark-broken"; readonly handle: Handle; readonly failure?: DmCode }
+  /** Nothing on this machine has the file open or mapped but the registered descriptor. */
+  | { readonly kind: "backing-unused"; readonly handle: Handle }
   /** The kernel knows the object no more and nothing has it open. */
   | { readonly kind: "object-forgotten"; readonly handle: Handle }
   /** A new incarnation begins: records, interests and fences are void, guards go back, held operations begin anew. */
   | { readonly kind: "everything-forgotten" };
 
 export type AdmissionEffect =
+  | OpenEffect
   | { readonly kind: "admit"; readonly operation: OperationId }
   | { readonly kind: "refuse"; readonly operation: OperationId; readonly code: DmCode }
   | { readonly kind: "hold"; readonly operation: OperationId; readonly cause: HoldCause; readonly detail: string; readonly handle?: Handle }

@@ -16,18 +16,22 @@ export function wrongCase(played: readonly Played[]): string[] {
     ];
   });
 }
-/** What a mount does otherwise, but for what is documented; and what is documented and not so. */
-export function differences(bare: readonly Played[], mounted: readonly Played[], where: "one" | "two" | "unseen"): string[] {
+/**
+ * What a mount does otherwise, but for what is documented; and what is documented and not so. `optional`: reasons that this
+ * kind of mount has for some files only.
+ */
+export function differences(bare: readonly Played[], mounted: readonly Played[], where: "one" | "two" | "unseen", optional: readonly string[] = []): string[] {
   const counts = { one: ["mount"], two: ["mount", "two"], unseen: ["mount", "two", "unseen"] }[where];
   return mounted.flatMap(({ step, result, changes }, at) => {
     const other = bare[at]!;
     const documented = step.difference !== undefined && counts.includes(step.difference.where) ? step.difference : undefined;
     const wanted = documented?.result ?? other.result;
+    const isOptional = documented !== undefined && optional.includes(documented.reason);
     const isSameTree = changes === other.changes;
     return [
-      ...(result === wanted ? [] : [`${step.text}: gave ${result}, ${documented?.result === undefined ? "bare" : "documented"} ${wanted}`]),
+      ...(result === wanted || (isOptional && result === other.result) ? [] : [`${step.text}: gave ${result}, ${documented?.result === undefined ? "bare" : "documented"} ${wanted}`]),
       ...(documented?.isOfTree === true || isSameTree ? [] : [`${step.text}: did "${changes}", bare "${other.changes}"`]),
-      ...(documented?.isOfTree === true && isSameTree ? [`${step.text}: did what the bare file system does, and is documented otherwise`] : []),
+      ...(documented?.isOfTree === true && isSameTree && !isOptional ? [`${step.text}: did what the bare file system does, and is documented otherwise`] : []),
     ];
   });
 }

@@ -30,7 +30,7 @@ function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Step
   if (typeof looked === "number") return looked;
   core.recordSeen(inode, looked.stored);
   const shown = yield* shownStatx(core, inode, looked.statx);
-  core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(looked)).finish());
+  core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
   return undefined;
 }
 export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx">): Steps {
@@ -40,7 +40,7 @@ export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx"
   const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
   if (typeof looked === "number") return looked;
   const shown = yield* shownStatx(core, inode, looked.statx);
-  core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(looked)).finish());
+  core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
   return undefined;
 }
 

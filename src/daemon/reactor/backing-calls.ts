@@ -13,6 +13,8 @@ import { ThreadIdentity } from "../../os/identity.js";
 import { LockRequest, setLock } from "../../os/locks.js";
 import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
+import { type Registration, type RegisterStep, registerSteps, type StepAnswer } from "../../cluster/admission/passthrough-steps.js";
+import { registerBackingFile, unregisterBackingFile } from "../../fuse/backing-file.js";
 import * as device from "../../os/device.js";
 import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
@@ -89,6 +91,11 @@ function asUser<T extends number>(who: Creation, act: () => T): number {
   }
 }
 
+function withoutSetIdRights(act: () => number): number {
+  takeThreadIdentity();
+  return identity!.withoutSetIdRights(act);
+}
+
 /** The negative errno where the record cannot be known: then nothing may be said about the data. */
 function stored(place: AttributePlace, own: string, metaFd: number): Stored | number {
   return storedFrom(readRecord(place, own, metaFd));
@@ -151,7 +158,7 @@ export const backingCalls = {
   loadRecordOfOpen: (fd: number, own: string, metaFd: number): Stored | number => stored({ fd }, own, metaFd),
 
   /** A new open file of what an O_PATH descriptor names. */
-  reopen: (pathFd: number, flags: number): number => files.openAt(files.AT_FDCWD, proc(pathFd), flags),
+  reopen: (pathFd: number, flags: number): number => files.openNow(proc(pathFd), flags),
   close: (fd: number): number => files.close(fd),
 
   /**
@@ -167,7 +174,7 @@ export const backingCalls = {
       const isNewlyOpened = fd < 0;
       const before = isNewlyOpened ? peekGeneration({ path: files.procPath(pathFd) }) : 0;
       if (before < 0) return before;
-      if (isNewlyOpened) fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite);
+      if (isNewlyOpened) fd = files.openNow(proc(pathFd), files.open.readWrite);
       if (fd === -errno.EPERM) {
         // A file that may only grow: everything that is written to it goes to its end.
         fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite | files.open.append);
@@ -187,6 +194,48 @@ export const backingCalls = {
   },
   dropGuard(fd: number): number {
     releaseGuard(fd);
+    return files.close(fd);
+  },
+
+  /**
+   * A descriptor for the kernel's own use, as passthrough-steps.ts has it. `created`: as in takeGuard. Refused: no
+   * descriptor is kept. The kernel asks nobody to drop set-id bits when it writes there, so a file that has some is not
+   * written so; one that is given some later loses them at the next write, root's writes included.
+   */
+  registerBacking(device: number, pathFd: number, created: number, own: string, metaFd: number, slot: number, isWritable: boolean): Registration & { fd: number } {
+    let fd = created;
+    const openToPass = (): number => {
+      if (fd < 0) fd = files.openNow(proc(pathFd), files.open.readOnly);
+      if (fd < 0 || !isWritable) return fd;
+      const looked = files.fstat(fd, stat);
+      if (looked >= 0 && (stat.mode & 0o6000) === 0) return fd;
+      files.close(fd);
+      return -errno.EACCES;
+    };
+    const perform = (step: RegisterStep): StepAnswer => {
+      switch (step) {
+        case "open": return openToPass();
+        case "guard": return tryTakeGuard(fd, "shared", slot);
+        case "mark": return removeMark(fd);
+        case "record": return stored({ fd }, own, metaFd);
+        case "register": return withoutSetIdRights(() => registerBackingFile(device, fd));
+        case "close": return files.close(fd);
+      }
+    };
+    const steps = registerSteps(isWritable);
+    let next = steps.next();
+    while (next.done !== true) next = steps.next(perform(next.value));
+    return { ...next.value, fd };
+  },
+  breakMark: (fd: number): number => removeMark(fd),
+  /** 0 when nothing on this machine has the file open or mapped but that descriptor; -EAGAIN when something has. */
+  testLease(fd: number): number {
+    const taken = files.setLease(fd, "write");
+    return taken < 0 ? taken : Math.min(files.setLease(fd, "unlock"), 0);
+  },
+  /** The id first: a descriptor that the kernel may still use keeps its lock. */
+  closeBacking(device: number, id: number, fd: number): number {
+    unregisterBackingFile(device, id);
     return files.close(fd);
   },
 

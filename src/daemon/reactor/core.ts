@@ -6,6 +6,7 @@
  * Source    safety C1, C4, C6, H1-H3.
  */
 import { Admission } from "../../cluster/admission/admission.js";
+import type { OpenMode } from "../../cluster/admission/open-modes.js";
 import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import type { Access } from "../../dmapi/rights.js";
 import { errnoOf } from "../../dmapi/errors.js";
@@ -18,6 +19,7 @@ import * as files from "../../os/files.js";
 import { Handles } from "../../volume/handles.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
+import { BackingFiles } from "./backing-files.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
@@ -56,6 +58,7 @@ export class ReactorCore {
   readonly heldData: HeldData;
   readonly admission: Admission;
   readonly guards: GuardKeeper;
+  readonly backingFiles: BackingFiles;
   readonly pages: KernelPages;
   readonly keptNames: KeptNames;
   readonly reply = new ReplyBuffer();
@@ -77,6 +80,9 @@ export class ReactorCore {
   #isStepping = false;
   #isOver = false;
   #nextOperation = 1;
+  #lastOpen = 0;
+  /** Opens whose mode is not known yet. */
+  readonly #openers = new Map<number, (answer: OpenMode | number) => void>();
   /** The task whose steps run now. */
   #current: Task | undefined;
 
@@ -92,6 +98,7 @@ export class ReactorCore {
     this.heldData = new HeldData(options.heldBytesMax);
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, withoutOwner: options.withoutOwner ?? "wait", fsEventList: options.eventList });
     this.guards = new GuardKeeper(this);
+    this.backingFiles = new BackingFiles(this, ports);
     this.pages = new KernelPages(this, ports);
     this.keptNames = new KeptNames(this, options.leaseUntil);
     this.inodes = new InodeTable({
@@ -100,6 +107,7 @@ export class ReactorCore {
       onGone: (inode) => {
         if (inode.handle !== undefined) this.step({ kind: "object-forgotten", handle: inode.handle });
         this.guards.close(inode);
+        if (!this.#isOver) this.backingFiles.gone(inode); // that it is forgotten shows that nothing of this mount uses it
         this.retireReader(inode);
       },
       seal: (inode) => this.handles.ofKernel({ type: inode.handleType, bytes: Buffer.from(inode.handleBytes) }),
@@ -117,6 +125,7 @@ export class ReactorCore {
   close(): void {
     this.#isOver = true;
     this.heldData.close();
+    this.backingFiles.closeAll();
     this.inodes.closeAll();
     for (const fd of [...this.opens.directoryDescriptors(), ...lockDescriptors(this), this.metaFd, this.rootFd]) if (fd >= 0) files.close(fd);
   }
@@ -208,6 +217,11 @@ export class ReactorCore {
     if (this.isLocal || this.#isOver) files.close(fd);
     else this.#io.ask({ kind: "call", name: "close", args: [fd] }, () => {});
   }
+  closeBackingLater(id: number, fd: number): void {
+    const { fuseFd } = this.options;
+    if (this.isLocal || this.#isOver) backingCalls.closeBacking(fuseFd, id, fd);
+    else this.#io.ask({ kind: "call", name: "closeBacking", args: [fuseFd, id, fd] }, () => {});
+  }
   *sleep(delayMs: number): Steps<void> {
     const task = this.#current!;
     this.timers.after(delayMs, () => this.wake(task, undefined));
@@ -232,6 +246,15 @@ export class ReactorCore {
     this.inodes.setDescriptor(inode, fd);
     return fd;
   }
+  /** A new open file of what an O_PATH descriptor names. Who tries whether he is alone with it (safety C2) may be kept from his processor meanwhile. */
+  *reopen(pathFd: number, flags: number): Steps<number> {
+    const untilMs = this.timers.nowMs + this.options.guardTimeoutMs;
+    for (;;) {
+      const fd = yield* this.call("reopen", pathFd, flags);
+      if (fd !== -errno.EAGAIN || this.timers.nowMs >= untilMs) return fd;
+      yield* this.sleep(1);
+    }
+  }
   /** For reading, opened under the generation that admission goes by (safety C4); to be given back. */
   *borrowReader(inode: Inode): Steps<Reader | number> {
     let reader = inode.reader;
@@ -239,7 +262,7 @@ export class ReactorCore {
       const pathFd = yield* this.pathFd(inode);
       if (pathFd < 0) return pathFd;
       const generation = inode.generation;
-      const fd = yield* this.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
+      const fd = yield* this.reopen(pathFd, files.open.readOnly | files.open.nonBlocking);
       if (fd < 0) return fd;
       this.retireReader(inode);
       reader = { fd, generation, users: 0, isRetired: false };
@@ -310,6 +333,26 @@ export class ReactorCore {
     return task.verdict;
   }
 
+  /** In which mode an open is answered that was admitted and did what it had to; or why it fails. Counted from then on. */
+  *openMode(task: Task, inode: Inode, how: { isWritable: boolean; isExact: boolean }): Steps<OpenMode | number> {
+    const open = ++this.#lastOpen;
+    let answer: OpenMode | number | undefined;
+    this.#openers.set(open, (mode) => {
+      answer = mode;
+      if (!task.isSuspended) return;
+      task.isSuspended = false;
+      this.wake(task, undefined);
+    });
+    this.step({ kind: "open-wanted", request: { open, handle: this.handleOf(inode), ...how, mayPassThrough: this.backingFiles.isOffered } });
+    while (answer === undefined) yield;
+    return answer;
+  }
+  #openAs(open: number, answer: OpenMode | number): void {
+    const opener = this.#openers.get(open);
+    this.#openers.delete(open);
+    opener?.(answer);
+  }
+
   step(input: AdmissionInput): void {
     this.#inputs.push(input);
     if (this.#isStepping) return;
@@ -330,6 +373,12 @@ export class ReactorCore {
       case "load-record": return this.#loadRecord(effect.handle);
       case "take-guard": return this.guards.take(effect.handle);
       case "drop-guard": return this.guards.drop(effect.handle);
+      case "open-as": return this.#openAs(effect.open, effect.mode);
+      case "open-refused": return this.#openAs(effect.open, -errnoOf[effect.code]);
+      case "register-backing": return this.backingFiles.register(effect.handle, effect.isWritable);
+      case "break-mark": return this.backingFiles.breakMark(effect.handle);
+      case "test-backing": return this.backingFiles.test(effect.handle, effect.isAsked);
+      case "close-backing": return this.backingFiles.close(effect.handle);
       case "want-interest": return this.post({ kind: "interest-wanted", handle: effect.handle });
       case "drop-interest": return this.post({ kind: "interest-dropped", handle: effect.handle });
       case "flush-pages": return this.pages.flush(effect);
@@ -485,8 +534,10 @@ export class ReactorCore {
     this.start(task, this.#sync(inode, effect));
   }
   *#sync(inode: Inode | undefined, effect: Extract<AdmissionEffect, { kind: "sync-data" }>): Steps {
-    const fd = inode === undefined ? -1 : files.dup(this.guards.fdOf(inode));
-    if (fd >= 0) {
+    // What the kernel writes by itself is synced by the descriptor it was given.
+    for (const own of inode === undefined ? [] : [this.guards.fdOf(inode), this.backingFiles.fdOf(inode)]) {
+      const fd = own < 0 ? own : files.dup(own);
+      if (fd < 0) continue;
       yield* this.callAside("sync", fd, true);
       this.closeLater(fd);
     }

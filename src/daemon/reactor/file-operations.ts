@@ -9,6 +9,7 @@
 import type { VirtualStat } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
 import { OPEN_KILL_SUIDGID, openReplyFlags, FSYNC_DATA_ONLY, READ_LOCKOWNER, READ_SIZE_MAX, writeFlags } from "../../fuse/codec/constants.js";
+import type { ReplyBuffer } from "../../fuse/codec/reply.js";
 import type { RequestHeader, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
@@ -31,7 +32,7 @@ export function* open(core: ReactorCore, task: Task, request: RequestOf<"open">)
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   task.inode = inode;
-  return yield* openKnown(core, task, inode, request, (file) => core.reply.begin(request.header.unique).opened(file.fh, openFlagsOf(core, file)).finish());
+  return yield* openKnown(core, task, inode, request, (file) => opened(core, core.reply.begin(request.header.unique), file).finish());
 }
 
 type Opening = { readonly header: RequestHeader; readonly flags: number; readonly openFlags: number };
@@ -59,18 +60,27 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   if (failed >= 0) core.inodes.pin(inode);
   yield* core.ran(task, truncates && failed >= 0 ? [{ type: "attribute", lists: [handle] }] : []);
   if (failed < 0) return failed;
-  const file = core.opens.add(inode, request.flags, isDirectOpen(core, inode, request.flags));
+  const file = yield* addOpen(core, task, inode, request.flags);
+  if (typeof file === "number") {
+    core.inodes.unpin(inode);
+    return file;
+  }
   if (truncates) core.guardDone(inode);
   yield* dropOldPages(core, file);
   if (!core.send(reply(file))) closeFile(core, file);
   return undefined;
 }
 
-/** An inode whose ranges matter to somebody is read and written exactly; appends are computed by us (safety H9). */
-function isDirectOpen(core: ReactorCore, inode: Inode, flags: number): boolean {
-  if (core.options.mode === "exact" || (flags & append) !== 0) return true;
-  const record = core.admission.recordOf(core.handleOf(inode));
-  return record !== null && record !== undefined && (record.regions.length > 0 || record.residency === "partial");
+/** Where the kernel does not append by itself, appends are computed by us (safety H9), from their exact ranges. */
+function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): Steps<OpenFile | number> {
+  const mode = yield* core.openMode(task, inode, { isWritable: (flags & DT_ACCESS_WRITE) !== 0, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
+  if (typeof mode === "number") return mode;
+  if (mode === "passthrough") core.backingFiles.used(inode);
+  return core.opens.add(inode, flags, mode);
+}
+function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
+  if (file.mode === "passthrough") return reply.opened(file.fh, openReplyFlags.passthrough, core.backingFiles.idOf(file.inode));
+  return reply.opened(file.fh, openFlagsOf(core, file));
 }
 /**
  * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true (safety H7). In doing so
@@ -88,7 +98,7 @@ function openFlagsOf(core: ReactorCore, file: OpenFile): number {
 }
 function* dropOldPages(core: ReactorCore, file: OpenFile): Steps<void> {
   const { inode } = file;
-  if (!file.isDirect || !inode.mayHavePages) return;
+  if (file.mode !== "direct" || !inode.mayHavePages) return;
   if (inode.cachedOpens === 0) inode.mayHavePages = inode.lockedRanges.size > 0;
   yield* core.pages.dropped(inode);
 }
@@ -120,13 +130,19 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   core.guards.created(inode, fd);
   core.inodes.pin(inode);
   yield* core.ran(task, told.after(inode, 0));
-  const file = core.opens.add(inode, request.flags & ~(createFlag | exclusive | truncate), isDirectOpen(core, inode, request.flags));
+  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate));
+  if (typeof file === "number") {
+    core.inodes.unpin(inode);
+    core.inodes.forget(inode.nodeid, 1);
+    return file;
+  }
   if (!file.isWritable) core.guards.closeCreated(inode);
   if (!core.send(createdReply(core, request.header.unique, found, file))) undoCreated(core, file);
   return undefined;
 }
 function createdReply(core: ReactorCore, unique: bigint, found: Found, file: OpenFile): Buffer {
-  return core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, found)).opened(file.fh, openFlagsOf(core, file)).finish();
+  const entry = core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, file.inode, found));
+  return opened(core, entry, file).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
   closeFile(core, file);
@@ -154,7 +170,7 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   if (directory === undefined) return -errno.ESTALE;
   task.inode = directory;
   const directoryFd = yield* core.pathFd(directory);
-  const reader = directoryFd < 0 ? directoryFd : yield* core.call("reopen", directoryFd, files.open.readOnly | files.open.directory);
+  const reader = directoryFd < 0 ? directoryFd : yield* core.reopen(directoryFd, files.open.readOnly | files.open.directory);
   if (reader < 0) return reader;
   const made = yield* core.call("createUnnamed", reader, creationOf(request), core.metaFd);
   core.closeLater(reader);
@@ -163,7 +179,12 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   inode.isUnlinked = true;
   core.guards.created(inode, made.fd);
   core.inodes.pin(inode);
-  const file = core.opens.add(inode, request.flags & ~(createFlag | exclusive | truncate), isDirectOpen(core, inode, request.flags));
+  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate));
+  if (typeof file === "number") {
+    core.inodes.unpin(inode);
+    core.inodes.forget(inode.nodeid, 1);
+    return file;
+  }
   if (!core.send(createdReply(core, request.header.unique, made.found, file))) undoCreated(core, file);
   return undefined;
 }
@@ -186,8 +207,9 @@ function closeFile(core: ReactorCore, file: OpenFile): void {
     core.guards.closeCreated(inode);
     core.guardDone(inode);
   }
+  if (inode.opens === 0) core.retireReader(inode);
+  core.step({ kind: "open-ended", handle: core.handleOf(inode), mode: file.mode });
   if (inode.opens === 0) {
-    core.retireReader(inode);
     core.startFor(inode, "close", (task) => tellClosed(core, task, inode));
   }
   core.inodes.unpin(inode);
@@ -479,7 +501,7 @@ function* seekOnce(core: ReactorCore, inode: Inode, { offset, whence }: RequestO
     return offset >= size ? -errno.ENXIO : whence === files.SEEK_HOLE ? size : offset;
   }
   core.recordSeen(inode, stored);
-  const fd = yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking);
+  const fd = yield* core.reopen(pathFd, files.open.readOnly | files.open.nonBlocking);
   if (fd < 0) return fd;
   const result = yield* core.call("seek", fd, offset, whence, stored.generation);
   core.closeLater(fd);
@@ -495,7 +517,7 @@ export function* fsync(core: ReactorCore, task: Task, request: RequestOf<"fsync"
   if (guarded >= 0) return yield* syncAside(core, files.dup(guarded), isDataOnly);
   const pathFd = yield* core.pathFd(inode);
   if (pathFd < 0) return pathFd;
-  return yield* syncAside(core, yield* core.call("reopen", pathFd, files.open.readOnly | files.open.nonBlocking), isDataOnly);
+  return yield* syncAside(core, yield* core.reopen(pathFd, files.open.readOnly | files.open.nonBlocking), isDataOnly);
 }
 /** `fd` is closed. */
 export function* syncAside(core: ReactorCore, fd: number, isDataOnly: boolean): Steps<number> {

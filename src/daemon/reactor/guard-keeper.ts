@@ -47,6 +47,12 @@ export class GuardKeeper {
     if (this.#created.has(inode) || this.#guards.has(inode)) this.#core.closeLater(fd);
     else this.#created.set(inode, fd);
   }
+  /** For another use; -1 when there is none. */
+  takeCreated(inode: Inode): number {
+    const fd = this.#created.get(inode) ?? -1;
+    this.#created.delete(inode);
+    return fd;
+  }
   /** Nobody has it open for writing any more. */
   closeCreated(inode: Inode): void {
     const fd = this.#created.get(inode);

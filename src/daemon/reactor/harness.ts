@@ -64,8 +64,8 @@ export class Bench {
     return this.#mounts.flatMap(({ mount }) => (mount.isOver || mount.connection === undefined ? [] : [{ minor: mount.connection, tick: 0 }]));
   }
   /** A program whose end the bench sees to. */
-  run(command: string, args: readonly string[]): Program {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], cwd: "/" });
+  run(command: string, args: readonly string[], stdin: "ignore" | "pipe" = "ignore"): Program {
+    const child = spawn(command, args, { stdio: [stdin, "pipe", "pipe"], cwd: "/" });
     this.#children.push(child);
     return new Program(child);
   }

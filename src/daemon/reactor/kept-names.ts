@@ -5,7 +5,8 @@
  * A node that stands still hears of nobody who mounts, so what its kernel keeps ends with the lease, before the others may
  * think that it is gone. Another's mount is waited for: its users are let in when all that was kept here is forgotten.
  *
- * Attributes of a file that has a record are always asked for: an application may change them beneath the kernel.
+ * Attributes of a file that has a record are always asked for: an application may change them beneath the kernel. So are
+ * those of a file that passes through: stores through its mappings change its times beneath the kernel's own idea of it.
  *
  * Owns      whether anything may be kept, and the forgetting of all of it at once.
  * Not here  who else mounts (cluster/sole-mounts.ts); pages (kernel-pages.ts).
@@ -19,6 +20,7 @@ import * as device from "../../os/device.js";
 import { fileTypes } from "../../os/stat.js";
 import type { Stored } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
+import type { Inode } from "./inode-table.js";
 
 export class KeptNames {
   readonly #core: ReactorCore;
@@ -39,8 +41,8 @@ export class KeptNames {
   }
 
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
-  attributesMs({ statx, stored }: { readonly statx: Uint8Array; readonly stored: Stored | undefined }): number {
-    if (this.#core.currentTask.hasWaited) return 0;
+  attributesMs(inode: Inode, { statx, stored }: { readonly statx: Uint8Array; readonly stored: Stored | undefined }): number {
+    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return 0;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
     return (isRegular ? stored?.record : null) === null ? this.nameMs : 0;
   }

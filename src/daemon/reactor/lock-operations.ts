@@ -67,8 +67,8 @@ function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<Lock
   if (found !== undefined) return found;
   const pathFd = yield* core.pathFd(inode);
   if (pathFd < 0) return pathFd;
-  let fd = yield* core.call("reopen", pathFd, files.open.readWrite);
-  if (fd < 0) fd = yield* core.call("reopen", pathFd, files.open.readOnly);
+  let fd = yield* core.reopen(pathFd, files.open.readWrite);
+  if (fd < 0) fd = yield* core.reopen(pathFd, files.open.readOnly);
   if (fd < 0) return fd;
   const meanwhile = table.owner(inode, request.owner, isFlock);
   if (meanwhile !== undefined) {

@@ -10,7 +10,7 @@ import { close } from "../../os/files.js";
 import * as files from "../../os/files.js";
 import { eventfd } from "../../os/device.js";
 import { socketPair } from "../../os/descriptors.js";
-import { raiseOpenFileLimit } from "../../os/process.js";
+import { ignoreLeaseSignals, raiseOpenFileLimit } from "../../os/process.js";
 import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, requestTimeouts, unmountPlace } from "../../fuse/mount.js";
 import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
@@ -59,6 +59,7 @@ export class ReactorMount {
     const timeouts = requestTimeouts();
     if (timeouts.length > 0 && options.allowsRequestTimeouts !== true) throw new Error(`refused: ${timeouts.join("; ")}`);
     raiseOpenFileLimit(OPEN_FILES_WANTED);
+    if (options.passthrough === true) ignoreLeaseSignals();
     detachLeftOver(options.mountpoint);
     const fuseFd = openDevice();
     const wakeFd = eventfd();

@@ -72,12 +72,12 @@ function replyNoEntry(core: ReactorCore, unique: bigint): number | undefined {
   core.send(core.reply.begin(unique).entry(0, noAttributes, undefined, { nameMs, attributesMs: 0 }).finish());
   return undefined;
 }
-export function keepOf(core: ReactorCore, found: Found): Keep {
-  return { nameMs: core.keptNames.nameMs, attributesMs: core.keptNames.attributesMs(found) };
+export function keepOf(core: ReactorCore, inode: Inode, found: Found): Keep {
+  return { nameMs: core.keptNames.nameMs, attributesMs: core.keptNames.attributesMs(inode, found) };
 }
 /** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
 function replyEntry(core: ReactorCore, unique: bigint, found: Found, inode: Inode): undefined {
-  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, found)).finish();
+  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, inode, found)).finish();
   if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
   return undefined;
 }
@@ -255,7 +255,7 @@ export function* opendir(core: ReactorCore, task: Task, request: RequestOf<"open
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   const pathFd = yield* core.pathFd(inode);
-  const fd = pathFd < 0 ? pathFd : yield* core.call("reopen", pathFd, files.open.readOnly | files.open.directory);
+  const fd = pathFd < 0 ? pathFd : yield* core.reopen(pathFd, files.open.readOnly | files.open.directory);
   if (fd < 0) return fd;
   core.inodes.pin(inode);
   const directory = core.opens.addDirectory(inode, fd);
@@ -331,7 +331,7 @@ function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory
       else {
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? keepOf(core, entry.found) : keepNothing);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? keepOf(core, inode, entry.found) : keepNothing);
       }
     }
     reply.directoryEntry(entry);

@@ -1,6 +1,7 @@
 /**
  * What users have open on the mount: files and directories by the number the kernel gives back to us.
  */
+import type { OpenMode } from "../../cluster/admission/open-modes.js";
 import type { ListedEntry } from "./backing-calls.js";
 import type { Inode } from "./inode-table.js";
 
@@ -9,6 +10,7 @@ export interface OpenFile {
   readonly inode: Inode;
   readonly flags: number;
   readonly isWritable: boolean;
+  readonly mode: OpenMode;
   readonly isDirect: boolean;
 }
 export interface OpenDirectory {
@@ -27,13 +29,13 @@ export class OpenFiles {
   readonly #directories = new Map<number, OpenDirectory>();
   #next = 1;
 
-  add(inode: Inode, flags: number, isDirect: boolean): OpenFile {
+  add(inode: Inode, flags: number, mode: OpenMode): OpenFile {
     const isWritable = (flags & 3) !== 0;
-    const file: OpenFile = { fh: this.#next++, inode, flags, isWritable, isDirect };
+    const file: OpenFile = { fh: this.#next++, inode, flags, isWritable, mode, isDirect: mode === "direct" };
     this.#files.set(file.fh, file);
     inode.opens++;
     if (isWritable) inode.writableOpens++;
-    if (!isDirect) inode.cachedOpens++;
+    if (mode === "cached") inode.cachedOpens++;
     return file;
   }
   remove(fh: number): OpenFile | undefined {
@@ -42,7 +44,7 @@ export class OpenFiles {
     this.#files.delete(fh);
     file.inode.opens--;
     if (file.isWritable) file.inode.writableOpens--;
-    if (!file.isDirect) file.inode.cachedOpens--;
+    if (file.mode === "cached") file.inode.cachedOpens--;
     return file;
   }
   get(fh: number): OpenFile | undefined {

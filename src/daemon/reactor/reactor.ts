@@ -61,13 +61,14 @@ export class Reactor {
   }
 
   #init(request: RequestOf<"init">): void {
-    const agreed = agree(request);
+    const agreed = agree(request, { passthrough: this.core.options.passthrough === true && this.core.options.mode === "fast" });
     if ("refusal" in agreed) {
       this.core.send(this.core.reply.error(request.header.unique, errno.EPROTO));
       this.ended = agreed.refusal;
       return;
     }
     this.core.send(writeInitReply(this.core.reply, request, agreed));
+    this.core.backingFiles.isOffered = agreed.hasPassthrough;
     this.core.post({ kind: "ready" });
   }
 
@@ -152,6 +153,7 @@ export class Reactor {
     const { files, directories } = core.opens.counts;
     return {
       ...core.counters, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
+      "files passed through to the kernel": core.backingFiles.size,
       "operations waiting": core.suspended.size, "bytes of waiting writes in memory": core.heldData.inMemory, "bytes of waiting writes in a file": core.heldData.spooled,
     };
   }

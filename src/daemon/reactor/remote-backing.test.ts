@@ -87,7 +87,7 @@ class Stage {
     writeFileSync(join(this.bench.backing, name), content);
     const found = backingCalls.find(this.core.rootFd, name, this.core.metaFd) as Found;
     const inode = this.core.intern(found, undefined, name, true);
-    return { inode, fh: this.core.opens.add(inode, files.open.readWrite, true).fh };
+    return { inode, fh: this.core.opens.add(inode, files.open.readWrite, "direct").fh };
   }
   /** Region, record, punch, as a data manager does it once all who could be asked have drained. */
   migrate(name: string, length: number): void {

@@ -13,7 +13,7 @@ import type { SideAnswer, SideThreadOptions, SideRequest } from "./side-threads.
 const { port, wakeFd, fuseFd, over } = workerData as SideThreadOptions;
 const isOver = new Int32Array(over);
 /** Done also when the mount is over. */
-const givesBack = new Set(["close", "dropGuard"]);
+const givesBack = new Set(["close", "dropGuard", "closeBacking"]);
 setThreadName("sluice-io");
 setIoFlusher();
 separateFileMode();

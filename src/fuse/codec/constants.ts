@@ -50,13 +50,13 @@ export const initFlags2 = {
   createSuppGroup: 1 << 2,
   /** 7.39 */
   directIoAllowMmap: 1 << 4,
-  /** 7.40 */
+  /** 7.40; the kernel reads and writes the backing file itself. */
   passthrough: 1 << 5,
   /** 7.43: never taken; it ends the whole connection. */
   requestTimeout: 1 << 10,
 } as const;
 
-export const openReplyFlags = { directIo: 1, keepCache: 2, nonSeekable: 4, cacheDir: 8, stream: 16, noFlush: 32, parallelDirectWrites: 64 } as const;
+export const openReplyFlags = { directIo: 1, keepCache: 2, nonSeekable: 4, cacheDir: 8, stream: 16, noFlush: 32, parallelDirectWrites: 64, /** 7.40 */ passthrough: 128 } as const;
 export const attributeBits = {
   mode: 1 << 0, uid: 1 << 1, gid: 1 << 2, size: 1 << 3, atime: 1 << 4, mtime: 1 << 5, fh: 1 << 6, atimeNow: 1 << 7,
   mtimeNow: 1 << 8, lockOwner: 1 << 9, ctime: 1 << 10, killSuidgid: 1 << 11,

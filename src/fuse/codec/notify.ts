@@ -4,7 +4,7 @@
  * Data ranges wait for held reads and for write-back of dirty pages: only a notifier thread may send them (safety C6).
  * Attributes only (`offset` -1) never waits.
  *
- * Source    linux/fuse.h fuse_notify_inval_inode_out, fuse_notify_inval_entry_out; a notification has unique 0.
+ * Source    linux/fuse.h fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_prune_out; a notification has unique 0.
  */
 import { notifyCodes, OUT_HEADER_SIZE } from "./constants.js";
 
@@ -36,5 +36,13 @@ export function expireEntry(parent: number, name: string): Buffer {
   bytes.writeUInt32LE(name.length, 24);
   bytes.writeUInt32LE(1, 28);
   bytes.write(name, 32, "latin1");
+  return bytes;
+}
+
+/** Forget that inode if nobody uses it just now: names of it that are only remembered are let go. */
+export function prune(nodeid: number): Buffer {
+  const bytes = message(notifyCodes.prune, 24);
+  bytes.writeUInt32LE(1, 16);
+  bytes.writeBigUInt64LE(BigInt(nodeid), 32);
   return bytes;
 }

@@ -139,8 +139,9 @@ export class ReplyBuffer {
     this.#length += STATX_SIZE;
     return this;
   }
-  opened(fh: number, flags: number): this {
-    return this.u64(fh).u32(flags).u32(0);
+  /** `backingId` with the passthrough flag. */
+  opened(fh: number, flags: number, backingId = 0): this {
+    return this.u64(fh).u32(flags).u32(backingId);
   }
 
   /** Bytes a directory entry takes, names being latin1 text of their bytes. */
