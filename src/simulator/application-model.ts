@@ -278,7 +278,7 @@ export class ApplicationModel {
   *#copyOut(file: FileModel, { object, nonce }: { object: string; nonce: string }): Thread<unknown> {
     const open = yield* system(() => new OpenFile(file, this.process), 0.3);
     const content: number[] = [];
-    for (let block = 0; block < BLOCKS; block++) content.push(yield* system(() => open.read(block), 20));
+    for (let block = 0; block < BLOCKS; block++) content.push(yield* system(() => open.read(block), file.world.stress.copyMs));
     open.close(this.process);
     const { isUnbroken } = yield* this.#ask("mark.check", { session: this.session, handle: file.handle, nonce });
     if (!isUnbroken) throw new MoveFailure("ECANCELED", "somebody has written to the file");

@@ -19,12 +19,13 @@
 import type { Random } from "../base/random.js";
 import type { Handle } from "../dmapi/ids.js";
 import { ControlModel, DaemonModel } from "./control-model.js";
-import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
+import { FileModel, StoreModel } from "./file-model.js";
 import { KernelModel } from "./kernel-model.js";
 import { MoverModel } from "./mover-model.js";
 import { ReactorModel } from "./reactor-model.js";
 import { stresses } from "./stress.js";
-import { Process, sleep, type Thread, type World } from "./world.js";
+import { map, readAll, rewrite } from "./user-programs.js";
+import { Process, type Thread, type World } from "./world.js";
 
 const RUN_MS = 60_000;
 const SETTLE_MS = 120_000;
@@ -68,7 +69,7 @@ export class DataScene {
     const { world } = this;
     const { random } = world;
     this.#startMover(random.pick(this.#machines));
-    for (let user = 0; user < USERS; user++) this.#at("user", random.below(RUN_MS), (own) => this.#startUser(own));
+    for (let user = 0; user < USERS * world.stress.users; user++) this.#at("user", random.below(RUN_MS), (own) => this.#startUser(own));
     for (let user = 0; user < world.stress.mappers; user++) this.#at("mapper", random.below(RUN_MS), (own) => this.#startMapper(own));
     for (let move = 0; move < MOVES; move++) this.#at("move", random.below(RUN_MS), (own) => this.#wish(own));
     for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", 1_000 + random.below(RUN_MS - 5_000), (own) => this.#fault(own));
@@ -87,7 +88,7 @@ export class DataScene {
       for (const file of this.#files.values()) this.#mover!.wish(file, verb);
       this.#settle(`after the last ${verb}`);
     }
-    for (const machine of this.#machines) for (const file of this.#files.values()) this.#use(machine, this.#readAll(machine, file));
+    for (const machine of this.#machines) for (const file of this.#files.values()) this.#use(machine, readAll(machine.kernel, file));
     this.#settle("after the last reads");
   }
 
@@ -116,7 +117,8 @@ export class DataScene {
   #newDaemon(name: string, lives: number, kernelProcess: Process): { kernel: KernelModel; daemon: DaemonModel } {
     const process = new Process(this.world, `${name}.daemon${lives}`);
     const daemon = new DaemonModel(this.#control, process);
-    const reactor = new ReactorModel({ world: this.world, process, up: daemon, files: this.#files });
+    const mayPassThrough = this.world.random.chance(this.world.stress.passthrough);
+    const reactor = new ReactorModel({ world: this.world, process, up: daemon, files: this.#files, mayPassThrough });
     const kernel = new KernelModel(this.world, kernelProcess, reactor);
     kernel.forgets = true;
     reactor.kernel = kernel;
@@ -130,6 +132,7 @@ export class DataScene {
   }
   #restart(machine: Machine): void {
     if (machine.daemon.process.state !== "dead") return;
+    machine.kernel.detach();
     Object.assign(machine, this.#newDaemon(machine.name, ++machine.lives, machine.kernelProcess));
   }
 
@@ -238,14 +241,14 @@ export class DataScene {
     const machine = random.pick(this.#machines);
     const file = random.pick([...this.#files.values()]);
     const kind = random.below(10);
-    if (kind < 4) this.#use(machine, this.#readAll(machine, file));
-    else if (kind < 7) this.#use(machine, this.#rewrite(machine, file, random));
-    else this.#use(machine, this.#map(machine, file, random));
+    if (kind < 4) this.#use(machine, readAll(machine.kernel, file));
+    else if (kind < 7) this.#use(machine, rewrite(machine.kernel, file, random));
+    else this.#use(machine, map(machine.kernel, file, random));
   }
   /** Several of them on one mount: while one waits for a page, another touches the next. */
   #startMapper(random: Random): void {
     const machine = random.chance(0.8) ? this.#machines[0]! : random.pick(this.#machines);
-    this.#use(machine, this.#map(machine, this.#files.get("file1" as Handle)!, random, { touches: 150, pauseMs: 60, stores: 0.02 }));
+    this.#use(machine, map(machine.kernel, this.#files.get("file1" as Handle)!, random, { touches: 150, pauseMs: 60, stores: 0.02 }));
   }
   #use(machine: Machine, work: Thread<string>): void {
     this.#open++;
@@ -255,41 +258,5 @@ export class DataScene {
     const how = yield* work;
     this.counts[how] = (this.counts[how] ?? 0) + 1;
     this.#open--;
-  }
-
-  *#readAll({ kernel, daemon }: Machine, file: FileModel): Thread<string> {
-    const open = yield* kernel.open(file, false, () => daemon.reactor.hasRegions(file));
-    if (open === undefined) return "open refused";
-    for (let block = 0; block < BLOCKS; block++) if (!(yield* kernel.read(open, block, false))) return "read refused";
-    return "read";
-  }
-
-  /** Some blocks, and sometimes the modification time put back, as rsync and touch do. */
-  *#rewrite({ kernel, daemon }: Machine, file: FileModel, random: Random): Thread<string> {
-    const open = yield* kernel.open(file, true, () => daemon.reactor.hasRegions(file));
-    if (open === undefined) return "open for writing refused";
-    const { mtimeNs } = file;
-    for (let block = 0; block < BLOCKS; block++) {
-      if (random.chance(0.5)) continue;
-      if (!(yield* kernel.write(open, block))) return "write refused";
-      yield* sleep(random.below(100));
-      if (!(yield* kernel.read(open, block, false))) return "read refused";
-    }
-    if (random.chance(0.4)) yield* kernel.utimens(open, mtimeNs);
-    return "written";
-  }
-
-  /** Looks and stores through a mapping that lives for a while, also after its file was closed. */
-  *#map({ kernel, daemon }: Machine, file: FileModel, random: Random, { touches, pauseMs, stores } = { touches: 6, pauseMs: 1_500, stores: 0.5 }): Thread<string> {
-    const isWriter = random.chance(0.5);
-    const open = yield* kernel.open(file, isWriter, () => daemon.reactor.hasRegions(file));
-    if (open === undefined) return "open for mapping refused";
-    for (let touch = 0; touch < touches; touch++) {
-      const block = random.below(BLOCKS);
-      const isDone = isWriter && random.chance(stores) ? yield* kernel.store(open, block) : yield* kernel.read(open, block, true);
-      if (!isDone) return "fault refused";
-      yield* sleep(random.below(pauseMs));
-    }
-    return "mapped";
   }
 }

@@ -66,11 +66,11 @@ export class FileModel {
   }
 
   /** What an ordinary write does, in the instant in which it takes effect. */
-  userWrite(block: number, version: number, by: string): void {
+  userWrite(block: number, version: number, by: string, isTimed = true): void {
     this.world.log(() => `${by} puts ${version} in block ${block} of ${this.handle}`);
     this.blocks[block] = version;
     this.#truth[block]!.push({ version, sinceMs: this.world.nowMs });
-    this.#touch();
+    if (isTimed) this.#touch();
     this.#checkWhole(`${by} wrote block ${block}`);
   }
   /** To that block and long again at once, in one instant: the blocks from there on are new ones, and no hole is ever true. */

@@ -140,6 +140,7 @@ export class JoinedNode implements Site, Upward {
   #mount(mountpoint: string): VolumeResult {
     const reactor = new ReactorModel({
       world: this.world, process: this.process, up: this, files: this.#files, ownedEvents: this.#ownedEvents, lastOperation: this.#lastOperation,
+      mayPassThrough: this.world.random.chance(this.world.stress.passthrough),
     });
     const kernel = new KernelModel(this.world, this.kernelProcess, reactor);
     reactor.kernel = kernel;
@@ -158,6 +159,7 @@ export class JoinedNode implements Site, Upward {
     for (const file of this.#files.values()) yield* kernel.invalidate(file);
     if (this.#isBusy || kernel.isAborted) return done(undefined);
     kernel.abort();
+    kernel.detach();
     done(kernel);
   }
   get #isBusy(): boolean {

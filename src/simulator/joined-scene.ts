@@ -19,13 +19,14 @@ import { lifeName } from "../coordination/shared-volume/layout.js";
 import type { FsName, Handle, Incarnation, NodeId, SessionId, Token } from "../dmapi/ids.js";
 import { ApplicationModel, type Beginning } from "./application-model.js";
 import { DirectoryModel } from "./directory-model.js";
-import { BLOCKS, FileModel, StoreModel } from "./file-model.js";
+import { FileModel, StoreModel } from "./file-model.js";
 import { JoinedChecks } from "./joined-checks.js";
 import { JoinedNode } from "./joined-node.js";
 import type { MoveVerb } from "./mover-model.js";
 import { NetworkModel } from "./network-model.js";
 import { NodeModel } from "./node-model.js";
 import { stresses } from "./stress.js";
+import { map, readAll, rewrite, truncate } from "./user-programs.js";
 import { Process, sleep, type Thread, type World } from "./world.js";
 
 const RUN_MS = 60_000;
@@ -93,7 +94,7 @@ export class JoinedScene {
     }
     this.#network.delayMs = random.pick([1, 5, 50, 50]);
     const { stress } = world;
-    for (let user = 0; user < USERS; user++) this.#at("user", (own) => this.#startUser(own));
+    for (let user = 0; user < USERS * world.stress.users; user++) this.#at("user", (own) => this.#startUser(own));
     for (let move = 0; move < MOVES; move++) this.#at("move", (own) => this.#wish(own));
     for (let call = 0; call < CALLS; call++) this.#at("call", (own) => this.#outside.start(this.#call(own)));
     for (let fault = 0; fault < FAULTS; fault++) this.#at("fault", (own) => this.#fault(own));
@@ -124,7 +125,7 @@ export class JoinedScene {
       const before = { ...this.#checks.counts };
       for (const file of this.#files.values()) {
         if (verb !== "read") application.wish(file, verb);
-        else for (const site of this.#sites.values()) this.#use(site, this.#readAll(site, file));
+        else for (const site of this.#sites.values()) this.#use(site, readAll(site.kernel!, file));
       }
       this.#settle(`after the last ${verb}`, () => (application.isIdle ? this.#unrest() : "the migrator is busy"));
       const refused = Object.entries(this.#checks.counts).filter(([what, count]) => !mayStillHappen.has(what) && count !== (before[what] ?? 0));
@@ -162,6 +163,7 @@ export class JoinedScene {
     const incarnation = ((this.#lastIncarnation.get(id) ?? 0) + 1) as Incarnation;
     this.#lastIncarnation.set(id, incarnation + 100);
     const { world } = this;
+    this.#sites.get(id)?.kernel?.detach();
     const node = new NodeModel({
       world, id, incarnation, process: new Process(world, `${id}/${incarnation}`), network: this.#network, directory: this.#directory,
       preference: id === "B" ? 1 : 0,
@@ -477,13 +479,14 @@ export class JoinedScene {
   }
 
   #startUser(random: Random, site = random.pick([...this.#sites.values()])): void {
-    if (site.kernel === undefined) return;
+    const { kernel } = site;
+    if (kernel === undefined) return;
     const file = random.pick([...this.#files.values()]);
     const kind = random.below(10);
-    if (kind < 4) this.#use(site, this.#readAll(site, file));
-    else if (kind < 7) this.#use(site, this.#rewrite(site, file, random));
-    else if (kind < 8) this.#use(site, this.#truncate(site, file, random));
-    else this.#use(site, this.#map(site, file, random));
+    if (kind < 4) this.#use(site, readAll(site.kernel!, file));
+    else if (kind < 7) this.#use(site, rewrite(kernel, file, random));
+    else if (kind < 8) this.#use(site, truncate(kernel, file, random));
+    else this.#use(site, map(kernel, file, random));
   }
   #use(site: JoinedNode, work: Thread<string>): void {
     this.#open++;
@@ -504,44 +507,5 @@ export class JoinedScene {
     this.world.log(() => `${process.name}: operation ${id} is interrupted`);
     this.#checks.count("interrupted");
     process.after(0, () => reactor.interrupt(id));
-  }
-
-  *#readAll({ kernel, reactor }: JoinedNode, file: FileModel): Thread<string> {
-    const open = yield* kernel!.open(file, false, () => reactor!.hasRegions(file));
-    if (open === undefined) return "open refused";
-    for (let block = 0; block < BLOCKS; block++) if (!(yield* kernel!.read(open, block, false))) return "read refused";
-    return "read";
-  }
-  /** Some blocks, and sometimes the modification time put back, as rsync and touch do. */
-  *#rewrite({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
-    const open = yield* kernel!.open(file, true, () => reactor!.hasRegions(file));
-    if (open === undefined) return "open for writing refused";
-    const { mtimeNs } = file;
-    for (let block = 0; block < BLOCKS; block++) {
-      if (random.chance(0.5)) continue;
-      if (!(yield* kernel!.write(open, block))) return "write refused";
-      yield* sleep(random.below(100));
-      if (!(yield* kernel!.read(open, block, false))) return "read refused";
-    }
-    if (random.chance(0.4)) yield* kernel!.utimens(open, mtimeNs);
-    return "written";
-  }
-  *#truncate({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
-    const open = yield* kernel!.open(file, true, () => reactor!.hasRegions(file));
-    if (open === undefined) return "open for truncating refused";
-    return (yield* kernel!.truncate(open, random.below(BLOCKS))) ? "truncated" : "truncate refused";
-  }
-  /** Looks and stores through a mapping that lives for a while, also after its file was closed. */
-  *#map({ kernel, reactor }: JoinedNode, file: FileModel, random: Random): Thread<string> {
-    const isWriter = random.chance(0.5);
-    const open = yield* kernel!.open(file, isWriter, () => reactor!.hasRegions(file));
-    if (open === undefined) return "open for mapping refused";
-    for (let touch = 0; touch < 6; touch++) {
-      const block = random.below(BLOCKS);
-      const isDone = isWriter && random.chance(0.5) ? yield* kernel!.store(open, block) : yield* kernel!.read(open, block, true);
-      if (!isDone) return "fault refused";
-      yield* sleep(random.below(1_500));
-    }
-    return "mapped";
   }
 }

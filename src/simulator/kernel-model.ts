@@ -1,15 +1,17 @@
 /**
  * One mount in one node's kernel: page cache, mappings, requests to the daemon that serves it. It outlives its daemon: then
- * every request fails, and what was mapped stays readable.
+ * every request fails, and what was mapped stays readable; what passes through goes on being read and written.
  *
- * Modelled as seen (safety V4-V7): a page is locked while it is filled; dropping a page waits for its fill, and for the
- * write-back of what is dirty. A file without regions is opened through the cache, which each open empties; one with
- * regions is opened directly.
+ * Modelled as seen (safety V1-V7): a page is locked while it is filled; dropping a page waits for its fill, and for the
+ * write-back of what is dirty. The server says how a file is opened: through the cache, which each open empties, directly,
+ * or on a descriptor that it has registered; mixtures are refused. A descriptor stays open as long as it is registered or
+ * an open passes through to it; a mapping keeps only the mount, and with it what is registered.
  *
- * Source    safety C2, C4, C6, V4-V7, H7.
+ * Source    safety C2, C4, C6, V1-V7, H7.
  */
-import { BLOCKS, type FileModel, HOLE } from "./file-model.js";
-import { type Process, Signal, sleep, type Thread, until, type World } from "./world.js";
+import type { OpenMode } from "../cluster/admission/open-modes.js";
+import { BLOCKS, type FileModel, HOLE, type OpenFile } from "./file-model.js";
+import { type Process, Signal, sleep, system, type Thread, until, type World } from "./world.js";
 
 export type RequestKind = "open" | "read" | "write" | "truncate" | "utimens";
 export interface KernelRequest {
@@ -18,13 +20,18 @@ export interface KernelRequest {
   readonly block: number;
   readonly version: number;
   readonly isWriteback: boolean;
+  /** Of an open. */
+  readonly isWritable?: boolean;
   /** Of utimens. */
   readonly mtimeNs?: bigint;
   readonly answer: (reply: Reply) => void;
 }
-export type Reply = { readonly kind: "ok"; readonly version: number } | { readonly kind: "failed"; readonly code: string };
+/** `mode`, `id`: how an open is answered, and with which registered descriptor. */
+export type Reply = { readonly kind: "ok"; readonly version: number; readonly mode?: OpenMode; readonly id?: number } | { readonly kind: "failed"; readonly code: string };
 export interface Server {
   serve(request: KernelRequest): void;
+  /** RELEASE: an open is over. */
+  released(file: FileModel, mode: OpenMode): void;
   /** FORGET: the kernel knows that file no more. */
   forgotten(file: FileModel): void;
 }
@@ -44,9 +51,23 @@ interface Page {
 /** What a user has open. */
 export interface UserOpen {
   readonly file: FileModel;
-  readonly isCached: boolean;
+  readonly mode: OpenMode;
   readonly sinceMs: number;
+  isOpen: boolean;
+  isMapped: boolean;
 }
+/** How a file is open just now. */
+interface OpenState {
+  cached: number;
+  direct: number;
+  passing: number;
+  /** Of the descriptor that opens pass through to. */
+  id: number;
+  /** Mappings of what was opened so. */
+  mapped: number;
+}
+/** Of one machine, whatever mounts it has had: how many descriptions, opens and mappings of the backing file there are. */
+const usesOf = new WeakMap<Process, Map<FileModel, number>>();
 
 export class KernelModel {
   readonly world: World;
@@ -56,6 +77,13 @@ export class KernelModel {
   readonly #waiting = new Set<KernelRequest>();
   readonly #locked = new Set<FileModel>();
   readonly #changed = new Signal();
+  readonly #opens = new Map<FileModel, OpenState>();
+  readonly #registered = new Map<number, OpenFile>();
+  /** References of this mount to each registered description. */
+  readonly #held = new Map<OpenFile, number>();
+  readonly #uses: Map<FileModel, number>;
+  #lastId = 0;
+  #isDetached = false;
   isAborted = false;
   /** Its memory is short now and then. */
   forgets = false;
@@ -66,6 +94,8 @@ export class KernelModel {
     this.world = world;
     this.process = process;
     this.#server = server;
+    this.#uses = usesOf.get(process) ?? new Map<FileModel, number>();
+    usesOf.set(process, this.#uses);
   }
 
   /** The daemon is gone: nothing is served any more. */
@@ -76,20 +106,132 @@ export class KernelModel {
 
   // What users do; each gives undefined when it was refused.
 
-  *open(file: FileModel, forWriting: boolean, hasRegions: () => boolean): Thread<UserOpen | undefined> {
+  *open(file: FileModel, isWritable: boolean): Thread<UserOpen | undefined> {
     const sinceMs = this.world.nowMs;
     if (this.forgets && this.world.random.chance(FORGOTTEN_BEFORE_OPEN)) this.#forget(file);
-    if (forWriting) {
-      const reply = yield* this.#request("open", file, 0, 0);
-      if (reply.kind === "failed") return undefined;
+    const reply = yield* this.#request("open", file, 0, 0, { isWritable });
+    if (reply.kind === "failed") return undefined;
+    const mode = reply.mode!;
+    this.#begin(file, mode, reply.id);
+    if (mode === "cached") for (const [block, page] of this.#pagesOf(file)) if (!page.isDirty && !page.isFilling) this.#pagesOf(file).delete(block);
+    return { file, mode, sinceMs, isOpen: true, isMapped: false };
+  }
+  #stateOf(file: FileModel): OpenState {
+    let state = this.#opens.get(file);
+    if (state === undefined) {
+      state = { cached: 0, direct: 0, passing: 0, id: 0, mapped: 0 };
+      this.#opens.set(file, state);
     }
-    const isCached = !hasRegions();
-    if (isCached) for (const [block, page] of this.#pagesOf(file)) if (!page.isDirty && !page.isFilling) this.#pagesOf(file).delete(block);
-    return { file, isCached, sinceMs };
+    return state;
+  }
+  #begin(file: FileModel, mode: OpenMode, id: number | undefined): void {
+    const state = this.#stateOf(file);
+    const refuse = (isAllowed: boolean, why: string) => this.world.check(isAllowed, () => `${this.process.name} refuses an open of ${file.handle} (EIO): ${why}`);
+    if (mode !== "passthrough") {
+      refuse(state.passing === 0, `it is ${mode}, others pass through`);
+      state[mode]++;
+      return;
+    }
+    refuse(state.cached + state.direct === 0, "it passes through, others do not");
+    refuse(id !== undefined && (state.passing > 0 ? state.id === id : this.#registered.has(id)), "it passes through to another descriptor");
+    state.id = id!;
+    if (state.passing++ === 0) this.#hold(this.#registered.get(id!)!);
+    this.#use(file, 1);
+  }
+  /** A mapping of it keeps an open that does not pass through. */
+  close(open: UserOpen): void {
+    if (!open.isOpen) return;
+    open.isOpen = false;
+    if (!open.isMapped || open.mode === "passthrough") this.#release(open);
+  }
+  map(open: UserOpen): void {
+    open.isMapped = true;
+    if (open.mode !== "passthrough") return;
+    this.#stateOf(open.file).mapped++;
+    this.#use(open.file, 1);
+  }
+  unmap(open: UserOpen): void {
+    open.isMapped = false;
+    if (open.mode === "passthrough") {
+      this.#stateOf(open.file).mapped--;
+      this.#use(open.file, -1);
+      this.#endIfUnused();
+    } else if (!open.isOpen) this.#release(open);
+  }
+  #release({ file, mode }: UserOpen): void {
+    const state = this.#stateOf(file);
+    if (mode !== "passthrough") state[mode]--;
+    else {
+      this.#use(file, -1);
+      if (--state.passing === 0) this.#letGo(this.#descriptionOf(state.id));
+    }
+    if (!this.isAborted) this.#server.released(file, mode);
+    this.#endIfUnused();
+  }
+
+  // Registered descriptors.
+
+  /** BACKING_OPEN: the kernel has the description too, and with it its locks. */
+  register(description: OpenFile): number {
+    if (this.isAborted) return -1;
+    description.pass(this.process);
+    const id = ++this.#lastId;
+    this.#registered.set(id, description);
+    this.#described.set(id, description);
+    this.#hold(description);
+    this.world.log(() => `${this.process.name} is given a descriptor of ${description.file.handle} as ${id}`);
+    return id;
+  }
+  unregister(id: number): void {
+    const description = this.#registered.get(id);
+    if (description === undefined) return;
+    this.#registered.delete(id);
+    this.world.log(() => `${this.process.name} gives descriptor ${id} of ${description.file.handle} back`);
+    this.#letGo(description);
+  }
+  /** F_SETLEASE on it: granted when nothing else on this machine has the file open or mapped. */
+  grantsLease(description: OpenFile): boolean {
+    return (this.#uses.get(description.file) ?? 0) <= 1;
+  }
+  readonly #described = new Map<number, OpenFile>();
+  #descriptionOf(id: number): OpenFile {
+    return this.#described.get(id)!;
+  }
+  #hold(description: OpenFile): void {
+    const count = this.#held.get(description) ?? 0;
+    this.#held.set(description, count + 1);
+    if (count === 0) this.#use(description.file, 1);
+  }
+  #letGo(description: OpenFile): void {
+    const count = this.#held.get(description)! - 1;
+    this.#held.set(description, count);
+    if (count > 0) return;
+    this.#held.delete(description);
+    this.#use(description.file, -1);
+    description.close(this.process);
+  }
+  #use(file: FileModel, by: 1 | -1): void {
+    this.#uses.set(file, (this.#uses.get(file) ?? 0) + by);
+  }
+  /** Out of the tree. It ends, and what is registered with it, when nobody is inside any more. */
+  detach(): void {
+    this.#isDetached = true;
+    this.#endIfUnused();
+  }
+  #endIfUnused(): void {
+    if (!this.#isDetached) return;
+    for (const { cached, direct, passing, mapped } of this.#opens.values()) if (cached + direct + passing + mapped > 0) return;
+    for (const id of [...this.#registered.keys()]) this.unregister(id);
   }
 
   *read(open: UserOpen, block: number, isMapped: boolean): Thread<boolean> {
-    if (open.isCached || isMapped) {
+    if (open.mode === "passthrough") {
+      const fromMs = this.world.nowMs;
+      const { file } = open;
+      this.#check(file, block, yield* system(() => file.blocks[block]!, 0.5), fromMs, false);
+      return true;
+    }
+    if (open.mode === "cached" || isMapped) {
       const page = yield* this.#page(open.file, block);
       if (page === undefined) return false;
       this.#check(open.file, block, page.version, page.isDirty ? Number.NEGATIVE_INFINITY : page.filledFromMs, page.isDirty);
@@ -103,7 +245,14 @@ export class KernelModel {
   }
 
   *write(open: UserOpen, block: number): Thread<boolean> {
+    if (open.mode === "passthrough") return yield* this.#writeThrough(open.file, block, true);
     return yield* this.#underInodeLock(open.file, this.#write(open, block));
+  }
+  /** Nobody is asked. The times of a page that was stored to before do not move with every store. */
+  *#writeThrough(file: FileModel, block: number, isTimed: boolean): Thread<boolean> {
+    const version = this.world.newNumber();
+    yield* system(() => file.userWrite(block, version, `${this.process.name} by itself`, isTimed), 0.5);
+    return true;
   }
   *#write(open: UserOpen, block: number): Thread<boolean> {
     const version = this.world.newNumber();
@@ -121,6 +270,7 @@ export class KernelModel {
 
   /** A store through a shared mapping: nobody is told until the page is written back. */
   *store(open: UserOpen, block: number): Thread<boolean> {
+    if (open.mode === "passthrough") return yield* this.#writeThrough(open.file, block, this.world.random.chance(0.3));
     for (;;) {
       const page = yield* this.#page(open.file, block);
       if (page === undefined) return false;
@@ -134,7 +284,7 @@ export class KernelModel {
   }
 
   *utimens(open: UserOpen, mtimeNs: bigint): Thread<boolean> {
-    const reply = yield* this.#underInodeLock(open.file, this.#request("utimens", open.file, 0, 0, false, mtimeNs));
+    const reply = yield* this.#underInodeLock(open.file, this.#request("utimens", open.file, 0, 0, { mtimeNs }));
     return reply.kind === "ok";
   }
   *truncate(open: UserOpen, block: number): Thread<boolean> {
@@ -178,10 +328,11 @@ export class KernelModel {
     this.#pagesOf(file).clear();
     this.#server.forgotten(file);
   }
-  /** Requests on it are not answered yet. */
+  /** Requests on it are not answered yet, or somebody has it open or mapped. */
   isUsed(file: FileModel): boolean {
     for (const request of this.#waiting) if (request.file === file) return true;
-    return this.#locked.has(file);
+    const state = this.#opens.get(file);
+    return this.#locked.has(file) || (state !== undefined && state.cached + state.direct + state.passing + state.mapped > 0);
   }
   hasDirty(file: FileModel): boolean {
     return [...this.#pagesOf(file).values()].some((page) => page.isDirty);
@@ -223,7 +374,7 @@ export class KernelModel {
   }
   *#writeBack(file: FileModel, block: number, page: Page): Thread {
     const { version } = page;
-    const reply = yield* this.#request("write", file, block, version, true);
+    const reply = yield* this.#request("write", file, block, version, { isWriteback: true });
     page.writtenBackMs = this.world.nowMs;
     if (reply.kind === "ok" && page.version === version) page.isDirty = false;
     else if (reply.kind === "failed") yield* sleep(50);
@@ -234,12 +385,12 @@ export class KernelModel {
     return page?.isDirty === true && page.version === version;
   }
 
-  *#request(kind: RequestKind, file: FileModel, block: number, version: number, isWriteback = false, mtimeNs?: bigint): Thread<Reply> {
+  *#request(kind: RequestKind, file: FileModel, block: number, version: number, more: Partial<Pick<KernelRequest, "isWriteback" | "isWritable" | "mtimeNs">> = {}): Thread<Reply> {
     if (this.isAborted) return { kind: "failed", code: "ENOTCONN" };
     let reply: Reply | undefined;
     const answered = new Signal();
     const request: KernelRequest = {
-      kind, file, block, version, isWriteback, ...(mtimeNs === undefined ? {} : { mtimeNs }),
+      kind, file, block, version, isWriteback: false, ...more,
       answer: (each) => {
         if (reply !== undefined) return;
         reply = each;

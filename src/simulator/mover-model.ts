@@ -331,7 +331,7 @@ export class MoverModel implements Receiver {
   *#copyOut(file: FileModel, { object, nonce }: { object: string; nonce: string }): Thread<unknown> {
     const open = yield* system(() => new OpenFile(file, this.process), 0.3);
     const content: number[] = [];
-    for (let block = 0; block < BLOCKS; block++) content.push(yield* system(() => open.read(block), 20));
+    for (let block = 0; block < BLOCKS; block++) content.push(yield* system(() => open.read(block), file.world.stress.copyMs));
     open.close(this.process);
     const mark = yield* this.#inDaemon(system(() => file.mark));
     if (mark !== nonce) throw new MoveFailure("ECANCELED", "somebody has written to the file");

@@ -41,6 +41,8 @@ const at = (file: string) => (find: string, replace: string): Edit => ({ file, f
 const admission = at("cluster/admission/admission.js");
 const dueEvents = at("cluster/admission/due-events.js");
 const managedObject = at("cluster/admission/managed-object.js");
+const openModes = at("cluster/admission/open-modes.js");
+const passthroughSteps = at("cluster/admission/passthrough-steps.js");
 const rightsServer = at("cluster/rights/rights-server.js");
 const rightsClient = at("cluster/rights/rights-client.js");
 const rounds = at("cluster/rounds.js");
@@ -138,6 +140,39 @@ const guards: readonly Mutant[] = [
   {
     name: "write-back into the hole", rule: "write-back of a range that is not resident recalls it first (C6)", scene: "data", stress: "mappings",
     edits: [dueEvents("if (isWriteback) { if (record.residency", "if (isWriteback) { return undefined; if (record.residency")],
+  },
+];
+
+const passthrough: readonly Mutant[] = [
+  {
+    name: "guard after registration", rule: "the kernel is given no descriptor that has no guard on it (C2)", scene: "data", stress: "passthrough",
+    edits: [
+      passthroughSteps(`const guarded = yield "guard"; if (failed(guarded)) return yield* refuse(-guarded, undefined);`, ""),
+      passthroughSteps(`const id = yield "register";`, `const id = yield "register"; yield "guard";`),
+    ],
+  },
+  {
+    name: "record read before the guard", rule: "what the kernel is left alone with is decided by the record as read under the guard (C2)", scene: "data", stress: "passthrough",
+    edits: [
+      passthroughSteps(`const guarded = yield "guard";`, `const stored = yield "record"; const guarded = yield "guard";`),
+      passthroughSteps(`const stored = yield "record"; if (typeof`, "if (typeof"),
+    ],
+  },
+  {
+    name: "id closed at RELEASE", rule: "a descriptor stays registered until the kernel says that nothing uses the file (C2)", scene: "data", stress: "passthrough",
+    edits: [openModes(`effects.push({ kind: "test-backing", handle: this.#handle, isAsked: false });`, `{ this.#backing = "none"; effects.push({ kind: "close-backing", handle: this.#handle }); }`)],
+  },
+  {
+    name: "mark outlives the first writable open", rule: "who may write unseen removes the mark before he is let in (C3)", scene: "data", stress: "passthrough",
+    edits: [passthroughSteps("if (isWritable) { const unmarked", "if (false) { const unmarked")],
+  },
+  {
+    name: "mark outlives a writable open after readers", rule: "also when the descriptor was registered for readers, who leave the mark (C3)", scene: "data", stress: "passthrough",
+    edits: [openModes("if (request.isWritable && !this.#isMarkGone)", "if (false)")],
+  },
+  {
+    name: "open modes mixed", rule: "a file passes through only while no other open of any kind exists (V3)", scene: "data", stress: "passthrough",
+    edits: [openModes(`const isFirst = this.#backing === "none" && this.#others === 0;`, `const isFirst = this.#backing === "none";`), openModes("else if (this.#others > 0) this.#answerOtherwise(request, record, effects);", "")],
   },
 ];
 
@@ -532,7 +567,7 @@ const real: readonly Mutant[] = [
   },
   {
     name: "opened for appending", rule: "no backing descriptor is opened for appending (H9)", test: "daemon/reactor/mount.test.js", only: "open for appending", says: "0123456789012X456789Z",
-    edits: [at("daemon/reactor/backing-calls.js")("fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite);", "fd = files.openAt(files.AT_FDCWD, proc(pathFd), files.open.readWrite | files.open.append);")],
+    edits: [at("daemon/reactor/backing-calls.js")("fd = files.openNow(proc(pathFd), files.open.readWrite);", "fd = files.openNow(proc(pathFd), files.open.readWrite | files.open.append);")],
   },
   {
     name: "nobody checks permissions", rule: "the kernel checks permissions (H10)", test: "daemon/reactor/mount.test.js", only: "permissions bind users", says: "+ 'secret",
@@ -571,4 +606,4 @@ const real: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...guards, ...fences, ...events, ...registry, ...durable, ...beside, ...real];
+export const mutants: readonly Mutant[] = [...guards, ...passthrough, ...fences, ...events, ...registry, ...durable, ...beside, ...real];

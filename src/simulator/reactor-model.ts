@@ -1,11 +1,13 @@
 /**
  * A reactor with its workers in the simulation: drives the real admission machine and performs what it says on the
  * modelled volume, as daemon/reactor does: one guard descriptor of each file, reads that look at the generation again,
- * readers opened anew when it moved.
+ * readers opened anew when it moved, descriptors that the kernel uses by itself (its backing-files.ts).
  *
  * Source    safety C1, C3, C4, C6, H1.
  */
 import { Admission } from "../cluster/admission/admission.js";
+import type { OpenMode } from "../cluster/admission/open-modes.js";
+import { type RegisterStep, registerSteps, type StepAnswer } from "../cluster/admission/passthrough-steps.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest } from "../cluster/admission/operation.js";
 import { type DataEvent, type EventSet, eventSet } from "../dmapi/events.js";
 import type { Handle, OperationId } from "../dmapi/ids.js";
@@ -15,16 +17,25 @@ import type { KernelModel, KernelRequest, Reply, Server } from "./kernel-model.j
 import { crossing, type Process, sleep, system, type Thread, type World } from "./world.js";
 
 const GUARD_TIMEOUT_MS = 20_000;
+/** Between two tests whether the kernel still uses a descriptor that nothing opened passes through to. */
+const LEASE_TEST_MS = 1_000;
 
 interface Guard {
   open: OpenFile | undefined;
   isCancelled: boolean;
+}
+interface Backing {
+  readonly open: OpenFile;
+  readonly id: number;
+  /** Each second, from its first unopened moment on. */
+  isTested: boolean;
 }
 interface Inode {
   readonly file: FileModel;
   generation: number;
   reader: { readonly open: OpenFile; readonly generation: number } | undefined;
   guard: Guard | undefined;
+  backing: Backing | undefined;
   heldFills: number;
   /** Threads of its own that work on it: it stays so long. */
   pins: number;
@@ -39,6 +50,8 @@ interface Operation {
   /** Admitted past whatever fence there is: write-back, and what the dropping of pages waits for (safety C6). */
   passesFences: boolean;
   admittedAtMs: number;
+  /** It was admitted and has run: only its mode is still to be found. */
+  isOpening: boolean;
 }
 
 /** What the reactor tells the rest of its daemon. */
@@ -70,16 +83,20 @@ export class ReactorModel implements Server {
   readonly #admission = new Admission({ dataEventRetry: 4, fsEventList: 0 });
   readonly #inodes = new Map<Handle, Inode>();
   readonly #operations = new Map<OperationId, Operation>();
+  readonly #openers = new Map<number, (answer: OpenMode | undefined) => void>();
+  readonly #mayPassThrough: boolean;
+  #lastOpen = 0;
   kernel!: KernelModel;
   #lastOperation = 0;
 
   /** @param options.lastOperation of the reactor before it, so that a number names one operation of its daemon. */
-  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel>; ownedEvents?: EventSet; lastOperation?: number }) {
+  constructor(options: { world: World; process: Process; up: Upward; files: ReadonlyMap<Handle, FileModel>; ownedEvents?: EventSet; lastOperation?: number; mayPassThrough?: boolean }) {
     this.world = options.world;
     this.process = options.process;
     this.#up = options.up;
     this.#files = options.files;
     this.#lastOperation = options.lastOperation ?? 0;
+    this.#mayPassThrough = options.mayPassThrough ?? false;
     this.step({ kind: "owned-events", events: options.ownedEvents ?? eventSet(["read", "write", "truncate"]) });
   }
 
@@ -98,11 +115,8 @@ export class ReactorModel implements Server {
     for (const inode of this.#inodes.values()) {
       this.#dropGuard(inode);
       inode.reader?.open.close(this.process);
+      inode.backing?.open.close(this.process);
     }
-  }
-  /** Open modes go by what this node knows of the record. */
-  hasRegions(file: FileModel): boolean {
-    return (this.#admission.recordOf(file.handle)?.regions.length ?? 0) > 0;
   }
 
   /** Generations under which operations on the file run just now that were admitted after that. */
@@ -127,7 +141,7 @@ export class ReactorModel implements Server {
 
   #mayInterrupt(id: OperationId): boolean {
     const operation = this.#operations.get(id);
-    return operation !== undefined && !operation.request.isWriteback && this.#admission.generationUnder(id, operation.request.file.handle) === undefined;
+    return operation !== undefined && !operation.isOpening && !operation.request.isWriteback && this.#admission.generationUnder(id, operation.request.file.handle) === undefined;
   }
 
   serve(request: KernelRequest): void {
@@ -141,10 +155,14 @@ export class ReactorModel implements Server {
       if (isUsed) return; // found again meanwhile
       this.step({ kind: "object-forgotten", handle: file.handle });
       this.#dropGuard(inode);
+      this.#closeBacking(inode);
       inode.reader?.open.close(this.process);
       inode.reader = undefined;
       inode.generation = 0;
     });
+  }
+  released(file: FileModel, mode: OpenMode): void {
+    this.process.after(0.1, () => this.step({ kind: "open-ended", handle: file.handle, mode }));
   }
   #work(handle: Handle, steps: (inode: Inode) => Thread): void {
     const inode = this.#inode(handle);
@@ -164,11 +182,11 @@ export class ReactorModel implements Server {
   #arrive(request: KernelRequest): void {
     const id = ++this.#lastOperation as OperationId;
     const { handle } = request.file;
-    this.#operations.set(id, { request, result: undefined, passesFences: false, admittedAtMs: 0 });
+    this.#operations.set(id, { request, result: undefined, passesFences: false, admittedAtMs: 0, isOpening: false });
     if (request.kind === "read") this.#inode(handle).heldFills++;
     const data = { handle, offset: request.block * BLOCK_BYTES, length: BLOCK_BYTES } as const;
     const operation: Record<KernelRequest["kind"], Pick<AdmissionRequest, "uses" | "events">> = {
-      open: { uses: [{ handle, access: "look", needsGuard: false }], events: [{ kind: "open-for-write", handle }] },
+      open: { uses: [{ handle, access: "look", needsGuard: false }], events: request.isWritable === true ? [{ kind: "open-for-write", handle }] : [] },
       read: { uses: [{ handle, access: "read", needsGuard: false }], events: [{ kind: "data", type: "read", ...data }] },
       write: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "write", ...data }] },
       truncate: { uses: [{ handle, access: "change", needsGuard: true }], events: [{ kind: "data", type: "truncate", handle, offset: data.offset, length: 0 }] },
@@ -186,8 +204,26 @@ export class ReactorModel implements Server {
         return this.process.start(this.#run(effect.operation));
       case "refuse":
         return this.#answer(effect.operation, { kind: "failed", code: effect.code });
-      case "finish":
-        return this.#answer(effect.operation, this.#operations.get(effect.operation)!.result!);
+      case "finish": {
+        const operation = this.#operations.get(effect.operation)!;
+        if (operation.request.kind !== "open") return this.#answer(effect.operation, operation.result!);
+        operation.isOpening = true;
+        return this.#findMode(effect.operation, operation.request);
+      }
+      case "open-as":
+      case "open-refused": {
+        const opener = this.#openers.get(effect.open);
+        this.#openers.delete(effect.open);
+        return opener?.(effect.kind === "open-as" ? effect.mode : undefined);
+      }
+      case "register-backing":
+        return this.#work(effect.handle, (inode) => this.#register(inode, effect.isWritable));
+      case "break-mark":
+        return this.#work(effect.handle, (inode) => this.#breakMark(inode));
+      case "test-backing":
+        return this.#testBacking(this.#inode(effect.handle), effect.isAsked);
+      case "close-backing":
+        return this.#closeBacking(this.#inode(effect.handle));
       case "raise": {
         const { file } = this.#operations.get(effect.operation)!.request;
         const { event } = effect;
@@ -220,7 +256,7 @@ export class ReactorModel implements Server {
   #inode(handle: Handle): Inode {
     let inode = this.#inodes.get(handle);
     if (inode === undefined) {
-      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, heldFills: 0, pins: 0, invalidating: 0, flushing: 0 };
+      inode = { file: this.#files.get(handle)!, generation: 0, reader: undefined, guard: undefined, backing: undefined, heldFills: 0, pins: 0, invalidating: 0, flushing: 0 };
       this.#inodes.set(handle, inode);
     }
     return inode;
@@ -297,6 +333,86 @@ export class ReactorModel implements Server {
     this.#operations.delete(id);
     if (operation.request.kind === "read") this.#inode(operation.request.file.handle).heldFills--;
     operation.request.answer(reply);
+  }
+
+  // Opens, and what the kernel reads and writes by itself.
+
+  #findMode(id: OperationId, { file, isWritable = false }: KernelRequest): void {
+    const open = ++this.#lastOpen;
+    this.#openers.set(open, (mode) => {
+      const idOf = mode === "passthrough" ? { id: this.#inode(file.handle).backing!.id } : {};
+      this.#answer(id, mode === undefined ? { kind: "failed", code: "EIO" } : { kind: "ok", version: 0, mode, ...idOf });
+    });
+    this.step({ kind: "open-wanted", request: { open, handle: file.handle, isWritable, isExact: false, mayPassThrough: this.#mayPassThrough } });
+  }
+
+  *#register(inode: Inode, isWritable: boolean): Thread {
+    const { file } = inode;
+    const { handle } = file;
+    const open = yield* system(() => new OpenFile(file, this.process), 0.3);
+    const steps = registerSteps(isWritable);
+    let next = steps.next();
+    while (next.done !== true) {
+      yield* crossing(this.process, "operation");
+      next = steps.next(yield* this.#registerStep(next.value, open));
+    }
+    const { stored } = next.value;
+    if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
+    if (next.value.kind === "refused") return this.step({ kind: "backing-refused", handle, ...(stored === undefined ? {} : { record: stored.record, stored: stored.generation }) });
+    inode.backing = { open, id: next.value.id, isTested: false };
+    this.step({ kind: "backing-registered", handle, record: next.value.stored.record, stored: next.value.stored.generation, isMarkGone: next.value.isMarkGone });
+  }
+  *#registerStep(step: RegisterStep, open: OpenFile): Thread<StepAnswer> {
+    const { file } = open;
+    switch (step) {
+      case "open": return 0;
+      case "guard": return yield* system(() => (open.tryLock("shared") ? 0 : -11), 0.3);
+      case "mark": return yield* system(() => this.#unmark(file), 0.3);
+      case "record": return yield* system(() => ({ generation: file.generation, record: file.record }), 0.3);
+      case "register": return yield* system(() => this.kernel.register(open), 0.3);
+      case "close":
+        yield* system(() => open.close(this.process), 0.3);
+        return 0;
+    }
+  }
+  #unmark(file: FileModel): number {
+    file.mark = null;
+    return 0;
+  }
+  *#breakMark(inode: Inode): Thread {
+    const { file } = inode;
+    yield* this.#queued();
+    yield* system(() => this.#unmark(file), 0.3);
+    this.step({ kind: "mark-broken", handle: file.handle });
+  }
+  #testBacking(inode: Inode, isAsked: boolean): void {
+    const { backing } = inode;
+    if (backing === undefined) return;
+    if (isAsked) this.process.start(this.#pinned(inode, this.#test(inode, backing)));
+    if (backing.isTested) return;
+    backing.isTested = true;
+    this.#testLater(inode, backing, this.world.random.below(LEASE_TEST_MS));
+  }
+  #testLater(inode: Inode, backing: Backing, delayMs: number): void {
+    this.process.after(delayMs, () => {
+      if (inode.backing !== backing) return;
+      this.process.start(this.#pinned(inode, this.#test(inode, backing)));
+      this.#testLater(inode, backing, LEASE_TEST_MS);
+    });
+  }
+  *#test(inode: Inode, backing: Backing): Thread {
+    const isUnused = yield* system(() => this.kernel.grantsLease(backing.open), 0.3);
+    if (isUnused && inode.backing === backing) this.step({ kind: "backing-unused", handle: inode.file.handle });
+  }
+  #closeBacking(inode: Inode): void {
+    const { backing } = inode;
+    if (backing === undefined) return;
+    inode.backing = undefined;
+    this.process.start(this.#giveBack(backing));
+  }
+  *#giveBack({ id, open }: Backing): Thread {
+    yield* system(() => this.kernel.unregister(id), 0.3);
+    yield* system(() => open.close(this.process), 0.3);
   }
 
   // Records, the guard, pages.

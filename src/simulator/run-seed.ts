@@ -52,7 +52,7 @@ export function runSeed(options: RunOptions & { readonly seed: number }): SeedFa
   const name = options.scene ?? turns[options.seed % turns.length]!;
   const world = new World(new Random(options.seed * 16 + sceneNames.indexOf(name)));
   world.isTracing = options.isTracing === true;
-  world.stress = stresses[options.stress ?? stressOf(options.seed)]!;
+  world.stress = stresses[options.stress ?? stressOf(options.seed, name)]!;
   world.leftOut = new Set(options.leftOut);
   const drawn = name === "joined" ? world.random.pick(sizesOfJoined) : world.random.between(3, 7);
   const nodes = options.nodes ?? drawn;

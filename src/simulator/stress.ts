@@ -44,6 +44,12 @@ export interface Stress {
   readonly blackouts: number;
   /** Users who are killed while their operation waits. */
   readonly interrupts: number;
+  /** Whether the files of a mount pass through to the kernel. What is open so cannot be moved, so a scene that is about moving has few. */
+  readonly passthrough: number;
+  /** How long a block takes at most to be copied out: large files give more time for what must not be missed. */
+  readonly copyMs: number;
+  /** So many of a scene's users take part. */
+  readonly users: number;
   /** Commands that unmount the file system on a node and mount it again. */
   readonly remounts: number;
   /** Operations of users whose events go to durable sessions; none: no session is durable. */
@@ -53,7 +59,7 @@ export interface Stress {
 const plain: Stress = {
   stopAt: {}, stops: 4, faults: undefined, queue: { chance: 0.06, longChance: 0.2, longMs: 2_000 }, wireMs: [0], mountMs: 20, tickMs: 10, holders: 3,
   slowRenames: { chance: 0, ms: 0 }, hasShortLeases: false, handOvers: 0,
-  isBursty: false, mappers: 0, isolations: 0, blackouts: 0, interrupts: 0, remounts: 0, durable: 0,
+  isBursty: false, mappers: 0, isolations: 0, blackouts: 0, interrupts: 0, remounts: 0, durable: 0, passthrough: 0.1, copyMs: 20, users: 1,
 };
 export const stresses: Readonly<Record<string, Stress>> = {
   plain,
@@ -74,6 +80,8 @@ export const stresses: Readonly<Record<string, Stress>> = {
   mappings: { ...plain, mappers: 40, queue: { chance: 0.5, longChance: 0.6, longMs: 500 } },
   blackouts: { ...plain, blackouts: 2 },
   interrupts: { ...plain, interrupts: 150, queue: { chance: 0.3, longChance: 0.3, longMs: 4_000 } },
+  /** Daemons die and freeze while kernels go on reading and writing by themselves. */
+  passthrough: { ...plain, passthrough: 0.8, copyMs: 500, users: 0.4, tickMs: 2_000, stops: 12, stopAt: { operation: 0.01, punch: 0.05, record: 0.05 } },
   remounts: { ...plain, remounts: 14, mountMs: 1_000, interrupts: 10 },
   /** Events that are logged before their users go on, on a volume that tears what is not synced. */
   durable: { ...plain, durable: 200 },
@@ -81,9 +89,13 @@ export const stresses: Readonly<Record<string, Stress>> = {
 export const stressNames = Object.keys(stresses);
 /** What a seed leans on by itself; the others are asked for, mostly by a planted fault (mutants.ts). */
 const drawn = ["plain", "punches", "records", "workers", "rights", "wires", "migrators", "managers"];
+/** Scenes that have kernels, and how often such a history leans on what these read and write by themselves. */
+const haveKernels = new Set(["data", "joined"]);
+const PASSTHROUGH_CHANCE = 0.12;
 
 /** What the seed leans on: many on nothing; some on durable sessions, which scene "cluster" alone has. */
-export function stressOf(seed: number): string {
+export function stressOf(seed: number, scene: string): string {
+  if (haveKernels.has(scene) && new Random(seed * 16 + 14).chance(PASSTHROUGH_CHANCE)) return "passthrough";
   const random = new Random(seed * 16 + 15);
   if (!random.chance(0.4)) return random.pick(drawn);
   return random.chance(0.3) ? "durable" : "plain";
