@@ -49,7 +49,7 @@ export class NodeModel implements Station {
   #isPerforming = false;
   incarnation: Incarnation;
   isAdmitting = false;
-  /** Without one, operations are held by `hold` and the volume does whatever is asked. */
+  /** Without one, operations are held by `hold`, the volume does whatever is asked, and nothing runs that a round waits for. */
   site: Site | undefined;
   /** Without one, no session of the history is durable. */
   eventLog: EventLogDriver | undefined;
@@ -195,6 +195,10 @@ export class NodeModel implements Station {
         if (effect.work.kind === "event-log" && this.eventLog !== undefined) return this.eventLog.run(effect.work.work, (result) => this.input({ kind: "volume-done", job: effect.job, result }));
         if (this.site !== undefined) return this.site.perform(effect);
         this.process.after(this.world.random.below(5), () => this.input({ kind: "volume-done", job: effect.job, result: { kind: "ok", result: {} } }));
+        return;
+      case "begin-round":
+        if (this.site !== undefined) return this.site.perform(effect);
+        this.process.after(this.world.random.below(3), () => this.input({ kind: "round-drained", round: effect.round, from: effect.from }));
         return;
       default:
         this.site?.perform(effect);
