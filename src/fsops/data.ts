@@ -18,7 +18,9 @@ import { addressOf } from "../os/native.js";
 import { FileStat } from "../os/stat.js";
 import { difference, errno, type Turn } from "./turn.js";
 
+/** Of most files, and of every fourth, whose reads and writes the kernel cuts into several requests. */
 const SIZE_MAX = 400_000;
+const LARGE_SIZE_MAX = 6_000_000;
 const PAGE = 4096;
 const { readOnly, readWrite, create, exclusive, truncate, append, direct, dataSync } = files.open;
 
@@ -80,9 +82,13 @@ class DataTurn {
   #flags: number = readWrite;
   #isChanged = false;
   readonly #stat = new FileStat();
+  readonly #isLarge: boolean;
+  readonly #sizeMax: number;
 
   constructor(turn: Turn) {
     this.#turn = turn;
+    this.#isLarge = Number(/\d+$/.exec(turn.order.object)?.[0] ?? "1") % 4 === 0;
+    this.#sizeMax = this.#isLarge ? LARGE_SIZE_MAX : SIZE_MAX;
     this.#random = turn.random;
     this.#known = turn.recall<Knowledge>("data", { names: [], incarnation: 0, attributes: {}, mode: 0o644 });
     const path = join(turn.known, "content");
@@ -219,7 +225,7 @@ class DataTurn {
   #range(isAligned = false): { offset: number; length: number } {
     const step = isAligned ? PAGE : 1;
     const offset = Math.floor(this.#random.below(this.#content.length + 2 * PAGE) / step) * step;
-    const length = this.#random.pick([1, 100, PAGE, 5_000, 65_536, 200_000]);
+    const length = this.#random.pick([1, 100, PAGE, 5_000, 65_536, this.#isLarge ? 2_500_000 : 200_000]);
     return { offset, length: isAligned ? Math.ceil(length / step) * step : this.#random.between(1, length) };
   }
   #compare(found: Uint8Array, offset: number, length: number, how: string): void {
@@ -272,7 +278,7 @@ class DataTurn {
     files.close(fd);
     if (typeof mapping === "number") this.#turn.fail(`mmap: ${mapping}`);
     const offset = this.#random.below(this.#content.length);
-    const length = Math.min(this.#random.pick([1, PAGE, 100_000]), this.#content.length - offset);
+    const length = Math.min(this.#random.pick([1, PAGE, this.#isLarge ? 3_000_000 : 100_000]), this.#content.length - offset);
     const found = Buffer.from(mapping.bytes.subarray(offset, offset + length));
     mapping.unmap();
     this.#compare(found, offset, length, "mapping");
@@ -323,14 +329,14 @@ class DataTurn {
   }
   #rangeToWrite(isAligned = false): { offset: number; length: number } {
     const { offset, length } = this.#range(isAligned);
-    const at = Math.min(offset, SIZE_MAX - (isAligned ? SIZE_MAX % PAGE : 0));
-    return { offset: at, length: Math.min(length, SIZE_MAX + 2 * PAGE - at - ((SIZE_MAX + 2 * PAGE - at) % (isAligned ? PAGE : 1))) };
+    const at = Math.min(offset, this.#sizeMax - (isAligned ? this.#sizeMax % PAGE : 0));
+    return { offset: at, length: Math.min(length, this.#sizeMax + 2 * PAGE - at - ((this.#sizeMax + 2 * PAGE - at) % (isAligned ? PAGE : 1))) };
   }
   write(): void {
     const isDirect = (this.#flags & direct) !== 0;
     const isAppend = (this.#flags & append) !== 0;
     const { offset, length } = this.#rangeToWrite(isDirect);
-    if (isAppend && this.#content.length + length > SIZE_MAX + 2 * PAGE) return this.shrink();
+    if (isAppend && this.#content.length + length > this.#sizeMax + 2 * PAGE) return this.shrink();
     this.#turn.doing(isDirect ? "write directly" : isAppend ? "append" : "write", `${offset}+${length}`);
     const before = this.#timeBefore();
     const bytes = bytesOf(this.#random, length);
@@ -358,7 +364,7 @@ class DataTurn {
     this.#changed(before);
   }
   appendFresh(): void {
-    if (this.#content.length > SIZE_MAX) return this.shrink();
+    if (this.#content.length > this.#sizeMax) return this.shrink();
     const bytes = bytesOf(this.#random, this.#random.between(1, 9_000));
     this.#turn.doing("append by another open", `${bytes.length} at ${this.#content.length}`);
     const fd = this.#turn.good(files.openAt(files.AT_FDCWD, this.#path(), files.open.writeOnly | append), "open to append");
@@ -382,7 +388,7 @@ class DataTurn {
     this.#truncate(this.#random.below(this.#content.length + 1));
   }
   grow(): void {
-    this.#truncate(Math.min(SIZE_MAX, this.#content.length + this.#random.below(60_000)));
+    this.#truncate(Math.min(this.#sizeMax, this.#content.length + this.#random.below(this.#isLarge ? 3_000_000 : 60_000)));
   }
   openTruncating(): void {
     this.#turn.doing("open with O_TRUNC");

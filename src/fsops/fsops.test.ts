@@ -92,7 +92,7 @@ const changes: readonly [ObjectKind, string, (scene: Scene) => void, RegExp][] =
     const bytes = readFileSync(join(scene.place, "file"));
     writeFileSync(join(scene.place, "file"), bytes.fill(0, bytes.findIndex((byte) => byte !== 0), bytes.length));
   }, /is not version/],
-  ["counter", "a raise that was lost", (scene) => writeFileSync(join(scene.place, "file"), "3"), /counter is 3/],
+  ["counter", "a raise that was lost", (scene) => writeFileSync(join(scene.place, "file"), "3".padStart(20).repeat(8)), /counter \d is 3/],
   ["directory", "a lost name", (scene) => rmSync(join(scene.place, readdirSync(scene.place)[0]!), { recursive: true }), /missing: \S/],
   ["directory", "a name that nobody made", (scene) => writeFileSync(join(scene.place, "nobody"), ""), /in excess: nobody/],
 ];

@@ -4,7 +4,7 @@
  *
  *   append    records by O_APPEND: each whole, once, and of each actor in its order
  *   slices    ranges of one file that lie between those of the others, within pages too
- *   counter   a number that is read, raised and written under a lock
+ *   counter   numbers that are read, raised and written under locks
  *   directory names of one's own beside those of others, and names that all want at once and one gets
  */
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { Random } from "../base/random.js";
 import * as files from "../os/files.js";
 import { LockRequest, setLockWaiting } from "../os/locks.js";
+import { type Mapping, mapFile } from "../os/memory.js";
 import { FileStat } from "../os/stat.js";
 import { seedOf } from "./plan.js";
 import { difference, errno, type Turn } from "./turn.js";
@@ -168,31 +169,56 @@ function compareSlice(turn: Turn, bytes: Buffer, version: number, actor: number,
   if (wrong !== undefined) turn.fail(`slice ${round} of actor ${actor}, at ${from}, is not version ${version}: ${wrong}`);
 }
 
-// A counter, raised under a lock of the whole file or of a byte far beyond it.
+// Counters, side by side in one page, raised under a lock: of the whole file, of a byte far beyond it, of the counter alone, or
+// of the whole file and by way of a mapping.
 
+const COUNTERS = 8;
+const DIGITS = 20;
+const waysToCount = ["whole", "beyond", "own range", "mapped"] as const;
+function countsOf(turn: Turn, actor: number): number[] {
+  return turn.recall<{ counts: number[] }>(`counts-${actor}`, { counts: Array.from({ length: COUNTERS }, () => 0) }).counts;
+}
 export function counterTurn(turn: Turn): void {
   makePlace(turn);
   const path = join(turn.place, "file");
   if (turn.order.kind === "check") {
-    turn.doing("read the counter");
-    const sum = actors(turn).reduce((total, actor) => total + doneOf(turn, actor).count, 0);
-    return turn.equal(Number(readFileSync(path, "latin1")), sum, "counter");
+    turn.doing("read the counters");
+    const text = readFileSync(path, "latin1");
+    for (let which = 0; which < COUNTERS; which++) {
+      const sum = actors(turn).reduce((total, actor) => total + countsOf(turn, actor)[which]!, 0);
+      turn.equal(Number(text.slice(which * DIGITS, (which + 1) * DIGITS).replaceAll("\0", "")), sum, `counter ${which}`);
+    }
+    return;
   }
-  const done = doneOf(turn, turn.actor);
+  const way = waysToCount[(turn.order.turn >> 1) % waysToCount.length]!;
+  const counts = countsOf(turn, turn.actor);
   const fd = turn.good(files.openAt(AT_FDCWD, path, readWrite | create, 0o644), "open");
-  const [start, length]: [bigint, bigint] = turn.order.turn % 4 === 0 ? [0n, 0n] : [1n << 40n, 1n];
-  const buffer = Buffer.alloc(20);
+  turn.good(files.ftruncate(fd, COUNTERS * DIGITS), "ftruncate"); // the same for all
+  const mapping = way === "mapped" ? mapFile(fd, COUNTERS * DIGITS, true) : undefined;
+  if (typeof mapping === "number") turn.fail(`mmap: ${mapping}`);
   for (let left = turn.order.operations; left > 0; left--) {
-    turn.doing("lock, raise, unlock");
+    const which = turn.random.below(COUNTERS);
+    turn.doing(`lock (${way}), raise, unlock`, String(which));
+    const [start, length]: [bigint, bigint] = way === "beyond" ? [1n << 40n, 1n] : way === "own range" ? [BigInt(which * DIGITS), BigInt(DIGITS)] : [0n, 0n];
     turn.good(setLockWaiting(fd, new LockRequest().fill("write", start, length)), "lock");
-    const got = turn.good(files.pread(fd, buffer, 0, buffer.length, 0), "pread");
-    const next = Buffer.from(String(Number(buffer.toString("latin1", 0, got)) + 1).padStart(20));
-    turn.equal(turn.good(files.pwrite(fd, next, 0, next.length, 0), "pwrite"), next.length, "what was written");
+    raise(turn, fd, which, mapping);
     turn.good(setLockWaiting(fd, new LockRequest().fill("unlock", start, length)), "unlock");
-    done.count++;
+    counts[which]!++;
   }
+  mapping?.unmap();
   files.close(fd);
-  turn.keep(`done-${turn.actor}`, done);
+  turn.keep(`counts-${turn.actor}`, { counts });
+}
+function raise(turn: Turn, fd: number, which: number, mapping: Mapping | undefined): void {
+  const buffer = Buffer.alloc(DIGITS);
+  if (mapping !== undefined) buffer.set(mapping.bytes.subarray(which * DIGITS, (which + 1) * DIGITS));
+  else turn.equal(turn.good(files.pread(fd, buffer, 0, DIGITS, which * DIGITS), "pread"), DIGITS, "what was read");
+  const text = buffer.toString("latin1").replaceAll("\0", "");
+  const next = Buffer.from(String(Number(text) + 1).padStart(DIGITS));
+  if (mapping !== undefined) {
+    mapping.bytes.set(next, which * DIGITS);
+    turn.good(mapping.sync(), "msync");
+  } else turn.equal(turn.good(files.pwrite(fd, next, 0, DIGITS, which * DIGITS), "pwrite"), DIGITS, "what was written");
 }
 
 // One directory, also with names that stay, enough for several pieces of a listing.
