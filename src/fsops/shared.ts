@@ -81,7 +81,18 @@ export function appendTurn(turn: Turn): void {
 }
 /** At least so many of each actor; when all are at rest exactly so many. */
 function readRecords(turn: Turn, path: string, least: readonly number[], isExact: boolean): void {
-  const bytes = readFileSync(path);
+  const fd = turn.good(files.openAt(AT_FDCWD, path, readOnly), "open to read");
+  const stat = new FileStat();
+  turn.good(files.fstat(fd, stat), "fstat");
+  const whole = Buffer.alloc(stat.size);
+  let got = 0;
+  while (got < whole.length) {
+    const more = turn.good(files.pread(fd, whole, got, whole.length - got, got), "pread");
+    if (more === 0) break;
+    got += more;
+  }
+  files.close(fd);
+  const bytes = whole.subarray(0, got);
   const seen = least.map(() => 0);
   let at = 0;
   while (at < bytes.length) {
@@ -98,7 +109,7 @@ function readRecords(turn: Turn, path: string, least: readonly number[], isExact
     at = body + length!;
   }
   for (const [actor, count] of least.entries()) {
-    if (isExact ? seen[actor] !== count : seen[actor]! < count) turn.fail(`${seen[actor]} records of actor ${actor} in ${bytes.length} bytes, ${count} were appended`);
+    if (isExact ? seen[actor] !== count : seen[actor]! < count) turn.fail(`${seen[actor]} records of actor ${actor} to byte ${at} of ${bytes.length}, fstat told ${stat.size}; ${count} were appended`);
   }
 }
 

@@ -3,13 +3,16 @@
  * operation is done in both places and must come out the same, to the error number; so must everything that can be read of
  * the tree at each hand-over, when another node looks at it.
  *
+ * An actor keeps some of what it has opened from turn to turn, in both places: files and directories that others rename, change
+ * or remove meanwhile on their nodes go on as on the bare file system.
+ *
  * The names are few, so that operations meet what exists, what is gone, what is of another type and what is not empty.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Random } from "../base/random.js";
-import { DirectoryEntries } from "../os/directory.js";
-import { errnoName } from "../os/errno.js";
+import { DirectoryEntries, seekDirectory } from "../os/directory.js";
+import { errno, errnoName } from "../os/errno.js";
 import * as files from "../os/files.js";
 import { FileStat, fileTypes } from "../os/stat.js";
 import type { Turn } from "./turn.js";
@@ -27,6 +30,15 @@ export function treeTurn(turn: Turn): void {
 
 /** One operation in one of the two places; a number by the convention of os/native.ts, or what was read, as text. */
 type Act = (base: string) => number | string;
+
+/** Open in both places: the judged one, and the bare one. */
+interface HeldPair {
+  readonly fds: readonly [number, number];
+  readonly what: string;
+  readonly isDirectory: boolean;
+}
+const HELD_MAX = 4;
+const heldOf = new Map<string, HeldPair[]>();
 
 class TreeTurn {
   readonly #turn: Turn;
@@ -58,6 +70,8 @@ class TreeTurn {
   }
 
   operate(): void {
+    const held = heldOf.get(this.#turn.place) ?? [];
+    if (held.length > 0 && this.#random.chance(0.2)) return this.#useHeld(this.#random.pick(held));
     const path = this.#path();
     const kind = this.#random.below(100);
     if (kind < 16) this.#make(path);
@@ -71,6 +85,7 @@ class TreeTurn {
     else if (kind < 88) this.#attribute(path);
     else if (kind < 92) this.#both("chmod", [path], (base) => files.chmodOfPath(join(base, path), 0o700 | (path.length & 0o77)));
     else if (kind < 95) this.#times(path);
+    else if (kind < 98) this.#hold(path);
     else this.#both("list", [path], (base) => listing(join(base, path)));
   }
   #make(path: string): void {
@@ -124,6 +139,59 @@ class TreeTurn {
     this.#both(`utimens ${mtimeNs}`, [path], (base) => files.utimensAt(AT_FDCWD, join(base, path), "omit", mtimeNs, files.AT_SYMLINK_NOFOLLOW));
   }
 
+  #hold(path: string): void {
+    this.#turn.doing("hold", JSON.stringify(path));
+    const held = heldOf.get(this.#turn.place) ?? [];
+    heldOf.set(this.#turn.place, held);
+    const results = this.#bases.map((base) => this.#openToHold(join(base, path))) as [number, number];
+    const [found, expected] = results.map((result) => Math.min(result, 0));
+    if (found !== expected) this.#turn.fail(`gives ${told(found)}, on the bare file system ${told(expected)}`);
+    if (results[0] < 0 || results[1] < 0) return;
+    files.fstat(results[1], this.#stat);
+    held.push({ fds: results, what: path, isDirectory: this.#stat.isDirectory });
+    if (held.length > HELD_MAX) for (const fd of held.shift()!.fds) files.close(fd);
+  }
+  /** Pipes and sockets would be others' to wait for. */
+  #openToHold(path: string): number {
+    const found = files.statAt(AT_FDCWD, path, 0, this.#stat);
+    if (found < 0) return found;
+    if (!this.#stat.isRegular && !this.#stat.isDirectory) return -errno.ENXIO;
+    return files.openAt(AT_FDCWD, path, this.#stat.isDirectory ? files.open.readOnly | files.open.directory : files.open.readWrite);
+  }
+  /** What is done with it comes out the same in both places, whatever has become of its name. */
+  #useHeld(held: HeldPair): void {
+    const act = held.isDirectory ? this.#onDirectory() : this.#onFile();
+    this.#turn.doing(`held ${held.isDirectory ? "directory" : "file"}`, `${act.what}, opened as ${JSON.stringify(held.what)}`);
+    const [found, expected] = held.fds.map((fd) => act.do(fd));
+    if (found !== expected) this.#turn.fail(`gives ${told(found)}, on the bare file system ${told(expected)}`);
+    const [there, known] = held.fds.map((fd) => this.#describe("", fd));
+    this.#turn.equal(there, known, "state");
+  }
+  #onFile(): { what: string; do: (fd: number) => number | string } {
+    const random = this.#random;
+    const bytes = Buffer.from(String(random.uint32()).repeat(random.between(1, 900)));
+    const offset = random.below(12_000);
+    switch (random.below(6)) {
+      case 0: return { what: `write ${offset}+${bytes.length}`, do: (fd) => files.pwrite(fd, bytes, 0, bytes.length, offset) };
+      case 1: return { what: `truncate to ${offset}`, do: (fd) => files.ftruncate(fd, offset) };
+      case 2: return { what: "set an attribute", do: (fd) => files.fsetxattr(fd, "user.one", bytes.subarray(0, 50)) };
+      case 3: return { what: "chmod", do: (fd) => files.fchmod(fd, 0o600 | (offset & 0o77)) };
+      default: return { what: "read all", do: readAll };
+    }
+  }
+  #onDirectory(): { what: string; do: (fd: number) => number | string } {
+    const random = this.#random;
+    const name = random.pick(NAMES);
+    const other = random.pick(NAMES);
+    switch (random.below(6)) {
+      case 0: return { what: `mkdir ${name}`, do: (fd) => files.mkdirAt(fd, name, 0o755) };
+      case 1: return { what: `unlink ${name}`, do: (fd) => files.unlinkAt(fd, name) };
+      case 2: return { what: `rename ${name} to ${other}`, do: (fd) => files.renameAt(fd, name, fd, other) };
+      case 3: return { what: `symlink ${name}`, do: (fd) => files.symlinkAt(other, fd, name) };
+      default: return { what: "list", do: (fd) => entriesOf(fd).map(({ name: each, type }) => `${each} ${type.toString(8)}`).join("; ") };
+    }
+  }
+
   /** The same in both places: the same result, and the same attributes of all that was named and of where it lies. */
   #both(what: string, paths: readonly string[], act: Act): void {
     this.#turn.doing(what.split(" ")[0]!, `${what} ${paths.map((path) => JSON.stringify(path.replaceAll("x".repeat(255), "X"))).join(" to ")}`);
@@ -137,13 +205,14 @@ class TreeTurn {
       if (isChanged !== shouldBe) this.#turn.fail(`the time of change of ${JSON.stringify(path)} has ${isChanged === true ? "" : "not "}moved`);
     }
   }
-  #timeOf(path: string): bigint {
-    return files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, this.#stat) < 0 ? -1n : this.#stat.mtimeNs;
+  /** Of which inode also: another one may by chance have been changed in the same tick. */
+  #timeOf(path: string): string {
+    return files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, this.#stat) < 0 ? "none" : `${this.#stat.ino} ${this.#stat.mtimeNs}`;
   }
   /** All that does not depend on the place. */
-  #describe(path: string): string {
+  #describe(path: string, fd = -1): string {
     const stat = this.#stat;
-    const result = files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, stat);
+    const result = fd >= 0 ? files.fstat(fd, stat) : files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, stat);
     if (result < 0) return errnoName(-result);
     return `mode ${stat.mode.toString(8)} links ${stat.nlink} owner ${stat.uid}:${stat.gid} size ${stat.isDirectory ? "-" : stat.size} device ${stat.rdev}`;
   }
@@ -186,16 +255,32 @@ function told(result: number | string | undefined): string {
 function dirname(path: string): string {
   return path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
 }
-function list(path: string): { name: string; type: number; ino: bigint }[] {
+interface Entry {
+  readonly name: string;
+  readonly type: number;
+  readonly ino: bigint;
+}
+function list(path: string): Entry[] {
   const fd = files.openAt(AT_FDCWD, path, files.open.readOnly | files.open.directory);
   if (fd < 0) return [];
-  const found: { name: string; type: number; ino: bigint }[] = [];
+  const found = entriesOf(fd);
+  files.close(fd);
+  return found;
+}
+/** From its beginning, in the order of names. */
+function entriesOf(fd: number): Entry[] {
+  const found: Entry[] = [];
   const entries = new DirectoryEntries();
+  seekDirectory(fd, 0n);
   while (entries.fill(fd) > 0) {
     while (entries.next()) if (!entries.isDotOrDotDot) found.push({ name: entries.name.toString("utf8"), type: entries.type << 12, ino: entries.ino });
   }
-  files.close(fd);
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+function readAll(fd: number): string | number {
+  const bytes = Buffer.alloc(40_000);
+  const got = files.pread(fd, bytes, 0, bytes.length, 0);
+  return got < 0 ? got : bytes.toString("latin1", 0, got);
 }
 /** Names and types, after each number was compared with the one that stat tells; or the error of opening it. */
 function listing(path: string): string | number {
