@@ -6,7 +6,7 @@
 //   --posix       only the POSIX cases, in their long form: one node, two nodes, both modes
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TestRun, testFiles } from "./test-run.mjs";
@@ -22,8 +22,8 @@ const isWhole = only === undefined && !hasPrograms && !hasRecovery && !hasPosix;
 const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name.startsWith("programs")) return "programs";
-  if (["posix/exact", "posix/remote"].includes(name)) return "posix";
-  return ["rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
+  if (name.startsWith("posix/")) return "posix";
+  return ["passthrough", "rolling", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
   if (only !== undefined) return file.includes(only);
@@ -56,8 +56,9 @@ const packages = [
 function fetchSource(name, directory) {
   const parts = join(directory, "parts");
   for (const place of [parts, join(directory, "lists", "partial")]) mkdirSync(place, { recursive: true });
-  const release = readFileSync("/etc/os-release", "utf8").match(/^VERSION_CODENAME=(\S+)/m)?.[1] ?? "bookworm";
-  writeFileSync(join(parts, "source.list"), `deb-src http://deb.debian.org/debian ${release} main\n`);
+  const asked = ["indextargets", "--format", "deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages"];
+  const known = spawnSync("apt-get", asked, { encoding: "utf8" }).stdout.split("\n"); // where the machine has its packages from
+  writeFileSync(join(parts, "source.list"), `${[...new Set(known)].join("\n")}\n`);
   const own = ["-qq", "-o", "Dir::Etc::SourceList=/dev/null", "-o", `Dir::Etc::SourceParts=${parts}`, "-o", `Dir::State::Lists=${join(directory, "lists")}`, "-o", "APT::Sandbox::User=root"];
   spawnSync("apt-get", [...own, "update"], { stdio: "inherit" });
   spawnSync("apt-get", [...own, "source", "--download-only", name], { stdio: "inherit", cwd: directory });
