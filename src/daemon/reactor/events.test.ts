@@ -170,6 +170,21 @@ describe("events and holds on a mount", { skip: canMount ? false : "needs root a
     assert.equal((await reading.ended).code, 7);
   });
 
+  test("who sets times and is asked to stop is not told of an interruption that no ordinary file system knows", async () => {
+    writeFileSync(inBacking("timed"), "x");
+    let othersAreDone = () => {};
+    a.othersDo = () => new Promise((resolve) => (othersAreDone = resolve));
+    const interrupts = async () => (await a.report()).counters["interrupts"] ?? 0;
+    const before = await interrupts();
+    const setter = bench.run("perl", ["-e", `$SIG{TERM} = sub {}; print utime(5, 5, $ARGV[0]) ? "set" : $!`, join(a.mountpoint, "timed")]);
+    await a.until("the others are asked", async () => (await a.waiters()).some(({ call }) => call === "setattr"));
+    setter.child.kill("SIGTERM");
+    await a.until("the interrupt", async () => (await interrupts()) > before);
+    a.othersDo = undefined;
+    othersAreDone();
+    assert.equal((await setter.ended).output, "set");
+  });
+
   test("a signal that is handled ends the read after the grace; the retry joins the event, which is not raised twice", async () => {
     const recallIt = makeStub("retried");
     const reading = bench.run("sh", ["-c", `trap : USR1; exec 3< ${a.mountpoint}/retried; read line <&3; echo again; read line <&3; echo "$line"`]);

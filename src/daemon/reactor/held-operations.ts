@@ -1,8 +1,10 @@
 /**
  * Operations that wait: what ends their wait from the user's side, and what is shown of them.
  *
- * Interrupts: a killed user's operation ends at once; one that is asked to stop gets EINTR at once; any other signal (a
- * runtime's own, a child's end) after a grace, since its handler may simply try again. Page fills, which may be faults,
+ * Interrupts: a killed user's operation ends at once; one that is asked to stop gets EINTR at once where it waits for an
+ * application or for the cluster to be whole; any other signal (a runtime's own, a child's end), and what the nodes have
+ * to settle among themselves in a moment, after a grace: a handler may simply try again, and few programs expect EINTR of
+ * utime(2). Page fills, which may be faults,
  * are not answered before their time. No interrupt is promised, so the threads are also looked after each second.
  *
  * Source    safety C5 (what the kernel keeps locked), H2; requirement "no silent hang".
@@ -32,7 +34,7 @@ export class HeldOperations {
     const why = pid === 0 ? "none" : interruptionOf(pid);
     if (why === "gone" || why === "killed") return this.#core.interrupt(task);
     if (task.isDone || isFill(task.request)) return;
-    if (task.request.kind === "setlkw" || isAskedToStop(pid)) return this.#core.interrupt(task);
+    if (task.request.kind === "setlkw" || (mayWaitLong(task) && isAskedToStop(pid))) return this.#core.interrupt(task);
     const leftMs = this.#core.options.interruptGraceMs - (this.#core.timers.nowMs - (task.hold?.sinceMs ?? this.#core.timers.nowMs));
     if (leftMs <= 0) return this.#core.interruptButKeepEvent(task);
     this.#core.timers.after(leftMs, () => {
@@ -78,6 +80,11 @@ export class HeldOperations {
       ...(hold.session === undefined ? {} : { session: hold.session as NonNullable<WaiterEntry["session"]> }),
     };
   }
+}
+
+/** Behind people and applications; all else is over in a moment, or its user is let go after the grace. */
+function mayWaitLong({ hold }: Task): boolean {
+  return hold === undefined || ["event", "no-owner", "fence", "closed"].includes(hold.cause);
 }
 
 function causeShown(cause: NonNullable<Task["hold"]>["cause"]): WaiterEntry["cause"] {
