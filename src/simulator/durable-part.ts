@@ -165,7 +165,8 @@ export class DurablePart {
     for (let attempt = 0; attempt < 10; attempt++) {
       const by = this.#member() ?? node;
       const set = yield* by.call("disposition.set", { session, fs: served.fs, events: ["postcreate"] }, client);
-      if (set.kind === "ok") {
+      // One that stood still may say so of a session that was lost meanwhile; whoever is in the view knows.
+      if (set.kind === "ok" && !this.#scene.isUnknowinglyOut(by)) {
         served.session = session;
         return;
       }
