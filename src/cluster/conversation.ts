@@ -106,8 +106,8 @@ export class Conversation {
         return this.#tell(node, { kind: "operation-gone", operation: Number(words[1]) as OperationId });
       case "interest":
         return this.#tell(node, { kind: "interest-wanted", handle: this.#handle(words[1] ?? "F1") });
-      case "record":
-        this.#records.set(this.#handle(node), { generation: 1, residency: "partial", regions: [], attributes: {} });
+      case "record": // the second one, if nothing else is said: all members know then that there is one
+        this.#records.set(this.#handle(node), { generation: Number(words[1] ?? 2), residency: "partial", regions: [], attributes: {} });
         return;
       case "fail":
         this.#failures.push({ name: words[0] ?? "", code: words[1] ?? "EIO", times: Number(words[2] ?? 1) });
@@ -332,7 +332,8 @@ export class Conversation {
     } else if (work.kind === "read-record") {
       result = { kind: "ok", result: {}, record: this.#records.get(work.handle) ?? null };
     } else if (name === "region.set" || name === "record.change") {
-      const told = { kind: "record-changed", handle: (work as { handle: Handle }).handle, generation: 2 } as const;
+      const { handle } = work as { handle: Handle };
+      const told = { kind: "record-changed", handle, generation: (this.#records.get(handle)?.generation ?? 0) + 1 } as const;
       const { regions } = (work as { args: { regions?: readonly unknown[] } }).args;
       result = { kind: "ok", result: {}, ...(regions?.length === 0 ? { announcement: told } : { round: told }) };
     }

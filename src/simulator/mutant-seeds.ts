@@ -30,6 +30,7 @@ export const mutantSeeds: Readonly<Record<string, number>> = {
   "fence not heeded": 2,
   "interested nodes not fenced": 2,
   "only interested nodes fenced": 2,
+  "first record thought known": 3163,
   "grant before the drain": 1,
   "grant before the view is in force": 56,
   "grant before all have reported": 2,

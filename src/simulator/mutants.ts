@@ -54,6 +54,7 @@ const copy = at("cluster/registry/copy.js");
 const manager = at("cluster/registry/session-manager.js");
 const stream = at("cluster/stream.js");
 const objectCalls = at("cluster/dm-calls/object-calls.js");
+const objectGate = at("cluster/dm-calls/object-gate.js");
 const migrateSteps = at("migration/move/migrate-steps.js");
 const recallSteps = at("migration/move/recall-steps.js");
 const fileModel = at("simulator/file-model.js");
@@ -208,6 +209,10 @@ const fences: readonly Mutant[] = [
   {
     name: "only interested nodes fenced", rule: "an object without a record is fenced on all that mount its file system (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("if (!claim.isManaged)", "if (false)")],
+  },
+  {
+    name: "first record thought known", rule: "an object of which not every member knows that it has a record is fenced on all that mount its file system (H3)", scene: "joined",
+    edits: [objectGate("record.generation > 1", "record.generation > 0")],
   },
   {
     name: "grant before the drain", rule: "a right is granted when all have drained (H3)", scene: "joined", stress: "rights",

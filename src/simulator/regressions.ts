@@ -12,6 +12,7 @@ export interface Regression {
 export const regressions: readonly Regression[] = [
   { scene: "joined", seed: 88, showed: "a member thought dead renews its lease before the view without it is stored, and goes on in the former view while this one is in force" },
   { scene: "joined", seed: 170, showed: "two recalls of one file wait for each other when the migrator that took the right for one of them has died" },
+  { scene: "joined", seed: 3163, showed: "a first record stored by a node that was out by then: others hold that there is none, register no interest, and the next right on the object did not fence them" },
   { scene: "cluster", seed: 5465, showed: "a new manager takes the older of two copies of its predecessor's versions, because that one came to its node under a later view" },
   { scene: "cluster", seed: 57, showed: "a node that was evicted while it stood still renews its lease when it wakes and answers from its old copy before it hears of the view" },
   { scene: "data", seed: 306, showed: "two flushes of one file at a time: write-back that one lets through while the other syncs still runs when the guard goes back" },

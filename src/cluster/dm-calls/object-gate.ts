@@ -8,6 +8,7 @@
 import type { DmCode } from "../../dmapi/errors.js";
 import { GLOBAL_HANDLE, parseHandle } from "../../dmapi/handle.js";
 import type { FsName, Handle, SessionId, Token } from "../../dmapi/ids.js";
+import type { FileRecord } from "../../dmapi/record.js";
 import { isAtLeast, type Right } from "../../dmapi/rights.js";
 import type { AttachedFileSystems } from "../attached-file-systems.js";
 import type { RightsClient } from "../rights/rights-client.js";
@@ -81,11 +82,11 @@ export class ObjectGate {
     return this.#isOutstanding(call, args) ? fs : undefined;
   }
 
-  /** Whether the object has a record decides who must be fenced for a right on it; undefined when the call has ended. */
+  /** Whether every member knows that the object has a record decides who must be fenced for a right on it; undefined when the call has ended. */
   readRecord(call: Call, of: { fs: FsName; handle: Handle }, then: (isManaged: boolean | undefined) => void): void {
     this.#desk.job({ kind: "read-record", ...of }, (result) => {
       if (result.kind === "failed") this.#refuse(call, result.failure.code, result.failure.message);
-      then(result.kind === "ok" && this.#desk.isOpen(call.call) ? result.record !== null && result.record !== undefined : undefined);
+      then(result.kind === "ok" && this.#desk.isOpen(call.call) ? isKnownEverywhere(result.record) : undefined);
     });
   }
 
@@ -140,4 +141,13 @@ export class ObjectGate {
   #refuse(call: Call, code: DmCode, message: string): void {
     this.#desk.refuse(call.call, code, message);
   }
+}
+
+/**
+ * A first record may be the last act of a node that was out of the cluster by then, with its fence lowered and nobody told:
+ * members may go on believing that there is none, and register no interest. A second one is stored under a right for which
+ * all of them were fenced, and they read the record anew after that; or when all had drained for the first.
+ */
+function isKnownEverywhere(record: FileRecord | null | undefined): boolean {
+  return record !== null && record !== undefined && record.generation > 1;
 }

@@ -207,7 +207,7 @@ class World {
           return;
         }
         const isManaged = effect.work.kind !== "read-record" || effect.work.handle !== unmanaged;
-        return this.step(node, { kind: "volume-done", job: effect.job, result: { kind: "ok", result: {}, record: isManaged ? { generation: 1, residency: "partial", regions: [], attributes: {} } : null } });
+        return this.step(node, { kind: "volume-done", job: effect.job, result: { kind: "ok", result: {}, record: isManaged ? { generation: 2, residency: "partial", regions: [], attributes: {} } : null } });
       }
       case "answer-call": {
         node.pending.delete(effect.call);
