@@ -11,7 +11,7 @@ import { AssumeProbe, TakeoverProbe } from "./probes.js";
 
 const kinds = [
   "kill", "kill-manager", "kill-session-node", "kill-manager-and-session-node", "freeze", "freeze-past-eviction", "freeze-manager",
-  "cut", "cut-one-way", "isolate", "full", "move-manager", "kill-application", "kill-user",
+  "cut", "cut-one-way", "slow", "isolate", "full", "move-manager", "kill-application", "kill-user",
 ] as const;
 const RESTART_BOUND_MS = 240_000;
 export type FaultKind = (typeof kinds)[number];
@@ -77,6 +77,8 @@ export class Faults {
         return this.#cut([[node, other]], plan.holdMs, false);
       case "cut-one-way":
         return this.#cut([[node, other]], plan.holdMs, true);
+      case "slow":
+        return this.#slow(node, other, 50 + plan.holdMs / 2, plan.holdMs);
       case "isolate":
         return this.#cut(run.nodes.filter((id) => id !== node).map((id) => [node, id] as const), plan.holdMs, false);
       case "full":
@@ -174,6 +176,13 @@ export class Faults {
     await delay(1_000 + 9 * holdMs);
     await run.cluster.heal();
     for (const fault of faults) fault.untilNs = now();
+  }
+
+  async #slow(a: NodeId, b: NodeId, delayMs: number, holdMs: number): Promise<void> {
+    const { run } = this.#chaos;
+    await run.cluster.slow(a, b, Math.round(delayMs));
+    await delay(1_000 + 9 * holdMs);
+    await run.cluster.heal();
   }
 
   /** A user of that node fills the file system until nothing more fits. */

@@ -51,7 +51,10 @@ export function addClusterCommands(program: Command): void {
   verb("cut <a> <b>", "the two nodes no longer hear each other")
     .option("--one-way", "only: b does not hear a")
     .action(async (a: string, b: string, options: DirOption & { oneWay?: boolean }) => after(options, (it) => it.cut(a as NodeId, b as NodeId, options.oneWay ?? false)));
-  verb("heal", "mend every cut link").action(async (options: DirOption) => after(options, (it) => it.heal()));
+  verb("slow <a> <b>", "what the two nodes say to each other arrives late")
+    .requiredOption("--ms <n>", "by so many milliseconds, either way", wholeNumber)
+    .action(async (a: string, b: string, options: DirOption & { ms: number }) => after(options, (it) => it.slow(a as NodeId, b as NodeId, options.ms)));
+  verb("heal", "mend every cut or slow link").action(async (options: DirOption) => after(options, (it) => it.heal()));
 }
 
 async function after(options: DirOption, act: (cluster: LocalCluster) => void | Promise<void>): Promise<void> {

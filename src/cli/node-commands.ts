@@ -102,7 +102,8 @@ function describeFence({ id, incarnation, by, unixMs, caller }: NonNullable<Stat
 }
 function describeLink(link: StatusDocument["links"][number] | undefined): string {
   if (link === undefined) return "none";
-  return link.isCut ? "cut" : link.isUp ? "up" : "down";
+  const how = link.isCut ? "cut" : link.isUp ? "up" : "down";
+  return link.delayMs === undefined ? how : `${how}, ${link.delayMs} ms late`;
 }
 
 function printStatus(status: StatusDocument, options: NodeOptions): void {

@@ -57,10 +57,15 @@ export async function assumeAndFinish(bench: Bench, scene: Scene, target: Letter
   for (const _ of scene.readers) again.push(await session.next());
   assert.deepEqual(again.map((event) => event.token).sort(), scene.events.map((event) => event.token).sort(), "the same tokens");
   await refused("ENOENT", bench.call(target, "right.query", { session: session.id, handle, token: scene.events[0]!.token! }));
-  for (const event of again) await session.respond(event);
+  await finish(bench, { ...scene, session, events: again });
+}
+
+/** The events are answered, the readers get true bytes, and the session ends. */
+export async function finish(bench: Bench, { session, events, readers, name }: Scene): Promise<void> {
+  for (const event of events) await session.respond(event);
   const serving = session.serve();
-  for (const reader of scene.readers) assert.equal((await within(reader.end, "a reader")).output.toString(), "true bytes\n");
+  for (const reader of readers) assert.equal((await within(reader.end, "a reader")).output.toString(), "true bytes\n");
   await serving.stop();
-  await session.regions(handle, []);
+  await session.regions(bench.handle(session.letter, "fs1", name), []);
   await session.end();
 }

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { DmError } from "../dmapi/errors.js";
 import type { StatusDocument } from "../dmapi/status.js";
 import { acceptance, type Letter, shareBench } from "./bench.js";
-import { assumeAndFinish, blockReaders } from "./blocked-readers.js";
+import { assumeAndFinish, blockReaders, finish } from "./blocked-readers.js";
 import { eventually, refused, within } from "./waiting.js";
 
 const bench = shareBench({ nodes: 3, fileSystems: ["fs1"] });
@@ -56,6 +56,24 @@ acceptance("a link is cut between two living nodes whose leases stand: one of th
     }
     await bench().untilAllAreMembers();
   }
+}, 180_000);
+
+acceptance("links are slow but alive: nobody is thought dead, calls and recalls take as long as their messages, and none hangs", async () => {
+  const scene = await blockReaders(bench(), "C", ["A", "B"], "slow");
+  const lives = async () => (await bench().status("A")).view!.members.map(({ id, incarnation }) => `${id}@${incarnation}`);
+  const before = await lives();
+  for (const [a, b] of [["A", "B"], ["A", "C"], ["B", "C"]] as const) await bench().cluster.slow(bench().id(a), bench().id(b), 300);
+  try {
+    const beganMs = performance.now();
+    const ended = await within(Promise.all(everybody.map((letter) => endOfCall(letter))), "each call ends", 60_000);
+    assert.deepEqual(ended, ["made", "made", "made"]);
+    assert.ok(performance.now() - beganMs > 600, "a call waits for the word of all nodes, there and back");
+    await finish(bench(), scene);
+    assert.deepEqual(await lives(), before, "nobody left");
+  } finally {
+    await bench().cluster.heal();
+  }
+  await bench().untilAllAreMembers();
 }, 180_000);
 
 acceptance("a node cannot renew its lease while its links live: it is out after a while, each call ends, and it comes back in another life", async () => {

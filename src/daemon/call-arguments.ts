@@ -26,6 +26,7 @@ const shapes = {
   "manager.move": map({ to: name }),
   "node.fence": map({ node: name, force: optional(flag) }),
   "link.cut": map({ peer: name, direction: oneOf(["both", "send", "receive"]) }),
+  "link.slow": map({ peer: name, delayMs: between(1, 60_000) }),
   "link.heal": map({ peer: optional(name) }),
   "test.spoil": map({ what: oneOf(["hosted-sessions", "registry", "distribution"]), on: optional(flag) }),
   "node.stop": nothing,

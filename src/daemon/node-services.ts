@@ -32,7 +32,7 @@ export interface NodeParts {
   readonly isStopping: () => boolean;
   readonly stop: () => void;
 }
-const ownCalls = ["node.status", "node.waiters", "cluster.waiters", "cluster.trace", "node.log", "link.cut", "link.heal", "node.stop", "fs.list"] as const satisfies readonly CallName[];
+const ownCalls = ["node.status", "node.waiters", "cluster.waiters", "cluster.trace", "node.log", "link.cut", "link.slow", "link.heal", "node.stop", "fs.list"] as const satisfies readonly CallName[];
 export type OwnCall = (typeof ownCalls)[number];
 
 export function isOwnCall(name: string): name is OwnCall {
@@ -61,6 +61,12 @@ export function runOwnCall(parts: NodeParts, name: OwnCall, args: unknown, answe
     case "link.cut": {
       const { peer, direction } = args as ArgsOf<"link.cut">;
       parts.links.cut(peer, direction);
+      answer({});
+      return nothing;
+    }
+    case "link.slow": {
+      const { peer, delayMs } = args as ArgsOf<"link.slow">;
+      parts.links.slow(peer, delayMs);
       answer({});
       return nothing;
     }

@@ -51,6 +51,9 @@ export interface Calls {
   "node.fence": { args: { node: NodeId; force?: boolean }; result: { fenced: NodeId } };
   /** Fault injection for trying and tests: this node neither sends to nor hears from `peer`. */
   "link.cut": { args: { peer: NodeId; direction: "both" | "send" | "receive" }; result: Record<string, never> };
+  /** Fault injection: what this node sends to `peer` leaves so many milliseconds late. */
+  "link.slow": { args: { peer: NodeId; delayMs: number }; result: Record<string, never> };
+  /** Ends both. */
   "link.heal": { args: { peer?: NodeId }; result: Record<string, never> };
   /** Fault injection: forget or spoil this node's own copies, so that recovery must come from others (R3, R4). */
   "test.spoil": { args: { what: "hosted-sessions" | "registry" | "distribution"; on?: boolean }; result: Record<string, never> };

@@ -407,6 +407,10 @@ const registry: readonly Mutant[] = [
     edits: [at("cluster/view/removed-lives.js")("this.#lives = this.#lives.filter((life) => !this.#standing.isEnded(life));", "this.#lives = this.#lives.filter((life) => !this.#standing.isDead(life));")],
   },
   {
+    name: "users of an excluded node wait for ever", rule: "users of a node that is out wait no longer than fencedHoldMs, also those whose operation raised no event (C7)", test: "cluster/node.test.js", only: "out-for-too-long", says: "refuses:ESTALE",
+    edits: [node("this.#closedAtMs === undefined || this.#areUsersRefused ? Infinity", "true ? Infinity")],
+  },
+  {
     name: "proof without a lock", rule: "only a free lock or another boot proves a death (C8)", scene: "lease",
     edits: [directory("isHeld: holder !== undefined && holder !== process", "isHeld: false")],
   },

@@ -120,6 +120,27 @@ for (const direction of ["both", "send", "receive"] as const) {
   });
 }
 
+test("a slow link delivers late and in order; healed, what had not left yet is lost with the connection", async () => {
+  const a = await Peer.start("a");
+  const b = await Peer.start("b");
+  a.links.want("b" as NodeId, b.links.address);
+  await a.until(() => a.seen.includes("up b 1"), "up");
+  a.links.slow("b" as NodeId, 200);
+  assert.deepEqual(a.links.status(), [{ peer: "b", isUp: true, isCut: false, delayMs: 200, version: 1 }]);
+  const beganMs = performance.now();
+  for (const sequence of [1, 2, 3]) a.links.transmit("b" as NodeId, frame("a", sequence));
+  await b.until(() => b.frames.length === 3, "three frames");
+  assert.ok(performance.now() - beganMs >= 199, `${performance.now() - beganMs} ms`);
+  a.links.slow("b" as NodeId, 30_000);
+  await a.until(() => a.seen.filter((what) => what === "up b 1").length === 2, "up again");
+  a.links.transmit("b" as NodeId, frame("a", 4));
+  a.links.heal();
+  await a.until(() => a.seen.filter((what) => what === "up b 1").length === 3, "up again");
+  a.links.transmit("b" as NodeId, frame("a", 5));
+  await b.until(() => b.frames.length === 4, "a frame after it");
+  assert.deepEqual(b.frames.map(({ sequence }) => sequence), [1, 2, 3, 5]);
+});
+
 for (const [what, other, expected] of [
   ["another key", { key: randomBytes(32) }, /does not know the cluster's key/],
   ["another cluster", { cluster: "other" }, /this is cluster other/],

@@ -61,6 +61,7 @@ export class Links {
   readonly #wanted = new Map<NodeId, Wanted>();
   readonly #accepted = new Map<PeerConnection, NodeId | undefined>();
   readonly #cuts = new Map<NodeId, { send: boolean; receive: boolean }>();
+  readonly #slowed = new Map<NodeId, SlowedLink>();
   readonly #pulse: NodeJS.Timeout;
   #incarnation: Incarnation;
   #lastPulseMs = performance.now();
@@ -119,7 +120,10 @@ export class Links {
   transmit(to: NodeId, frame: Frame): void {
     const wanted = this.#wanted.get(to);
     if (wanted?.upAs === undefined || this.#isCut(to, "send")) return;
-    wanted.connection?.send({ kind: "frame", frame });
+    const { connection } = wanted;
+    const slowed = this.#slowed.get(to);
+    if (slowed === undefined) connection?.send({ kind: "frame", frame });
+    else slowed.delay(() => wanted.connection === connection && connection?.send({ kind: "frame", frame }));
   }
 
   /** Fault injection: a black hole; connections stay, nothing passes. */
@@ -128,12 +132,21 @@ export class Links {
     this.#cuts.set(peer, { send: cut.send || direction !== "receive", receive: cut.receive || direction !== "send" });
   }
 
-  /** Ends the fault; what was lost meanwhile is sent again on new connections. */
+  /** Fault injection: each frame for that peer leaves so many milliseconds late, in order; greetings and pings pass as before. */
+  slow(peer: NodeId, delayMs: number): void {
+    if (this.#slowed.has(peer)) this.heal(peer);
+    this.#slowed.set(peer, new SlowedLink(delayMs));
+  }
+
+  /** Ends the faults; what was lost meanwhile is sent again on new connections. */
   heal(peer?: NodeId): void {
-    for (const each of peer === undefined ? [...this.#cuts.keys()] : [peer]) {
-      if (!this.#cuts.delete(each)) continue;
-      this.#wanted.get(each)?.connection?.destroy("healed after a cut");
-      for (const [connection, from] of this.#accepted) if (from === each) connection.destroy("healed after a cut");
+    for (const each of peer === undefined ? new Set([...this.#cuts.keys(), ...this.#slowed.keys()]) : [peer]) {
+      const slowed = this.#slowed.get(each);
+      slowed?.end();
+      this.#slowed.delete(each);
+      if (!this.#cuts.delete(each) && slowed === undefined) continue;
+      this.#wanted.get(each)?.connection?.destroy("healed");
+      for (const [connection, from] of this.#accepted) if (from === each) connection.destroy("healed");
     }
   }
 
@@ -144,15 +157,16 @@ export class Links {
     for (const wanted of this.#wanted.values()) wanted.connection?.destroy("new incarnation");
   }
 
-  status(): { readonly peer: NodeId; readonly isUp: boolean; readonly isCut: boolean; readonly version?: number; readonly trouble?: string }[] {
+  status(): { readonly peer: NodeId; readonly isUp: boolean; readonly isCut: boolean; readonly delayMs?: number; readonly version?: number; readonly trouble?: string }[] {
     return [...this.#wanted.values()].map(({ peer, upAs, version, lastTrouble }) => ({
-      peer, isUp: upAs !== undefined, isCut: this.#cuts.has(peer), ...(version !== undefined && { version }), ...(upAs === undefined && lastTrouble !== "" && { trouble: lastTrouble }),
+      peer, isUp: upAs !== undefined, isCut: this.#cuts.has(peer), ...(this.#slowed.has(peer) && { delayMs: this.#slowed.get(peer)!.delayMs }), ...(version !== undefined && { version }), ...(upAs === undefined && lastTrouble !== "" && { trouble: lastTrouble }),
     }));
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#pulse);
+    for (const slowed of this.#slowed.values()) slowed.end();
     for (const peer of [...this.#wanted.keys()]) this.unwant(peer);
     for (const connection of this.#accepted.keys()) connection.destroy("closing");
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -240,6 +254,28 @@ export class Links {
     this.#lastPulseMs = nowMs;
     const all = [...this.#accepted.keys(), ...[...this.#wanted.values()].flatMap(({ connection }) => connection ?? [])];
     for (const connection of all) connection.beat(nowMs, wasAsleep, this.#options.silenceMs);
+  }
+}
+
+/** Frames that wait until they are late enough, in the order in which they came. */
+class SlowedLink {
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly delayMs: number;
+  constructor(delayMs: number) {
+    this.delayMs = delayMs;
+  }
+
+  /** Timers of one length go off in the order in which they were set. */
+  delay(send: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      send();
+    }, this.delayMs);
+    this.#timers.add(timer);
+  }
+  end(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
   }
 }
 

@@ -203,7 +203,14 @@ export class LocalCluster {
     if (!isOneWay) await this.call(b, "link.cut", { peer: a, direction: "both" });
   }
 
-  /** Mends every cut link of the nodes that run. */
+  /** From now on each frame between the two arrives so many milliseconds late, either way. */
+  async slow(a: NodeId, b: NodeId, delayMs: number): Promise<void> {
+    if (a === b) throw this.#refusal(`slow the link of ${a} and ${b}`, "that is one node");
+    this.#known(b);
+    await Promise.all([this.call(a, "link.slow", { peer: b, delayMs }), this.call(b, "link.slow", { peer: a, delayMs })]);
+  }
+
+  /** Mends every cut or slow link of the nodes that run. */
   async heal(): Promise<void> {
     await Promise.all(this.nodes.filter((id) => this.#stateOf(id) === "running").map((id) => this.call(id, "link.heal", {})));
   }
