@@ -19,13 +19,13 @@ const pinned = (file, args) => (options.cpu === undefined ? [file, args] : ["tas
 const run = (file, args, more = {}) => execFileSync(...pinned(file, args), { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...more });
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** One node with one file system; gives its mount. */
-function cluster(name, args) {
+/** Nodes with one file system; gives the mount of the first. */
+function cluster(name, nodeCount, args) {
   return {
     name,
     up() {
       const dir = join(work, name);
-      const { nodes } = JSON.parse(run(process.execPath, [sluice, "cluster", "up", "--nodes", "1", "--dir", dir, "--json", ...args]));
+      const { nodes } = JSON.parse(run(process.execPath, [sluice, "cluster", "up", "--nodes", String(nodeCount), "--dir", dir, "--json", ...args]));
       return nodes[0].mounts[0].mountpoint;
     },
     down() {
@@ -45,9 +45,10 @@ const targets = [
     },
     down: () => run("umount", [join(work, "bindfs")]),
   },
-  cluster("fast", ["--mode", "fast"]),
-  cluster("cached", ["--mode", "fast", "--set", "fileSystems.passthrough=no"]),
-  cluster("exact", ["--mode", "exact"]),
+  cluster("fast", 1, ["--mode", "fast"]),
+  cluster("shared", 2, ["--mode", "fast"]),
+  cluster("cached", 1, ["--mode", "fast", "--set", "fileSystems.passthrough=no"]),
+  cluster("exact", 1, ["--mode", "exact"]),
 ].filter(({ name }) => options.targets === undefined || options.targets.split(",").includes(name));
 
 const forgetPages = () => {
@@ -101,6 +102,13 @@ const stories = [
 
 const isWanted = ({ what, operation }) => options.only === undefined || options.only.split(",").some((text) => what.includes(text) || operation === text);
 const up = [];
+// Everything here waits for its programs in place, so a signal is heard between two of them: the mounts go first.
+let isInterrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => (isInterrupted = true));
+async function mayGoOn() {
+  await new Promise(setImmediate);
+  if (isInterrupted) throw new Error("interrupted");
+}
 try {
   execFileSync("gcc", ["-O2", "-o", program, join(top, "benchmarks", "file-operations.c")], { stdio: "inherit" });
   for (const target of targets) {
@@ -124,6 +132,7 @@ try {
   for (let round = 0; round < rounds; round++) {
     for (const entry of operations.filter(isWanted)) {
       for (const { name, place } of up) {
+        await mayGoOn();
         entry.before?.();
         const nanoseconds = Number(run(program, [entry.operation, place, String(entry.count)]));
         note(entry.what, name, entry.isThroughput ? (131_072 / nanoseconds) * 1_000 : nanoseconds / 1_000);
@@ -131,6 +140,7 @@ try {
     }
     for (const story of stories.filter(isWanted)) {
       for (const { name, place } of up) {
+        await mayGoOn();
         const sinceMs = performance.now();
         story.act(place);
         note(story.what, name, (performance.now() - sinceMs) / 1_000);
