@@ -272,7 +272,7 @@ const fences: readonly Mutant[] = [
     edits: [at("simulator/joined-node.js")("for (const fence of this.#standing.values()) reactor.step(fence);", "")],
   },
   {
-    name: "admits before fences are told", rule: "a node that joins or mounts waits for every rights server's word (H3)", scene: "joined", stress: "rights",
+    name: "admits before fences are told", rule: "a node that joins or mounts waits for every rights server's word (H3)", test: "cluster/data-management.test.js", only: "mount-under-fence", says: "job mount",
     edits: [rightsClient("return servers.length > 0 && servers.every((id) => this.#toldBy.has(id));", "return true;")],
   },
   {
@@ -351,7 +351,7 @@ const registry: readonly Mutant[] = [
     edits: [manager("this.#phase.copies.reduce((a, b) => (compareCopies(b, a) > 0 ? b : a))", "this.#phase.copies.reduce((a, b) => (compareCopies(b, a) < 0 ? b : a))")],
   },
   {
-    name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", scene: "cluster", stress: "managers",
+    name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", test: "cluster/node.test.js", only: "manager-dies-collecting", says: "the same copy (2, 2)",
     edits: [node("if (this.#copy.apply(change, this.#nowMs))", "if (this.#copy.apply(change, this.#nowMs, this.#membership.view?.number))"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
   },
   {
@@ -433,7 +433,7 @@ const registry: readonly Mutant[] = [
     edits: [at("coordination/shared-volume/lease-machine.js")("this.#renewedAgain(done.startMs, done.endMs - triedMs);", "this.#renewedAgain(done.endMs, done.endMs - triedMs);")],
   },
   {
-    name: "renewed without a look", rule: "whoever's lease was over learns of the view before it acts again (C7)", scene: "cluster",
+    name: "renewed without a look", rule: "whoever's lease was over learns of the view before it acts again (C7)", test: "coordination/shared-volume/lease-machine.test.js", only: "whoever's lease was over", says: "before the view was read",
     edits: [at("coordination/shared-volume/lease-machine.js")("const wasOver = this.#nowMs >= this.#validUntilMs;", "const wasOver = false;")],
   },
 ];

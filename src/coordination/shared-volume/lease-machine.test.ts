@@ -8,6 +8,7 @@ import { it } from "node:test";
 import type { View } from "../../cluster/view-document.js";
 import type { Incarnation, NodeId } from "../../dmapi/ids.js";
 import { type LeaseInput, LeaseMachine, manyMachines } from "./lease-machine.js";
+import { paths } from "./layout.js";
 import type { VolumeAnswer, VolumeCall } from "./volume-call.js";
 
 const times = { ...manyMachines, renewMs: 1_000, holdMs: 4_000, deadMs: 7_000 };
@@ -109,6 +110,18 @@ it("a daemon whose threads stand still does not renew", () => {
   assert.equal(machine.validUntilMs, 1_000 + times.holdMs);
   run(4_000);
   assert.equal(machine.validUntilMs, 4_000 + times.holdMs);
+});
+
+it("whoever's lease was over counts a renewal only when it has read the present view", () => {
+  const names = new Names();
+  const { machine, run } = start(names);
+  for (const atMs of [0, 1_000]) run(atMs);
+  names.present.add(paths.view(7)); // listed, and not readable yet
+  for (const atMs of [9_000, 10_000]) run(atMs);
+  assert.equal(machine.validUntilMs, 1_000 + times.holdMs, "the lease counts again before the view was read");
+  names.present.delete(paths.view(7));
+  for (const atMs of [11_000, 12_000]) run(atMs);
+  assert.equal(machine.validUntilMs, 12_000 + times.holdMs);
 });
 
 it("that a lease was given up or claimed stays to be seen until a view says that this life is over", () => {
