@@ -49,6 +49,48 @@ function tornBetween(block: Buffer, file: number, version: number, index: number
   return found;
 }
 
+const VERSIONS_MAX = 2_000;
+/** Shorter than that bytes of a part tell no version. */
+const PART_BYTES_MIN = 8;
+interface Part {
+  readonly from: number;
+  readonly end: number;
+  /** 0: zeros; undefined: of no version. */
+  readonly version: number | undefined;
+}
+function partsOf(block: Buffer, file: number, index: number): Part[] {
+  const candidates = [Buffer.alloc(BLOCK_BYTES)];
+  for (let version = 1; version <= VERSIONS_MAX; version++) {
+    candidates.push(Buffer.alloc(BLOCK_BYTES));
+    makeBlock(candidates[version]!, file, version, index);
+  }
+  const parts: Part[] = [];
+  for (let from = 0; from < block.length; ) {
+    let [version, end]: [number | undefined, number] = [undefined, from];
+    for (const [candidate, bytes] of candidates.entries()) {
+      let at = from;
+      while (at < block.length && bytes[at] === block[at]) at++;
+      if (at > end) [version, end] = [candidate, at];
+    }
+    if (end - from < PART_BYTES_MIN) [version, end] = [undefined, Math.min(block.length, from + PART_BYTES_MIN)];
+    parts.push({ from, end, version });
+    from = end;
+  }
+  return parts;
+}
+/**
+ * One read(2) is several requests, whose bounds lie where the reader's pages end, in the middle of a block too; between two of them
+ * a node may stand still while others write the file many times over. Undefined where a part is of no version.
+ */
+function readInParts(parts: readonly Part[]): Set<number> | undefined {
+  if (parts.length > 2 || parts.some(({ version }) => version === undefined || version === 0)) return undefined;
+  return new Set(parts.map(({ version }) => version!));
+}
+function describeParts(parts: readonly Part[], block: Buffer): string {
+  return parts.map(({ from, end, version }) =>
+    `${from}-${end - 1} ${version === undefined ? block.subarray(from, end).toString("hex") : version === 0 ? "zeros" : `version ${version}`}`).join(", ");
+}
+
 export interface Sighting {
   /** Versions seen, each with the first block that had it. */
   readonly versions: ReadonlyMap<number, number>;
@@ -67,14 +109,16 @@ export function inspectContent(bytes: Uint8Array, file: number, firstBlock: numb
     const version = buffer.readUInt32LE(at + 4);
     makeBlock(expected, file, version, index);
     if (version === 0 || expected.compare(buffer, at, at + length, 0, length) !== 0) {
-      const torn = tornBetween(buffer.subarray(at, at + length), file, version, index);
+      const block = buffer.subarray(at, at + length);
+      const near = tornBetween(block, file, version, index);
+      const parts = near === undefined ? partsOf(block, file, index) : [];
+      const torn = near ?? readInParts(parts);
       if (torn !== undefined) {
         for (const part of torn) if (!versions.has(part)) versions.set(part, index);
         continue;
       }
-      const isZero = buffer.subarray(at, at + length).every((byte) => byte === 0);
-      const head = buffer.subarray(at, at + 16).toString("hex");
-      return { versions, wrong: `file ${file} block ${index}: ${isZero ? "ZEROS" : `garbled (${head})`}` };
+      const isZero = block.every((byte) => byte === 0);
+      return { versions, wrong: `file ${file} block ${index}: ${isZero ? "ZEROS" : `garbled (${describeParts(parts, block)})`}` };
     }
     if (!versions.has(version)) versions.set(version, index);
   }

@@ -44,6 +44,11 @@ test("a block torn between two versions is both of them, a block of chance bytes
   fillContent(newer, 5, 10, 0);
   const torn = Buffer.concat([newer.subarray(0, 200), older.subarray(200)]);
   assert.deepEqual([...inspectContent(torn, 5, 0).versions.keys()].sort(), [10, 9]);
+  const muchNewer = Buffer.alloc(BLOCK_BYTES);
+  fillContent(muchNewer, 5, 40, 0);
+  const inTwoRequests = Buffer.concat([older.subarray(0, 496), muchNewer.subarray(496)]);
+  assert.deepEqual([...inspectContent(inTwoRequests, 5, 0).versions.keys()].sort(), [40, 9]);
+  assert.match(inspectContent(Buffer.concat([inTwoRequests.subarray(0, 506), older.subarray(506)]), 5, 0).wrong ?? "", /garbled/);
   torn.fill(0, 300, 340);
-  assert.match(inspectContent(torn, 5, 0).wrong ?? "", /garbled/);
+  assert.equal(inspectContent(torn, 5, 0).wrong, "file 5 block 0: garbled (0-199 version 10, 200-299 version 9, 300-339 zeros, 340-511 version 9)");
 });
