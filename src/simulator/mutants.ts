@@ -395,7 +395,7 @@ const registry: readonly Mutant[] = [
     edits: [manager("this.#nextSessionId = Math.max(this.#nextSessionId, best.highestSessionId + 1);", "this.#nextSessionId = best.highestSessionId + 1;")],
   },
   {
-    name: "answers after the lease", rule: "nobody answers whose lease is over (C8)", scene: "cluster", stress: "managers",
+    name: "answers after the lease", rule: "nobody answers whose lease is over (C8)", test: "cluster/node.test.js", only: "answer-held-too-long", says: "7040 A answer-call",
     edits: [node("return this.#membership.view === undefined || this.#nowMs < this.#membership.validUntilMs;", "return true;")],
   },
   {
