@@ -81,7 +81,7 @@ const changes: readonly [ObjectKind, string, (scene: Scene) => void, RegExp][] =
   ["data", "another time of change", (scene) => utimesSync(join(scene.place, anyName(scene)), 5, 5), /time of change/],
   ["data", "another mode", (scene) => chmodSync(join(scene.place, anyName(scene)), 0o604), /mode by/],
   ["tree", "a name too many", (scene) => writeFileSync(join(scene.place, "more"), ""), /lists/],
-  ["tree", "another mode", (scene) => chmodSync(join(scene.place, firstOf(scene)), 0o501), /is mode/],
+  ["tree", "another mode", (scene) => chmodSync(join(scene.place, firstOf(scene)), 0o703), /is mode/],
   ["append", "a lost append", (scene) => truncateSync(join(scene.place, "file0"), statSync(join(scene.place, "file0")).size - 1), /stands|appended/],
   ["append", "a record twice", (scene) => {
     const bytes = readFileSync(join(scene.place, "file0"));
