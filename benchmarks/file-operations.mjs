@@ -101,6 +101,7 @@ const stories = [
 ];
 
 const isWanted = ({ what, operation }) => options.only === undefined || options.only.split(",").some((text) => what.includes(text) || operation === text);
+const begun = [];
 const up = [];
 // Everything here waits for its programs in place, so a signal is heard between two of them: the mounts go first.
 let isInterrupted = false;
@@ -116,8 +117,9 @@ try {
       console.log("bindfs is not installed: its column is left out (apt-get install bindfs)");
       continue;
     }
-    const mountpoint = target.up();
-    up.push({ ...target, place: join(mountpoint, `bench-${target.name}`) });
+    await mayGoOn();
+    begun.push(target); // what is half up when it fails is taken down too
+    up.push({ ...target, place: join(target.up(), `bench-${target.name}`) });
   }
   for (const { place } of up) {
     mkdirSync(place);
@@ -160,6 +162,12 @@ try {
     console.log(`| ${what} | ${cells.join(" | ")} |`);
   }
 } finally {
-  for (const { down } of up.reverse()) down();
+  for (const { name, down } of begun.reverse()) {
+    try {
+      down();
+    } catch (error) {
+      console.error(`${name}: ${error.message}`); // the others go down all the same
+    }
+  }
   rmSync(work, { recursive: true, force: true });
 }
