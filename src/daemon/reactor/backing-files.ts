@@ -18,7 +18,7 @@ import { errno, errnoName } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
-import { Task, type Steps } from "./task.js";
+import type { Steps } from "./task.js";
 
 /** Descriptors looked at each second; mapped programs and libraries of long-lived processes are looked at in turns. */
 const TESTS_MAX = 256;
@@ -136,8 +136,7 @@ export class BackingFiles {
   }
   /** Once a second. */
   look(): void {
-    let left = TESTS_MAX;
-    for (const file of [...this.#unopened].slice(0, TESTS_MAX)) if (left-- > 0) this.#begin(file, false);
+    for (const file of [...this.#unopened].slice(0, TESTS_MAX)) this.#begin(file, false);
   }
 
   #begin(file: BackingFile, isAsked: boolean): void {
@@ -190,8 +189,6 @@ export class BackingFiles {
   #work(handle: Handle, call: string, steps: (inode: Inode) => Steps, gone: () => void): void {
     const inode = this.#core.inodes.byHandle(handle);
     if (inode === undefined) return gone();
-    const task = new Task(undefined, call);
-    this.#core.useInode(task, inode);
-    this.#core.start(task, steps(inode));
+    this.#core.startFor(inode, call, () => steps(inode));
   }
 }

@@ -88,7 +88,7 @@ function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuf
  * ourselves, before the reply.
  */
 function openFlagsOf(core: ReactorCore, file: OpenFile): number {
-  if (file.isDirect) return openReplyFlags.directIo | openReplyFlags.keepCache;
+  if (file.mode === "direct") return openReplyFlags.directIo | openReplyFlags.keepCache;
   if (file.inode.lockedRanges.size === 0) {
     file.inode.mayHavePages = true;
     return 0;
@@ -304,7 +304,7 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
   if (inode === undefined) return -errno.ESTALE;
   task.inode = inode;
   const isWriteback = (request.writeFlags & writeFlags.cache) !== 0;
-  if (!isWriteback && core.opens.get(request.fh)?.isDirect === true) return yield* writeOut(core, task, request, inode, { isWriteback });
+  if (!isWriteback && core.opens.get(request.fh)?.mode === "direct") return yield* writeOut(core, task, request, inode, { isWriteback });
   const range = { offset: request.offset, size: request.data.length };
   const passesFences = inode.invalidating > 0;
   inode.lockedRanges.add(range);

@@ -11,7 +11,6 @@ export interface OpenFile {
   readonly flags: number;
   readonly isWritable: boolean;
   readonly mode: OpenMode;
-  readonly isDirect: boolean;
 }
 export interface OpenDirectory {
   readonly fh: number;
@@ -31,7 +30,7 @@ export class OpenFiles {
 
   add(inode: Inode, flags: number, mode: OpenMode): OpenFile {
     const isWritable = (flags & 3) !== 0;
-    const file: OpenFile = { fh: this.#next++, inode, flags, isWritable, mode, isDirect: mode === "direct" };
+    const file: OpenFile = { fh: this.#next++, inode, flags, isWritable, mode };
     this.#files.set(file.fh, file);
     inode.opens++;
     if (isWritable) inode.writableOpens++;
