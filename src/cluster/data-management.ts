@@ -321,6 +321,7 @@ export class DataManagement {
     this.#soles.excluded();
     this.#rightCalls.excluded();
     this.#mountCalls.excluded();
+    this.#objectCalls.excluded();
     this.#desk.excluded();
   }
 

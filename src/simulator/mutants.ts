@@ -215,6 +215,10 @@ const fences: readonly Mutant[] = [
     edits: [objectGate("record.generation > 1", "record.generation > 0")],
   },
   {
+    name: "first record built upon", rule: "nothing follows an object's first record that not all know of (H3)", test: "cluster/data-management.test.js", only: "first-record-owed", says: "A  job record.change",
+    edits: [objectCalls("owed.generation === FIRST_GENERATION", "false")],
+  },
+  {
     name: "grant before the drain", rule: "a right is granted when all have drained (H3)", scene: "joined", stress: "rights",
     edits: [rightsServer("if (targets.some((node) => object.fenced.get(node)?.isDrained === false)) return;", "")],
   },

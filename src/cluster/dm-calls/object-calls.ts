@@ -32,6 +32,8 @@ interface Guard {
 const GUARD_RETRY_MS = 25;
 /** After so many of them the members are asked again to give theirs back. */
 const TRIES_PER_ROUND = 20;
+/** That of an object which had no record before. */
+const FIRST_GENERATION = 1;
 /** A mark is tried for so often: a late writeback may take the guard between the flush and the mark. */
 const MARK_TRIES = 4;
 
@@ -78,7 +80,9 @@ export class ObjectCalls {
   /** Guards given out by number, and whose connection keeps them. */
   readonly #guards = new Map<number, Guard>();
   /** Changes made whose round has failed: the region stands, needless events at worst, and what relies on it asks again. */
-  readonly #undrained = new Map<Handle, RoundWork>();
+  readonly #undrained = new Map<Handle, Extract<RoundWork, { kind: "record-changed" }>>();
+  /** Objects whose record a job is changing, with what waits for its end. */
+  readonly #changing = new Map<Handle, (() => void)[]>();
 
   constructor(parts: { here: Surroundings; desk: CallDesk; gate: ObjectGate; rounds: Rounds }) {
     this.#here = parts.here;
@@ -110,6 +114,12 @@ export class ObjectCalls {
     }
   }
 
+  /** What waited for its turn was refused, and its right is gone. What was not known everywhere is not now. */
+  excluded(): void {
+    for (const turns of this.#changing.values()) turns.length = 0;
+    this.#changing.clear();
+  }
+
   #work(call: Call, checked: Performed, lease: Lease): void {
     switch (checked.name) {
       case "object.flush":
@@ -123,25 +133,59 @@ export class ObjectCalls {
       case "invisible.open":
         return this.#openInvisible(call, checked, lease, this.#here.nowMs + (checked.args.waitMs ?? 0));
       case "region.set":
-        if (checked.args.regions.length > 0) return this.#afterDrained(call, checked, lease);
-        this.#undrained.delete(checked.args.handle); // nothing stands any more that somebody would not know of
-        return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
       case "hole.punch":
-        return this.#afterDrained(call, checked, lease);
+      case "record.change":
+      case "attribute.set":
+      case "attribute.remove":
+      case "eventlist.set":
+      case "fileattr.set":
+        return this.#inTurn(call, checked.args.handle, lease, (done) => this.#afterDrained(call, checked, lease, done));
       default:
         return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
     }
   }
 
-  /** What failed for want of an acknowledgement is not answered as done, nor built upon, without it (safety C4 (5)). */
-  #afterDrained(call: Call, checked: Performed, lease: Lease): void {
-    const work = () => this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
+  /** Changes of one object's record one after the other: what the next may do says what the last one was. */
+  #inTurn(call: Call, handle: Handle, lease: Lease, change: (done: () => void) => void): void {
+    const behind = this.#changing.get(handle);
+    const turns = behind ?? [];
+    const begin = () => {
+      if (behind === undefined || this.#desk.isOpen(call.call)) return change(goOn);
+      lease.end(); // its caller has gone while it waited
+      goOn();
+    };
+    const goOn = () => {
+      const next = turns.shift();
+      if (next !== undefined) next();
+      else if (this.#changing.get(handle) === turns) this.#changing.delete(handle);
+    };
+    if (behind !== undefined) return void behind.push(begin);
+    this.#changing.set(handle, turns);
+    begin();
+  }
+
+  /**
+   * What failed for want of an acknowledgement is not answered as done, nor built upon, without it (safety C4 (5)): regions
+   * and punches wait. Nothing at all follows an object's first record that not all know of, since a second one says that
+   * all do (object-gate.ts), and this node may be out by now without knowing.
+   */
+  #afterDrained(call: Call, checked: Performed, lease: Lease, done: () => void): void {
+    const work = () => this.#perform(call, checked, lease, (result) => {
+      this.#finish(call, lease, result);
+      done();
+    });
     const owed = this.#undrained.get(checked.args.handle);
-    if (owed === undefined) return work();
+    const isClearing = checked.name === "region.set" && checked.args.regions.length === 0;
+    const reliesOnIt = checked.name === "hole.punch" || (checked.name === "region.set" && !isClearing);
+    if (owed === undefined || !(reliesOnIt || owed.generation === FIRST_GENERATION)) {
+      if (isClearing) this.#undrained.delete(checked.args.handle); // nothing stands any more that somebody would not know of
+      return work();
+    }
     this.#rounds.begin(lease.fs, owed, "all", (failure) => {
       if (failure !== undefined) {
         lease.end();
-        return this.#settle(call, { kind: "failed", failure });
+        this.#settle(call, { kind: "failed", failure });
+        return done();
       }
       if (this.#undrained.get(checked.args.handle) === owed) this.#undrained.delete(checked.args.handle);
       work();
@@ -160,10 +204,10 @@ export class ObjectCalls {
       return this.#settle(call, result);
     }
     const { round } = result;
+    if (round.kind === "record-changed") this.#undrained.set(round.handle, round);
     this.#rounds.begin(lease.fs, round, "all", (failure) => {
       lease.end();
-      if (round.kind === "record-changed" && failure === undefined) this.#undrained.delete(round.handle);
-      else if (round.kind === "record-changed") this.#undrained.set(round.handle, round);
+      if (round.kind === "record-changed" && failure === undefined && this.#undrained.get(round.handle) === round) this.#undrained.delete(round.handle);
       this.#settle(call, failure === undefined ? result : { kind: "failed", failure });
     });
   }

@@ -146,7 +146,8 @@ export class ObjectGate {
 /**
  * A first record may be the last act of a node that was out of the cluster by then, with its fence lowered and nobody told:
  * members may go on believing that there is none, and register no interest. A second one is stored under a right for which
- * all of them were fenced, and they read the record anew after that; or when all had drained for the first.
+ * all of them were fenced, and they read the record anew after that; or when all had drained for the first, for which its
+ * own node waits before it stores another (object-calls.ts).
  */
 function isKnownEverywhere(record: FileRecord | null | undefined): boolean {
   return record !== null && record !== undefined && record.generation > 1;
