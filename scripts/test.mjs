@@ -4,6 +4,7 @@
 //   --only TEXT   only test files whose path has TEXT in it
 //   --times       at the end, what each file and the slowest tests took, in wall and in processor time
 //   --posix       only the POSIX cases, in their long form: one node, two nodes, both modes
+//   --recovery    only the longer stories of failure; faketime is installed first with apt when root
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -64,12 +65,17 @@ function fetchSource(name, directory) {
   spawnSync("apt-get", [...own, "source", "--download-only", name], { stdio: "inherit", cwd: directory });
 }
 const sources = join(run.directory, "sources");
-if (hasPrograms && process.getuid() === 0) {
+function install(names) {
   spawnSync("apt-get", ["update", "-qq"], { stdio: "inherit" });
-  spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
-    stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-  });
-  fetchSource("zlib", sources);
+  spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+}
+if (process.getuid() === 0) {
+  if (hasPrograms) {
+    install(packages);
+    fetchSource("zlib", sources);
+  } else if (hasRecovery) {
+    install(["faketime"]);
+  }
 }
 
 const bin = (name) => join(top, "node_modules", ".bin", name);

@@ -1,12 +1,12 @@
 /**
- * Nodes that are neither well nor dead: frozen and fenced by the operator, cut off from others, and without their
- * coordination directory. Each call ends, what was blocked goes on elsewhere, and the node comes back as a new one.
+ * Nodes that are neither well nor dead: frozen and fenced by the operator, cut off from others, without their
+ * coordination directory, and with clocks that are wrong. Each call ends, what was blocked goes on elsewhere, and the node comes back as a new one.
  *
  * Source    requirements R3, R4; safety C7, C8, H14; blueprint section 7.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DmError } from "../dmapi/errors.js";
 import type { StatusDocument } from "../dmapi/status.js";
@@ -60,7 +60,6 @@ acceptance("a link is cut between two living nodes whose leases stand: one of th
 
 acceptance("links are slow but alive: nobody is thought dead, calls and recalls take as long as their messages, and none hangs", async () => {
   const scene = await blockReaders(bench(), "C", ["A", "B"], "slow");
-  const lives = async () => (await bench().status("A")).view!.members.map(({ id, incarnation }) => `${id}@${incarnation}`);
   const before = await lives();
   for (const [a, b] of [["A", "B"], ["A", "C"], ["B", "C"]] as const) await bench().cluster.slow(bench().id(a), bench().id(b), 300);
   try {
@@ -94,6 +93,54 @@ acceptance("a node cannot renew its lease while its links live: it is out after 
     state === "member" && view?.isInForce === true && view.members.some((member) => member.id === bench().id("C") && member.incarnation > incarnation), 60_000);
   await bench().until("and the alarm is over", ["C"], ({ renewals }) => renewals.alarm === undefined);
 }, 180_000);
+
+acceptance("the clocks on the walls of the nodes are years apart and jump: no view changes by it, and sessions, events and failover are as ever", async (note) => {
+  const preload = clockShifter();
+  if (preload === undefined) return note("libfaketime is not installed (Debian package faketime): not tried");
+  const clock = join(bench().cluster.directory, "clock-of-C");
+  const shift = (by: string) => writeFileSync(clock, by);
+  shift("-800d");
+  const shifted = { LD_PRELOAD: preload, DONT_FAKE_MONOTONIC: "1", FAKETIME_NO_CACHE: "1" };
+  const wall = async (letter: Letter) => {
+    const { session } = await bench().call(letter, "session.create", { info: "what time it is" });
+    const audit = await bench().call(letter, "registry.audit", {});
+    await bench().call(letter, "session.destroy", { session });
+    return audit.findLast((entry) => entry.act === "session created")!.unixMs;
+  };
+  try {
+    await bench().restartWith("B", { ...shifted, FAKETIME: "+400d" });
+    await bench().restartWith("C", { ...shifted, FAKETIME_TIMESTAMP_FILE: clock });
+    await bench().untilAllAreMembers();
+    await bench().call("A", "manager.move", { to: bench().id("B") });
+    await bench().until("B is manager", everybody, ({ view }) => view?.isInForce === true && view.manager === bench().id("B"));
+    const aheadDays = ((await wall("A")) - Date.now()) / 86_400_000;
+    assert(aheadDays > 399 && aheadDays < 401, `the manager's clock shows that it was moved, by ${aheadDays} days`);
+    const scene = await blockReaders(bench(), "C", ["A", "B"], "years-apart");
+    const before = await lives();
+    for (const by of ["+3y", "-5y", "+0"]) {
+      shift(by);
+      assert.deepEqual(await within(Promise.all(everybody.map((letter) => endOfCall(letter))), "each call ends", 60_000), ["made", "made", "made"]);
+      assert(scene.readers.every((reader) => !reader.isOver), "no event ends by a clock on the wall");
+    }
+    assert.deepEqual(await lives(), before, "nobody is thought dead");
+    await bench().kill("C");
+    await bench().until("the session has failed", ["A", "B"], ({ registry }) => registry.sessions.some(({ id, state }) => id === scene.session.id && state === "failed"));
+    await assumeAndFinish(bench(), scene, "B");
+  } finally {
+    for (const letter of ["B", "C"] as const) await bench().restartWith(letter, {});
+  }
+  await bench().untilAllAreMembers();
+}, 180_000);
+
+/** libfaketime, which shifts what a process is told of the clock on the wall. */
+function clockShifter(): string | undefined {
+  return ["x86_64-linux-gnu", "aarch64-linux-gnu"].map((machine) => `/usr/lib/${machine}/faketime/libfaketimeMT.so.1`).find((path) => existsSync(path));
+}
+
+/** Members as A sees them; who left and came back is another. */
+async function lives(): Promise<string[]> {
+  return (await bench().status("A")).view!.members.map(({ id, incarnation }) => `${id}@${incarnation}`);
+}
 
 async function endOfCall(letter: Letter): Promise<string> {
   try {
