@@ -4,7 +4,7 @@
  */
 import type { DmFailure } from "../dmapi/errors.js";
 import type { NodeId, RequestId, SessionId } from "../dmapi/ids.js";
-import type { EventMessageBetweenNodes, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
+import type { EventMessageBetweenNodes, KeepingMessage, RegistryMessage, RightsMessage, RoundMessage } from "./messages.js";
 import type { NodeEffect, NodeInput } from "./node-contract.js";
 import type { RegistryIndex } from "./registry-index.js";
 import type { ManagerResult, Unfinished } from "./registry-document.js";
@@ -15,7 +15,7 @@ type PassedOn = Extract<
   {
     kind:
       | "call-made" | "call-abandoned" | "client-gone" | "event-held" | "operation-gone" | "interest-wanted" | "interest-dropped"
-      | "fence-drained" | "round-drained" | "round-wanted" | "volume-done" | "fs-attached" | "time-passed";
+      | "fence-drained" | "round-drained" | "round-wanted" | "keeping-said" | "volume-done" | "fs-attached" | "time-passed";
   }
 >;
 
@@ -27,7 +27,7 @@ export type ClosingCheck = Extract<RegistryMessage, { kind: "closing-check" }>;
 export type DataManagementInput =
   | PassedOn
   | ({ readonly atMs: number } & (
-      | { readonly kind: "message-received"; readonly from: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | ClosingCheck }
+      | { readonly kind: "message-received"; readonly from: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | KeepingMessage | ClosingCheck }
       /** This node goes by that view from now on; members that are not in it any more have left. */
       | { readonly kind: "view-adopted"; readonly view: View }
       /** Every member has adopted it and the removed ones are proven dead or their lease is over: rights may be granted. */
@@ -48,11 +48,11 @@ export type DataManagementEffect =
       {
         kind:
           | "answer-call" | "refuse-call" | "resume-operation" | "token-answered" | "grant-interest" | "raise-fence" | "lower-fence"
-          | "begin-round" | "set-owned-events" | "set-sole-mount" | "volume-job" | "alarm";
+          | "begin-round" | "set-owned-events" | "set-sole-mount" | "set-other-mounts" | "keeping-heard" | "volume-job" | "alarm";
       }
     >
   /** Through the stream of that member; `to` may be this node itself, then it comes back as `message-received`. */
-  | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | ClosingChecked }
+  | { readonly kind: "send"; readonly to: NodeId; readonly message: EventMessageBetweenNodes | RightsMessage | RoundMessage | KeepingMessage | ClosingChecked }
   /** To whoever is manager, resent to a new one until answered; comes back as `manager-answered`. */
   | ({ readonly kind: "ask-manager" } & Unfinished);
 

@@ -19,6 +19,7 @@ import { ObjectCalls } from "./dm-calls/object-calls.js";
 import { ObjectGate } from "./dm-calls/object-gate.js";
 import { RightCalls, type RightWanted } from "./dm-calls/right-calls.js";
 import { SessionCalls } from "./dm-calls/session-calls.js";
+import { OtherMounts } from "./keeping/other-mounts.js";
 import type { RoundWork } from "./messages.js";
 import type { NodeOptions } from "./node-contract.js";
 import { RightsClient } from "./rights/rights-client.js";
@@ -53,6 +54,7 @@ export class DataManagement {
   readonly #server: RightsServer;
   readonly #rounds: Rounds;
   readonly #soles: SoleMounts;
+  readonly #otherMounts: OtherMounts;
   readonly #sessionCalls: SessionCalls;
   readonly #rightCalls: RightCalls;
   readonly #objectCalls: ObjectCalls;
@@ -89,6 +91,7 @@ export class DataManagement {
     this.#rights = rights;
     this.#rounds = rounds;
     this.#soles = new SoleMounts(here, rounds);
+    this.#otherMounts = new OtherMounts(here, isMounted);
     this.#server = new RightsServer(here);
     this.#sessionCalls = new SessionCalls(here, desk, host, source);
     this.#rightCalls = new RightCalls(here, desk, gate, rights);
@@ -193,6 +196,8 @@ export class DataManagement {
         return this.#rounds.drainedHere(input.round);
       case "round-wanted":
         return this.#roundWanted(input);
+      case "keeping-said":
+        return this.#here.send(input.to, { kind: "keeping", fs: input.fs, word: input.word });
       case "time-passed":
         return;
     }
@@ -249,6 +254,8 @@ export class DataManagement {
       case "round-begun":
       case "round-drained":
         return this.#rounds.received(from, message);
+      case "keeping":
+        return this.#otherMounts.received(from, message);
     }
   }
 
@@ -264,6 +271,7 @@ export class DataManagement {
     this.#server.viewAdopted();
     this.#rights.viewAdopted();
     this.#soles.viewAdopted(this.#attached.names());
+    this.#otherMounts.tell(this.#attached.names());
     this.#surroundingsChanged();
     if (!isNewLife) return;
     this.#announceMounts(mine.mounted);
@@ -276,6 +284,7 @@ export class DataManagement {
     this.#server.viewInForce();
     this.#rounds.viewInForce();
     this.#soles.viewInForce(this.#attached.names());
+    this.#otherMounts.tell(this.#attached.names());
     this.#source.surroundingsChanged();
   }
 
@@ -319,6 +328,7 @@ export class DataManagement {
     this.#server.excluded();
     this.#rounds.excluded();
     this.#soles.excluded();
+    this.#otherMounts.excluded();
     this.#rightCalls.excluded();
     this.#mountCalls.excluded();
     this.#objectCalls.excluded();

@@ -12,6 +12,7 @@ import type { FsName, Handle, Incarnation, NodeId, RequestId, SessionId, Token }
 import type { Right } from "../dmapi/rights.js";
 import type { QueueEntry, TraceStep, WaiterEntry } from "../dmapi/status.js";
 import type { LoggedEvent, LogPlace } from "./durable-events/event-log.js";
+import type { KeepingWord } from "./keeping/words.js";
 import type { CopyStamp, ManagerResult, RegistrySnapshot, RegistryVersion, Unfinished } from "./registry-document.js";
 import type { View } from "./view-document.js";
 
@@ -124,6 +125,9 @@ export type RoundWork =
   | { readonly kind: "drop-names" }
   | { readonly kind: "fs-event-list-changed"; readonly events: number };
 
+/** Between the reactors of one file system: what their kernels keep (safety H7). */
+export type KeepingMessage = { readonly kind: "keeping"; readonly fs: FsName; readonly word: KeepingWord };
+
 /** What members ask each other for people, and answer from memory; nothing is decided by it. */
 export type NodeQuestion = { readonly kind: "waiters" } | { readonly kind: "trace"; readonly token: Token };
 export type NodeAnswer =
@@ -134,7 +138,7 @@ export type QuestionMessage =
   | { readonly kind: "node-asked"; readonly request: RequestId; readonly about: NodeQuestion }
   | { readonly kind: "node-answered"; readonly request: RequestId; readonly answer: NodeAnswer };
 
-export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage | QuestionMessage;
+export type Message = ViewMessage | RegistryMessage | EventMessageBetweenNodes | RightsMessage | RoundMessage | KeepingMessage | QuestionMessage;
 export type MessageKind = Message["kind"];
 
 /** Kinds that came after version 1 of the protocol, each with its version: none is sent while a member may not know it. */

@@ -14,6 +14,8 @@ import type { Right } from "../dmapi/rights.js";
 import type { FileRecord } from "../dmapi/record.js";
 import type { CallName } from "../dmapi/calls.js";
 import type { EventLogWork } from "./durable-events/event-log.js";
+import type { OtherMount } from "./keeping/keeping.js";
+import type { KeepingWord } from "./keeping/words.js";
 import type { Frame, NodeAnswer, NodeQuestion, RoundWork } from "./messages.js";
 import type { CallerInfo } from "../dmapi/status.js";
 import type { ManagerCall } from "./registry-document.js";
@@ -64,6 +66,8 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
   | { readonly kind: "round-drained"; readonly round: RequestId; readonly from: NodeId }
   | { readonly kind: "round-wanted"; readonly fs: FsName; readonly work: RoundWork; readonly operation?: OperationId }
+  /** A reactor to that of another node that mounts the same (safety H7). */
+  | { readonly kind: "keeping-said"; readonly fs: FsName; readonly to: NodeId; readonly word: KeepingWord }
   | { readonly kind: "volume-done"; readonly job: number; readonly result: VolumeResult }
   /** The volume layer found or lost a file system on this node. */
   | { readonly kind: "fs-attached"; readonly fs: FsName; readonly handle: Handle; readonly rootHandle: Handle; readonly eventList: EventSet; readonly mountpoint?: string }
@@ -94,6 +98,9 @@ export type NodeEffect =
   | { readonly kind: "set-owned-events"; readonly fs: FsName; readonly events: EventSet }
   /** Nobody else mounts it: the kernel may keep names and attributes as long as this node's lease lasts. */
   | { readonly kind: "set-sole-mount"; readonly fs: FsName; readonly isSole: boolean }
+  /** Who else mounts it, in the view adopted, and whether that is in force: those ask each other what their kernels may keep. */
+  | { readonly kind: "set-other-mounts"; readonly fs: FsName; readonly others: readonly OtherMount[]; readonly isInForce: boolean }
+  | { readonly kind: "keeping-heard"; readonly fs: FsName; readonly from: NodeId; readonly word: KeepingWord }
   /** Closed, users wait; with `refuses` they have waited long enough, and get that errno until it is open again. */
   | { readonly kind: "set-admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   /** All records, fences, interests and held events of the reactors are void: a new incarnation begins. */

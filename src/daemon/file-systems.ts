@@ -10,6 +10,7 @@ import type { NodeEffect } from "../cluster/node-contract.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
 import { parseHandle } from "../dmapi/handle.js";
+import type { KeepingWord } from "../cluster/keeping/words.js";
 import type { Waiting } from "../cluster/source-node/held-event.js";
 import type { FsName, Handle, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
 import type { WaiterEntry } from "../dmapi/status.js";
@@ -49,6 +50,9 @@ interface Served {
   isEnding: boolean;
   ownedEvents: EventSet;
   isSole: boolean;
+  others: Pick<Extract<ToReactor, { kind: "other-mounts" }>, "others" | "isInForce">;
+  /** Others wait for its kernel to forget something; when it has ended it keeps nothing. */
+  readonly drops: Map<string, { readonly to: NodeId; readonly word: Extract<KeepingWord, { kind: "drop-wanted" }> }>;
   eventList: EventSet;
   /** Asked of the reactor and not yet acknowledged; when it ends, nothing runs any more and they are. */
   readonly fences: Map<Handle, number>;
@@ -68,7 +72,7 @@ const REPORT_WITHIN_MS = 1_000;
 
 type ReactorEffect = Extract<
   NodeEffect,
-  { kind: "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-sole-mount" | "set-admission" | "forget-everything" }
+  { kind: "resume-operation" | "grant-interest" | "raise-fence" | "lower-fence" | "begin-round" | "set-owned-events" | "set-sole-mount" | "set-other-mounts" | "keeping-heard" | "set-admission" | "forget-everything" }
 >;
 
 export class FileSystems {
@@ -92,7 +96,7 @@ export class FileSystems {
   }
 
   attach(config: FileSystemConfig, attached: AttachedFileSystem): void {
-    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, isSole: false, eventList: attached.eventList, fences: new Map(), standing: new Map(), rounds: new Map() };
+    const served: Served = { config, attached, mount: undefined, reactor: -1, isEnding: false, ownedEvents: 0, isSole: false, others: { others: [], isInForce: false }, drops: new Map(), eventList: attached.eventList, fences: new Map(), standing: new Map(), rounds: new Map() };
     this.#byName.set(attached.fs, served);
     this.#byFsid.set(parseHandle(attached.handle)!.fsid, served);
     const { fs, handle, rootHandle, eventList } = attached;
@@ -113,6 +117,7 @@ export class FileSystems {
       mount.post({ kind: "owned-events", events: served.ownedEvents });
       mount.post({ kind: "fs-event-list", events: served.eventList });
       mount.post({ kind: "sole-mount", isSole: served.isSole });
+      mount.post({ kind: "other-mounts", ...served.others });
       for (const fence of served.standing.values()) mount.post({ kind: "fence-raised", ...fence });
       served.standing.clear();
       mount.post(this.#admission); // last: nothing is admitted by less than all that
@@ -164,11 +169,23 @@ export class FileSystems {
         served.mount?.post({ kind: "sole-mount", isSole: effect.isSole });
         return;
       }
+      case "set-other-mounts": {
+        const served = this.#byName.get(effect.fs);
+        if (served === undefined) return;
+        served.others = { others: effect.others, isInForce: effect.isInForce };
+        served.mount?.post({ kind: "other-mounts", ...served.others });
+        return;
+      }
+      case "keeping-heard":
+        return this.#keepingHeard(effect);
       case "set-admission":
         this.#admission = { ...effect, kind: "admission" };
         return this.#toAll(this.#admission);
       case "forget-everything":
-        for (const { fences, standing, rounds } of this.#byName.values()) {
+        for (const served of this.#byName.values()) {
+          const { fences, standing, rounds, drops } = served;
+          served.others = { others: [], isInForce: false };
+          drops.clear();
           fences.clear();
           standing.clear();
           rounds.clear();
@@ -250,6 +267,9 @@ export class FileSystems {
         this.#operations.get(reactor)?.add(operation);
         return this.#give({ kind: "round-wanted", fs, work: message.work, operation });
       }
+      case "keeping-said":
+        if (message.word.kind === "drop-done") served.drops.delete(`${message.to} ${message.word.drop}`);
+        return this.#give({ ...message, fs });
       case "round-drained":
         served.rounds.delete(`${message.from} ${message.round}`);
         return this.#give({ ...message, from: message.from as NodeId });
@@ -278,6 +298,8 @@ export class FileSystems {
     for (const operation of operations) this.#give({ kind: "operation-gone", operation });
     for (const [handle, fenceNumber] of served.fences) this.#give({ kind: "fence-drained", handle, fenceNumber });
     for (const { round, from } of served.rounds.values()) this.#give({ kind: "round-drained", round, from });
+    for (const { to, word } of served.drops.values()) this.#give({ kind: "keeping-said", fs: served.attached.fs, to, word: { ...word, kind: "drop-done" } });
+    served.drops.clear();
     served.fences.clear();
     served.standing.clear();
     served.rounds.clear();
@@ -328,6 +350,14 @@ export class FileSystems {
     const standing = this.#ofHandle(handle)?.standing;
     if (fence === "null") standing?.delete(handle);
     else if (standing?.has(handle) === true) standing.set(handle, { handle, fence, fenceNumber });
+  }
+  #keepingHeard({ fs, from, word }: Extract<NodeEffect, { kind: "keeping-heard" }>): void {
+    const served = this.#byName.get(fs);
+    if (word.kind === "drop-wanted") {
+      if (served?.mount === undefined) return this.#give({ kind: "keeping-said", fs, to: from, word: { ...word, kind: "drop-done" } });
+      served.drops.set(`${from} ${word.drop}`, { to: from, word });
+    }
+    served?.mount?.post({ kind: "keeping-heard", from, word });
   }
   #beginRound({ round, from, fs, work }: Extract<NodeEffect, { kind: "begin-round" }>): void {
     if (work.kind === "fs-event-list-changed") this.setEventList(fs, work.events);

@@ -4,10 +4,12 @@
  * Source    safety H1, H3, C4, C5, C6.
  */
 import type { Decision, HeldEvent } from "../cluster/node-contract.js";
+import type { OtherMount } from "../cluster/keeping/keeping.js";
+import type { KeepingWord } from "../cluster/keeping/words.js";
 import type { RoundWork } from "../cluster/messages.js";
 import type { DmCode } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
-import type { FsName, Handle, OperationId, RequestId } from "../dmapi/ids.js";
+import type { FsName, Handle, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
 import type { Right } from "../dmapi/rights.js";
 import type { WaiterEntry } from "../dmapi/status.js";
 
@@ -17,6 +19,8 @@ export type ToReactor =
   | { readonly kind: "owned-events"; readonly events: EventSet }
   | { readonly kind: "fs-event-list"; readonly events: EventSet }
   | { readonly kind: "sole-mount"; readonly isSole: boolean }
+  | { readonly kind: "other-mounts"; readonly others: readonly OtherMount[]; readonly isInForce: boolean }
+  | { readonly kind: "keeping-heard"; readonly from: NodeId; readonly word: KeepingWord }
   /** Closed: nothing new is admitted; operations wait (excluded node), visible as such, or are refused with that errno. */
   | { readonly kind: "admission"; readonly isOpen: boolean; readonly why: string; readonly refuses?: DmCode }
   | { readonly kind: "interest-granted"; readonly handle: Handle; readonly fence: Right; readonly fenceNumber: number }
@@ -40,6 +44,7 @@ export type FromReactor =
   | { readonly kind: "interest-dropped"; readonly handle: Handle }
   | { readonly kind: "fence-drained"; readonly handle: Handle; readonly fenceNumber: number }
   | { readonly kind: "round-drained"; readonly round: RequestId; readonly from: string }
+  | { readonly kind: "keeping-said"; readonly to: NodeId; readonly word: KeepingWord }
   /** Other members must drop their pages of a file before `operation` may end (times set back, safety H7). */
   | { readonly kind: "round-wanted"; readonly work: RoundWork; readonly operation: OperationId }
   | { readonly kind: "reported"; readonly id: number; readonly waiters: readonly WaiterEntry[]; readonly counters: Readonly<Record<string, number>> }

@@ -110,6 +110,7 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "fence-lowered": { kind: "fence-lowered", handle, fence: "null", fenceNumber: 3 },
   "rights-reported": { kind: "rights-reported", view: 9, holds: [{ handle, fs, holder: "5.t7", right: "shared", isManaged: true }], interests: [handle], fences: [handle] },
   "fences-told": { kind: "fences-told", view: 9 },
+  keeping: { kind: "keeping", fs, word: { kind: "keep-ended", objects: "all" } },
   "round-begun": { kind: "round-begun", round: request, fs, work: { kind: "record-changed", handle, generation: 4 } },
   "round-drained": { kind: "round-drained", round: request },
   "node-asked": { kind: "node-asked", request, about: { kind: "trace", token } },

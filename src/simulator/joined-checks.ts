@@ -4,7 +4,8 @@
  *
  * - while a token holds the exclusive right on an object, no operation touches that object on any node, but what the
  *   dropping of pages waits for; and no other token holds a right on it; while one holds the shared right, none changes it;
- * - no operation changes anything while another node's kernel keeps names and attributes without asking;
+ * - no operation changes anything while another node's kernel keeps names and attributes without asking, all of them since
+ *   it alone mounts, or those of that object;
  * - when a changed record is answered, nothing runs anywhere under an older one;
  * - an operation for which an event was raised goes on only as an application said, or is failed by a rule;
  * - a token names one event; who answered one with success has ended its wait;
@@ -136,16 +137,22 @@ export class JoinedChecks {
   }
 
   /** Names and attributes that a kernel keeps would be old. */
-  #checkNamesKept(at: JoinedNode): void {
+  #checkNamesKept(at: JoinedNode, file: FileModel): void {
     for (const site of this.#sites()) {
-      const keeps = site !== at && site.keepsNames && site.reactor !== undefined && !site.node.isDead && this.cluster.isBound(site.node);
-      this.#world.check(!keeps, () => `${lifeName(at.node)} changes the file system while the kernel of ${lifeName(site.node)} keeps names and attributes`);
+      if (site.reactor === undefined || site.node.isDead) continue;
+      if (site === at) {
+        if (site.keepsNames) this.count("changes where names are kept");
+        else if (site.reactor.keeps(file)) this.count("changes of what the own kernel keeps beside others");
+        continue;
+      }
+      // What is kept of single objects ends with the lease: so it is looked at also where that is over.
+      this.#world.check(!site.keepsNames || !this.cluster.isBound(site.node), () => `${lifeName(at.node)} changes the file system while the kernel of ${lifeName(site.node)} keeps names and attributes`);
+      this.#world.check(!site.reactor.keeps(file), () => `${lifeName(at.node)} changes ${file.handle}, which the kernel of ${lifeName(site.node)} keeps`);
     }
-    if (at.keepsNames) this.count("changes where names are kept");
   }
   touched(at: JoinedNode, { file, access, passesFences, block, operation, admittedAtMs }: Touch): void {
     if (access === "look" || passesFences || !this.cluster.isBound(at.node)) return;
-    if (access === "change" && admittedAtMs > at.rejoinedAtMs) this.#checkNamesKept(at);
+    if (access === "change" && admittedAtMs > at.rejoinedAtMs) this.#checkNamesKept(at, file);
     for (const right of this.#rights.get(file) ?? []) {
       // What was admitted in a life that is over, the guard alone stops.
       if (!this.#isBinding(right) || admittedAtMs <= at.rejoinedAtMs) continue;

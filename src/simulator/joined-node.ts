@@ -5,6 +5,8 @@
  *
  * Source    daemon/file-systems.ts, daemon/reactor-port.ts; safety C4, C6, H3.
  */
+import type { OtherMount } from "../cluster/keeping/keeping.js";
+import type { KeepingWord } from "../cluster/keeping/words.js";
 import type { AdmissionInput } from "../cluster/admission/operation.js";
 import type { NodeEffect, ObjectJob, VolumeJob, VolumeResult } from "../cluster/node-contract.js";
 import type { DataEvent, EventSet } from "../dmapi/events.js";
@@ -43,6 +45,9 @@ export class JoinedNode implements Site, Upward {
   rejoinedAtMs = Number.NEGATIVE_INFINITY;
   /** Its kernel may keep names and attributes while nobody else mounts. */
   keepsNames = false;
+  #others: { readonly others: readonly OtherMount[]; readonly isInForce: boolean } = { others: [], isInForce: false };
+  /** What others asked the present reactor to drop. */
+  readonly #drops = new Map<string, { readonly to: NodeModel["id"]; readonly word: Extract<KeepingWord, { kind: "drop-wanted" }> }>();
   readonly #lastMs = { up: 0, down: 0 };
   /** What the present reactor owes: it is given in its stead when it ends. */
   readonly #raised = new Set<OperationId>();
@@ -99,7 +104,7 @@ export class JoinedNode implements Site, Upward {
         this.#rounds.set(`${effect.from} ${effect.round}`, { round: effect.round, from: effect.from });
         if (effect.work.kind === "drop-names") {
           const { reactor } = this;
-          return this.#ordered("down", () => this.reactor === reactor && this.roundDrained(effect.round, effect.from));
+          return this.#ordered("down", () => this.reactor === reactor && reactor.giveUpAll(() => this.roundDrained(effect.round, effect.from)));
         }
         return this.#down({ kind: "round-begun", round: effect.round, from: effect.from, work: effect.work });
       case "set-owned-events":
@@ -109,11 +114,20 @@ export class JoinedNode implements Site, Upward {
         return this.#ordered("down", () => {
           this.keepsNames = effect.isSole;
         });
+      case "set-other-mounts": {
+        this.#others = { others: effect.others, isInForce: effect.isInForce };
+        const { reactor } = this;
+        return this.#ordered("down", () => this.reactor === reactor && reactor?.othersAre(effect.others, effect.isInForce));
+      }
+      case "keeping-heard":
+        return this.#keepingHeard(effect.from, effect.word);
       case "set-admission":
         this.#admission = { ...effect, kind: "admission" };
         return this.#down(this.#admission);
       case "forget-everything":
         this.rejoinedAtMs = this.world.nowMs;
+        this.#others = { others: [], isInForce: false };
+        this.#drops.clear();
         this.#standing.clear();
         this.#raised.clear();
         this.#fences.clear();
@@ -146,6 +160,7 @@ export class JoinedNode implements Site, Upward {
     reactor.kernel = kernel;
     this.reactor = reactor;
     this.kernel = kernel;
+    reactor.othersAre(this.#others.others, this.#others.isInForce);
     for (const fence of this.#standing.values()) reactor.step(fence);
     this.#standing.clear();
     reactor.step(this.#admission); // last: nothing is admitted by less than all that
@@ -176,6 +191,8 @@ export class JoinedNode implements Site, Upward {
     for (const operation of this.#raised) this.#gone(operation);
     for (const [handle, fenceNumber] of this.#fences) this.node.input({ kind: "fence-drained", handle, fenceNumber });
     for (const { round, from } of this.#rounds.values()) this.node.input({ kind: "round-drained", round, from });
+    for (const { to, word } of this.#drops.values()) this.#say(to, { ...word, kind: "drop-done" });
+    this.#drops.clear();
     this.#raised.clear();
     this.#fences.clear();
     this.#standing.clear();
@@ -231,6 +248,26 @@ export class JoinedNode implements Site, Upward {
       this.#rounds.delete(`${from} ${round}`);
       this.node.input({ kind: "round-drained", round: round as RequestId, from: from as NodeModel["id"] });
     });
+  }
+  keepingSaid(to: NodeModel["id"], word: KeepingWord): void {
+    this.#up(() => {
+      if (word.kind === "drop-done") this.#drops.delete(`${to} ${word.drop}`);
+      this.#say(to, word);
+    });
+  }
+  get keepsUntilMs(): number {
+    return this.node.leaseUntilMs;
+  }
+  #say(to: NodeModel["id"], word: KeepingWord): void {
+    this.node.input({ kind: "keeping-said", fs: this.#fs, to, word });
+  }
+  #keepingHeard(from: NodeModel["id"], word: KeepingWord): void {
+    const { reactor } = this;
+    if (word.kind === "drop-wanted") {
+      if (reactor === undefined) return this.#say(from, { ...word, kind: "drop-done" });
+      this.#drops.set(`${from} ${word.drop}`, { to: from, word });
+    }
+    this.#ordered("down", () => this.reactor === reactor && reactor?.hear(from, word));
   }
   touched(touch: Touch): void {
     this.#watch.touched(this, touch);

@@ -4,6 +4,12 @@
  */
 export const mutantSeeds: Readonly<Record<string, number>> = {
   "no guard": 2,
+  "changed before it is dropped": 1,
+  "dropped before the kernel has forgotten": 2,
+  "kept while it is changed": 1,
+  "one permission is enough": 7,
+  "permissions outlive a change of the others": 1,
+  "kept past the lease": 1,
   "mark stays": 17,
   "response without generation": 5,
   "stale descriptor": 5,

@@ -47,6 +47,7 @@ const rightsServer = at("cluster/rights/rights-server.js");
 const rightsClient = at("cluster/rights/rights-client.js");
 const rounds = at("cluster/rounds.js");
 const soles = at("cluster/sole-mounts.js");
+const keeping = at("cluster/keeping/keeping.js");
 const source = at("cluster/source-node/source-node.js");
 const host = at("cluster/session-node/session-node.js");
 const node = at("cluster/node.js");
@@ -270,6 +271,38 @@ const fences: readonly Mutant[] = [
   {
     name: "names kept beside others", rule: "who mounts a file system lets its users in when no other kernel keeps its names and attributes (H7)", test: "cluster/data-management.test.js", only: "mounts.txt", says: "drop-names",
     edits: [soles(`this.#rounds.begin(fs, { kind: "drop-names" }, "others", (failure) => {`, "((done) => done(undefined))((failure) => {")],
+  },
+  {
+    name: "changed before it is dropped", rule: "a change runs when every kernel that may keep the object has dropped it (H7)", scene: "joined", stress: "interrupts", isQuick: true,
+    edits: [keeping("for (const [{ id }, wanted] of asked) this.#sayTo(id, { kind: \"drop-wanted\", drop: change, objects: wanted }); return false;", "for (const [{ id }, wanted] of asked) this.#sayTo(id, { kind: \"drop-wanted\", drop: change, objects: wanted }); this.#waiting.delete(change); return true;")],
+  },
+  {
+    name: "dropped before the kernel has forgotten", rule: "who says that it dropped an object has a kernel that has forgotten it (H7)", scene: "joined",
+    edits: [keeping("this.#drop([...objects], (dropped) => this.#sayTo(from, { kind: \"drop-done\", drop, objects: dropped }));", "this.#drop([...objects], () => {}); this.#sayTo(from, { kind: \"drop-done\", drop, objects: [...objects] });")],
+  },
+  {
+    name: "kept while it is changed", rule: "nobody is permitted to keep what is just being changed (H7)", scene: "joined", stress: "workers",
+    edits: [keeping("if (this.#mayChange(own)) {", "if (false) {")],
+  },
+  {
+    name: "one permission is enough", rule: "a kernel keeps what every other node that mounts has permitted (H7)", scene: "joined",
+    edits: [keeping("kept.missing?.delete(from) !== true || kept.missing.size > 0", "kept.missing?.delete(from) !== true")],
+  },
+  {
+    name: "former permission believed", rule: "a permission that answers a former question says nothing (H7)", test: "cluster/keeping/keeping.test.js", only: "former question", says: "the new question waits for the change",
+    edits: [keeping("kept.serial !== serial ||", "")],
+  },
+  {
+    name: "permissions outlive a change of the others", rule: "what is kept is void when another node mounts (H7)", scene: "joined", stress: "remounts",
+    edits: [keeping("this.#departing.push(peer); this.giveUpAll();", "this.#departing.push(peer);"), at("simulator/joined-node.js")("reactor.giveUpAll(() => this.roundDrained(effect.round, effect.from))", "this.roundDrained(effect.round, effect.from)")],
+  },
+  {
+    name: "departed kernels taken for empty", rule: "what a node that left may keep counts until a view without it is in force (H7, C7)", test: "cluster/keeping/keeping.test.js", only: "one that leaves", says: "the kernel of A may still keep it",
+    edits: [keeping("if (!isInForce) return; for (const peer of this.#departing)", "for (const peer of this.#departing)")],
+  },
+  {
+    name: "kept past the lease", rule: "what a kernel keeps ends with its node's lease (H7)", scene: "joined", stress: "isolations",
+    edits: [at("simulator/reactor-model.js")("this.#up.keepsUntilMs ?? 0", "(this.#up.keepsUntilMs ?? 0) + 30_000")],
   },
   {
     name: "standing fences not told", rule: "a reactor hears the fences that stand before it admits anything (H3)", scene: "joined", stress: "rights",

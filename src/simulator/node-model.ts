@@ -49,6 +49,8 @@ export class NodeModel implements Station {
   #isPerforming = false;
   incarnation: Incarnation;
   isAdmitting = false;
+  /** Until when the lease lasts, as the reactors are told; of the world's clock. */
+  leaseUntilMs = 0;
   /** Without one, operations are held by `hold`, the volume does whatever is asked, and nothing runs that a round waits for. */
   site: Site | undefined;
   /** Without one, no session of the history is durable. */
@@ -78,6 +80,7 @@ export class NodeModel implements Station {
         this.#toldMs = Math.max(this.#toldMs, world.nowMs + world.random.below(3));
         process.after(this.#toldMs - world.nowMs, () => {
           options.told(this, fact);
+          if (fact.kind === "lease-renewed") this.leaseUntilMs = world.nowMs + process.toWorldMs(fact.validUntilMs - process.clockMs);
           this.input({ kind: "coordination", fact });
         });
       },

@@ -6,11 +6,13 @@
  * Source    safety C1, C3, C4, C6, H1.
  */
 import { Admission } from "../cluster/admission/admission.js";
+import { Keeping, type KeepingEffect, type OtherMount } from "../cluster/keeping/keeping.js";
+import type { KeepingWord } from "../cluster/keeping/words.js";
 import type { OpenMode } from "../cluster/admission/open-modes.js";
 import { type RegisterStep, registerSteps, type StepAnswer } from "../cluster/admission/passthrough-steps.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest } from "../cluster/admission/operation.js";
 import { type DataEvent, type EventSet, eventSet } from "../dmapi/events.js";
-import type { Handle, OperationId } from "../dmapi/ids.js";
+import type { Handle, NodeId, OperationId } from "../dmapi/ids.js";
 import type { Access } from "../dmapi/rights.js";
 import { BLOCK_BYTES, type FileModel, OpenFile } from "./file-model.js";
 import type { KernelModel, KernelRequest, Reply, Server } from "./kernel-model.js";
@@ -63,6 +65,10 @@ export interface Upward {
   roundDrained(round: string, from: string): void;
   /** Nobody waits for that operation any more. */
   operationGone?(operation: OperationId): void;
+  /** To the reactor of another node that mounts the same. */
+  keepingSaid?(to: NodeId, word: KeepingWord): void;
+  /** Until then a kernel may keep what it may keep. */
+  readonly keepsUntilMs?: number;
   /** An operation touches the backing in this instant. */
   touched?(touch: Touch): void;
 }
@@ -85,6 +91,12 @@ export class ReactorModel implements Server {
   readonly #operations = new Map<OperationId, Operation>();
   readonly #openers = new Map<number, (answer: OpenMode | undefined) => void>();
   readonly #mayPassThrough: boolean;
+  readonly #keeping = new Keeping((effect) => this.#keep(effect));
+  /** What the kernel keeps of files, names and attributes, and until when. */
+  readonly #kept = new Map<Handle, number>();
+  /** Changes that wait until other kernels have dropped what they keep. */
+  readonly #waitingForKernels = new Map<OperationId, () => void>();
+  #willFlush = false;
   #lastOpen = 0;
   kernel!: KernelModel;
   #lastOperation = 0;
@@ -123,8 +135,52 @@ export class ReactorModel implements Server {
   runningUnder(file: FileModel, afterMs: number): number[] {
     return [...this.#operations].flatMap(([id, { admittedAtMs }]) => (admittedAtMs <= afterMs ? [] : (this.#admission.generationUnder(id, file.handle) ?? [])));
   }
+  // What kernels keep (safety H7).
+
+  othersAre(others: readonly OtherMount[], isInForce: boolean): void {
+    this.#keeping.othersAre(others, isInForce);
+  }
+  hear(from: NodeId, word: KeepingWord): void {
+    this.#keeping.hear(from, word);
+  }
+  giveUpAll(done: () => void): void {
+    this.#keeping.giveUpAll(done);
+  }
+  keeps(file: FileModel): boolean {
+    return (this.#kept.get(file.handle) ?? 0) > this.world.nowMs;
+  }
+  #look(file: FileModel): void {
+    if (this.#keeping.look(file.handle, undefined)) this.#kept.set(file.handle, this.#up.keepsUntilMs ?? 0);
+    if (this.#willFlush) return;
+    this.#willFlush = true;
+    this.process.after(0.2, () => {
+      this.#willFlush = false;
+      this.#keeping.flush();
+    });
+  }
+  #keep(effect: KeepingEffect): void {
+    switch (effect.kind) {
+      case "say":
+        return this.#up.keepingSaid?.(effect.to, effect.word);
+      case "drop": {
+        // Attributes at once; names by a thread that may have to wait.
+        const delayMs = this.world.random.chance(0.2) ? this.world.random.below(60) : 0;
+        return this.process.after(delayMs, () => {
+          for (const own of effect.objects) this.#kept.delete(own as Handle);
+          this.#keeping.dropped(effect.drop);
+        });
+      }
+      case "may-change": {
+        const go = this.#waitingForKernels.get(effect.change as OperationId);
+        this.#waitingForKernels.delete(effect.change as OperationId);
+        go?.();
+      }
+    }
+  }
+
   /** A new incarnation begins: nothing cached is believed any more (safety C7). */
   forget(): void {
+    this.#keeping.excluded();
     for (const inode of this.#inodes.values()) {
       inode.generation = -1;
       this.kernel.process.start(this.#invalidate(inode.file, undefined));
@@ -134,6 +190,7 @@ export class ReactorModel implements Server {
   /** The user of one of the operations that wait for an event is gone. */
   interrupt(id: OperationId): void {
     if (!this.#mayInterrupt(id)) return;
+    if (this.#waitingForKernels.delete(id)) return this.#answer(id, { kind: "failed", code: "EINTR" });
     this.step({ kind: "operation-gone", operation: id });
     this.#up.operationGone?.(id);
     this.#answer(id, { kind: "failed", code: "EINTR" });
@@ -184,6 +241,13 @@ export class ReactorModel implements Server {
     const { handle } = request.file;
     this.#operations.set(id, { request, result: undefined, passesFences: false, admittedAtMs: 0, isOpening: false });
     if (request.kind === "read") this.#inode(handle).heldFills++;
+    this.#look(request.file);
+    const isChange = request.kind !== "read" && request.kind !== "open";
+    if (!isChange || this.#keeping.begin(id, [handle])) return this.#admit(id, request);
+    this.#waitingForKernels.set(id, () => this.#admit(id, request));
+  }
+  #admit(id: OperationId, request: KernelRequest): void {
+    const { handle } = request.file;
     const data = { handle, offset: request.block * BLOCK_BYTES, length: BLOCK_BYTES } as const;
     const operation: Record<KernelRequest["kind"], Pick<AdmissionRequest, "uses" | "events">> = {
       open: { uses: [{ handle, access: "look", needsGuard: false }], events: request.isWritable === true ? [{ kind: "open-for-write", handle }] : [] },
@@ -331,6 +395,7 @@ export class ReactorModel implements Server {
   #answer(id: OperationId, reply: Reply): void {
     const operation = this.#operations.get(id)!;
     this.#operations.delete(id);
+    if (operation.request.kind !== "read" && operation.request.kind !== "open") this.#keeping.end(id, [operation.request.file.handle]);
     if (operation.request.kind === "read") this.#inode(operation.request.file.handle).heldFills--;
     operation.request.answer(reply);
   }

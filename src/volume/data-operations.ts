@@ -177,7 +177,8 @@ export function setFileAttributes(object: OpenObject, args: ArgsOf<"fileattr.set
     const result = files.utimensAt(object.fd, "", args.atimeNs ?? "omit", args.mtimeNs ?? "omit", files.AT_EMPTY_PATH);
     must(result, object.call, "times cannot be changed");
   }
-  const dropsPages = object.stat.isRegular && (args.size !== undefined || args.mtimeNs !== undefined);
+  // Kernels that keep attributes are told of all but the time of access.
+  const dropsPages = [args.size, args.mtimeNs, args.mode, args.uid, args.gid].some((value) => value !== undefined);
   const virtual = record?.virtual;
   if (virtual === undefined) return { result: {}, dropsPages };
   const shown = { ...virtual, size: args.size ?? virtual.size, atimeNs: args.atimeNs ?? virtual.atimeNs, mtimeNs: args.mtimeNs ?? virtual.mtimeNs };

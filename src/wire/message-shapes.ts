@@ -7,6 +7,7 @@
 import { isBytes, isCount, isFlag, isText, isWhole, listOf, mapOf, matching, oneOf, optional, type Shape, taggedBy } from "../base/shape.js";
 import { faultOfLease } from "../dmapi/application-lease.js";
 import type { ManagerCall } from "../cluster/registry-document.js";
+import type { KeepingWord } from "../cluster/keeping/words.js";
 import type { MessageKind, RoundWork } from "../cluster/messages.js";
 import { isView } from "../cluster/view-document.js";
 import { errnoOf } from "../dmapi/errors.js";
@@ -94,6 +95,17 @@ const works: Readonly<Record<RoundWork["kind"], Shape>> = {
   "fs-event-list-changed": mapOf({ events: isCount }),
 };
 
+// What kernels keep.
+
+const kept = listOf(isText);
+const keepingWord = taggedBy("kind", {
+  "keep-wanted": mapOf({ serial: isCount, objects: kept }),
+  "keep-granted": mapOf({ serial: isCount, objects: kept }),
+  "keep-ended": mapOf({ objects: (value) => value === "all" || kept(value) }),
+  "drop-wanted": mapOf({ drop: isCount, objects: kept }),
+  "drop-done": mapOf({ drop: isCount, objects: kept }),
+} satisfies Readonly<Record<KeepingWord["kind"], Shape>>);
+
 // Questions for people.
 
 const isNumber: Shape = (value) => typeof value === "number" && Number.isFinite(value);
@@ -163,6 +175,7 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
   }),
   "fences-told": mapOf({ view: isCount }),
 
+  keeping: mapOf({ fs: isText, word: keepingWord }),
   "round-begun": mapOf({ round: isText, fs: isText, work: taggedBy("kind", works) }),
   "round-drained": mapOf({ round: isText }),
 

@@ -51,6 +51,8 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   const handle = core.handleOf(inode);
   const has = (bit: number) => (request.valid & bit) !== 0;
   const isRegular = inode.type === fileTypes.regular;
+  const waited = yield* core.keptNames.mayChange(task, [inode]);
+  if (waited < 0) return waited;
   const setsBackMtime = isRegular && has(attributeBits.mtime) && !has(attributeBits.mtimeNow) && core.options.mode === "fast";
   if (setsBackMtime) {
     const told = yield* dropPagesElsewhere(core, task, inode);
@@ -225,6 +227,8 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   if (isRoot(inode) && request.name === ACCESS_ACL) return -errno.EOPNOTSUPP; // it would open the backing's own root
   const handle = core.handleOf(inode);
   core.tell(task, { type: "attribute", handle });
+  const waited = yield* core.keptNames.mayChange(task, [inode]);
+  if (waited < 0) return waited;
   const refused = yield* core.admit(task, [core.useOf(inode, "change")], []);
   if (refused < 0) return refused;
   const fd = yield* core.pathFd(inode);
@@ -258,6 +262,8 @@ export function* ioctl(core: ReactorCore, task: Task, request: RequestOf<"ioctl"
   task.inode = inode;
   const handle = core.handleOf(inode);
   core.tell(task, { type: "attribute", handle });
+  const waited = isGet ? 0 : yield* core.keptNames.mayChange(task, [inode]);
+  if (waited < 0) return waited;
   const refused = isGet ? 0 : yield* core.admit(task, [core.useOf(inode, "change")], []);
   if (refused < 0) return refused;
   const fd = yield* core.pathFd(inode);

@@ -42,6 +42,8 @@ interface BackingFile {
   isTesting: boolean;
   /** Not since the last open ended. */
   isTested: boolean;
+  /** An open for writing passes or passed through it: it may be changed without a word to us until the kernel uses it no more. */
+  isWritten: boolean;
 }
 
 export class BackingFiles {
@@ -71,13 +73,18 @@ export class BackingFiles {
     if (file !== undefined && inode.opens === 0 && !file.isTested) this.#begin(file, false);
     return this.#files.has(inode);
   }
+  mayBeWritten(inode: Inode): boolean {
+    return this.#files.get(inode)?.isWritten === true;
+  }
   get size(): number {
     return this.#files.size;
   }
   /** An open is answered with it. */
-  used(inode: Inode): void {
+  used(inode: Inode, isForWriting: boolean): void {
     const file = this.#files.get(inode);
-    if (file !== undefined) this.#unopened.delete(file);
+    if (file === undefined) return;
+    file.isWritten ||= isForWriting;
+    this.#unopened.delete(file);
   }
 
   // What admission wants.
@@ -103,7 +110,7 @@ export class BackingFiles {
     const { stored } = done;
     if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
     if (done.kind === "registered") {
-      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false });
+      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, isWritten: false });
       core.pages.expireAttributes(inode); // from now on they change unseen
       core.step({ kind: "backing-registered", handle, record: done.stored.record, stored: done.stored.generation, isMarkGone: done.isMarkGone });
       return undefined;
@@ -176,6 +183,7 @@ export class BackingFiles {
     if (file === undefined) return;
     this.#files.delete(inode);
     this.#unopened.delete(file);
+    this.#core.keptNames.closed(inode);
     this.#core.count("files given back by the kernel");
     this.#core.closeBackingLater(file.id, file.fd);
   }

@@ -20,7 +20,6 @@ import { Handles } from "../../volume/handles.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
 import { BackingFiles } from "./backing-files.js";
-import { BackingPace } from "./backing-pace.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
@@ -64,7 +63,6 @@ export class ReactorCore {
   readonly keptNames: KeptNames;
   readonly reply = new ReplyBuffer();
   readonly isLocal: boolean;
-  readonly pace = new BackingPace();
   readonly rootFd: number;
   readonly metaFd: number;
   readonly post: CorePorts["post"];
@@ -102,13 +100,14 @@ export class ReactorCore {
     this.guards = new GuardKeeper(this);
     this.backingFiles = new BackingFiles(this, ports);
     this.pages = new KernelPages(this, ports);
-    this.keptNames = new KeptNames(this, options.leaseUntil);
+    this.keptNames = new KeptNames(this, ports, options.leaseUntil);
     this.inodes = new InodeTable({
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
       close: (fd) => this.closeLater(fd),
       onGone: (inode) => {
         if (inode.handle !== undefined) this.step({ kind: "object-forgotten", handle: inode.handle });
         this.guards.close(inode);
+        this.keptNames.gone(inode);
         if (!this.#isOver) this.backingFiles.gone(inode); // that it is forgotten shows that nothing of this mount uses it
         this.retireReader(inode);
       },
@@ -165,7 +164,7 @@ export class ReactorCore {
     if (step.done !== true) {
       task.keepData(this.heldData);
       task.isSuspended = true;
-      task.hasWaited = true;
+      task.waits++;
       if (task.request !== undefined) this.suspended.set(task.request.header.unique, task);
       return;
     }
@@ -178,6 +177,7 @@ export class ReactorCore {
     for (const inode of task.pinned) this.inodes.unpin(inode);
     task.pinned.length = 0;
     if (result !== undefined && result <= 0 && task.request !== undefined) this.send(this.reply.error(task.request.header.unique, -result));
+    if (task.changes.length > 0) this.keptNames.changed(task);
   }
 
   /** Keeps the inode and its descriptor until the task ends. */
@@ -207,23 +207,12 @@ export class ReactorCore {
   /** One backing call: here when the backing is local, else in an I/O worker. */
   *call<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
     if (!this.isLocal) return yield* this.callAside(name, ...args);
-    if (!this.pace.allows(name)) {
-      const cached = name === "find" ? backingCalls.findCached(...(args as Parameters<BackingCalls["find"]>)) : -errno.EAGAIN;
-      return cached === -errno.EAGAIN ? yield* this.callAside(name, ...args) : (cached as ReturnType<BackingCalls[N]>);
-    }
-    const sinceMs = performance.now();
-    const result = (backingCalls[name] as (...args: readonly unknown[]) => ReturnType<BackingCalls[N]>)(...args);
-    this.pace.took(sinceMs);
-    return result;
+    return (backingCalls[name] as (...args: readonly unknown[]) => ReturnType<BackingCalls[N]>)(...args);
   }
   /** One that may take long even on a local backing. */
   *callAside<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
     const task = this.#current!;
-    const sinceMs = performance.now();
-    this.#io.ask({ kind: "call", name, args: args.map(compact) }, (result) => {
-      if (this.isLocal) this.pace.tookAside(name, sinceMs);
-      this.wake(task, result);
-    });
+    this.#io.ask({ kind: "call", name, args: args.map(compact) }, (result) => this.wake(task, result));
     return (yield) as ReturnType<BackingCalls[N]>;
   }
   closeLater(fd: number): void {
@@ -631,6 +620,7 @@ export class ReactorCore {
       inode.generation = -1;
       this.pages.drop(inode, 0, 0);
     }
+    this.keptNames.excluded();
     this.step({ kind: "everything-forgotten" });
   }
 

@@ -44,6 +44,8 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   const isForWriting = (request.flags & DT_ACCESS_WRITE) !== 0;
   const truncates = (request.flags & truncate) !== 0;
   core.tell(task, { type: "attribute", handle });
+  const waited = isForWriting || truncates ? yield* core.keptNames.mayChange(task, [inode]) : 0;
+  if (waited < 0) return waited;
   const refused = truncates
     ? yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "truncate", handle, offset: 0, length: 0 }])
     : yield* core.admit(task, [core.useOf(inode, "look")], isForWriting ? [{ kind: "open-for-write", handle }] : []);
@@ -73,9 +75,13 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
 
 /** Where the kernel does not append by itself, appends are computed by us (safety H9), from their exact ranges. */
 function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): Steps<OpenFile | number> {
-  const mode = yield* core.openMode(task, inode, { isWritable: (flags & DT_ACCESS_WRITE) !== 0, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
+  const isWritable = (flags & DT_ACCESS_WRITE) !== 0;
+  // Of what was just made another kernel may know already.
+  if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
+  const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
   if (typeof mode === "number") return mode;
-  if (mode === "passthrough") core.backingFiles.used(inode);
+  if (mode === "passthrough") core.backingFiles.used(inode, isWritable);
+  if (isWritable) core.keptNames.opened(inode);
   return core.opens.add(inode, flags, mode);
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
@@ -108,6 +114,8 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   if (directory === undefined) return -errno.ESTALE;
   if (core.isHidden(directory, request.name)) return -errno.EPERM;
   task.inode = directory;
+  const waited = yield* core.keptNames.mayChange(task, [directory]);
+  if (waited < 0) return waited;
   const told = creationTold(core, task, directory, request.name, (request.mode & 0o7777) | fileTypes.regular);
   const refused = yield* core.admit(task, [core.useOf(directory, "change")], told.before);
   if (refused < 0) return refused;
@@ -137,11 +145,11 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
     return file;
   }
   if (!file.isWritable) core.guards.closeCreated(inode);
-  if (!core.send(createdReply(core, request.header.unique, found, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, found, file))) undoCreated(core, file);
   return undefined;
 }
-function createdReply(core: ReactorCore, unique: bigint, found: Found, file: OpenFile): Buffer {
-  const entry = core.reply.begin(unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, file.inode, found));
+function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found, file: OpenFile): Buffer {
+  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, directory, name, file.inode, found));
   return opened(core, entry, file).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
@@ -160,7 +168,7 @@ function* openMeanwhileCreated(core: ReactorCore, task: Task, directory: Inode, 
   const inode = core.intern(found, directory, request.name, true);
   core.useInode(task, inode);
   task.inode = inode;
-  const failed = yield* openKnown(core, task, inode, request, (file) => createdReply(core, request.header.unique, found, file));
+  const failed = yield* openKnown(core, task, inode, request, (file) => createdReply(core, request, directory, found, file));
   if (failed !== undefined) core.inodes.forget(inode.nodeid, 1);
   return failed;
 }
@@ -185,7 +193,7 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
     core.inodes.forget(inode.nodeid, 1);
     return file;
   }
-  if (!core.send(createdReply(core, request.header.unique, made.found, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, made.found, file))) undoCreated(core, file);
   return undefined;
 }
 
@@ -209,6 +217,7 @@ function closeFile(core: ReactorCore, file: OpenFile): void {
   }
   if (inode.opens === 0) core.retireReader(inode);
   core.step({ kind: "open-ended", handle: core.handleOf(inode), mode: file.mode });
+  if (file.isWritable) core.keptNames.closed(inode);
   if (inode.opens === 0) {
     core.startFor(inode, "close", (task) => tellClosed(core, task, inode));
   }
@@ -260,8 +269,7 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     if (typeof reader === "number") result = reader;
     else {
       const generation = core.generationUnder(task, inode);
-      const here = core.isLocal ? readHere(core, request, reader.fd, size, generation) : "aside";
-      result = here === "aside" ? yield* core.callAside("read", reader.fd, size, request.offset, generation) : here;
+      result = core.isLocal ? readHere(core, request, reader.fd, size, generation) : yield* core.call("read", reader.fd, size, request.offset, generation);
       core.returnReader(reader);
     }
     if (result !== -errno.EAGAIN) break;
@@ -280,24 +288,15 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
   if (isFill) core.pages.rangeAnswered(inode, fill); // answered: its pages are locked no more
   return undefined;
 }
-/** Straight into the reply, where the bytes lie in memory; "aside" where the disk has to be waited for (safety H1). */
-function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number | "aside" {
+/** Straight into the reply. */
+function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number {
   core.reply.begin(request.header.unique);
-  let length = readInMemory(fd, core.reply.room(size), request.offset);
-  if (length === -errno.EOPNOTSUPP) length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
-  if (length === -errno.EAGAIN) return "aside";
+  const length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
   if (length < 0) return length;
   const now = peekGeneration({ fd });
   if (now < 0 || now > generation) return now < 0 ? now : -errno.EAGAIN;
   core.reply.advance(length);
   return length;
-}
-/** Fewer bytes than asked for are all there are. */
-function readInMemory(fd: number, into: Buffer, offset: number): number {
-  const length = files.preadv2(fd, into, offset, files.RWF_NOWAIT);
-  if (length <= 0 || length === into.length) return length;
-  const more = files.preadv2(fd, into.subarray(length), offset + length, files.RWF_NOWAIT);
-  return more === 0 ? length : -errno.EAGAIN;
 }
 /** splice, sendfile and readahead fill pages also of direct opens; where reads are watched, the next must ask again. */
 function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: number): void {
@@ -326,6 +325,7 @@ export function* write(core: ReactorCore, task: Task, request: RequestOf<"write"
 function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, inode: Inode, how: { isWriteback: boolean; passesFences?: boolean }): Steps {
   const { isWriteback } = how;
   const handle = core.handleOf(inode);
+  if (inode.writableOpens === 0) yield* core.keptNames.mayChange(task, [inode], false); // of a mapping whose file was closed
   const appends = !isWriteback && (request.flags & append) !== 0;
   const length = request.data.length;
   const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;

@@ -98,6 +98,9 @@ export class InodeTable {
   byHandle(handle: Handle): Inode | undefined {
     return this.#byHandle.get(handle);
   }
+  byOwn(own: string): Inode | undefined {
+    return this.#byOwn.get(own);
+  }
   handleOf(inode: Inode): Handle {
     if (inode.handle === undefined) {
       inode.handle = this.#seal(inode);

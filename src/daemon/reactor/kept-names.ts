@@ -1,73 +1,298 @@
 /**
  * How long the kernel may keep names and attributes without asking: as long as this node's lease lasts, where nobody else
- * mounts the file system; else not at all.
+ * mounts the file system, or where all others have permitted it (cluster/keeping); else not at all.
  *
- * A node that stands still hears of nobody who mounts, so what its kernel keeps ends with the lease, before the others may
- * think that it is gone. Another's mount is waited for: its users are let in when all that was kept here is forgotten.
+ * A node that stands still hears of nobody, so what its kernel keeps ends with the lease, before the others may think that it
+ * is gone. Another's mount, and another's change of what is kept here, wait until it is forgotten.
+ *
+ * Attributes are forgotten object by object, which waits for nothing. A reply that brings the kernel an object it does not
+ * know yet may still be on its way when the object is to be forgotten; the kernel then says that it knows none, and is told
+ * again until it does or has given it back. Of what it knows, it minds by itself which replies were asked for before.
+ *
+ * Names are forgotten one by one where others mount too, by a notifier, since each waits for its directory's lock. Where that
+ * is held for long, by an operation that itself waits, all names are forgotten at once, which waits for nothing (safety C6) but
+ * is felt: working directories and running programs are without a name until they are looked up, and mounts below are
+ * detached. A reply to somebody who looks a known name up again holds no lock, so what was told within the last moment may
+ * not have arrived yet, and has time to. Entries of listings (READDIRPLUS) do not say whether they have: those names are not kept.
  *
  * Attributes of a file that has a record are always asked for: an application may change them beneath the kernel. So are
- * those of a file that passes through: stores through its mappings change its times beneath the kernel's own idea of it.
+ * those of a file that passes through and was opened for writing: stores through its mappings change its times beneath the
+ * kernel's own idea of it. Reads change the time of access, which is no change here: among several mounts a kept one may be
+ * behind.
  *
- * Owns      whether anything may be kept, and the forgetting of all of it at once.
- * Not here  who else mounts (cluster/sole-mounts.ts); pages (kernel-pages.ts).
+ * Owns      whether anything may be kept, the forgetting of it, changes that wait for other kernels.
+ * Not here  who else mounts (cluster/sole-mounts.ts), who permits what (cluster/keeping), pages (kernel-pages.ts).
  * Units     milliseconds of the monotonic clock; struct fuse_entry_out has seconds and nanoseconds.
  * Source    blueprint section 6, coherence; safety C6, H7; linux/fuse.h FUSE_NOTIFY_INC_EPOCH (7.44).
  */
-import type { Handle } from "../../dmapi/ids.js";
-import { beginEpoch } from "../../fuse/codec/notify.js";
+import { Keeping, type KeepingEffect, type OtherMount } from "../../cluster/keeping/keeping.js";
+import type { KeepingWord } from "../../cluster/keeping/words.js";
+import type { Handle, NodeId } from "../../dmapi/ids.js";
+import { beginEpoch, expireEntry } from "../../fuse/codec/notify.js";
 import { statxAt } from "../../fuse/codec/reply.js";
 import * as device from "../../os/device.js";
+import { errno } from "../../os/errno.js";
 import { fileTypes } from "../../os/stat.js";
 import type { Stored } from "./backing-calls.js";
-import type { ReactorCore } from "./core.js";
+import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
+import type { Steps, Task } from "./task.js";
+
+/** Until a reply on its way has brought the kernel what it knew nothing of. */
+const FORGET_AGAIN_MS = 1;
+/** Then none is on its way, whatever is counted here. */
+const FORGET_TRIES = 1_000;
+/** Within this a reply has come to the thread that waits for it. */
+const REPLY_ARRIVES_MS = 50;
+/** Longer than a directory is locked by operations that wait for nobody. */
+const NAMES_WITHIN_MS = 50;
+/** Of one directory: more are asked for each time. */
+const NAMES_MAX = 16_384;
+
+interface Names {
+  readonly names: Set<string>;
+  /** When the last of them was told to the kernel. */
+  toldMs: number;
+}
 
 export class KeptNames {
   readonly #core: ReactorCore;
   readonly #untilMs: Float64Array | undefined;
+  readonly #keeping: Keeping;
+  readonly #notifiers: CorePorts["patientNotifiers"];
+  /** By directory, which names the kernel may keep beside others. */
+  readonly #names = new Map<Inode, Names>();
   #isSole = false;
   /** The kernel can forget all names at once; one that cannot keeps none. */
   #canForget: boolean | undefined;
+  #lastChange = 0;
+  /** Changes that wait until other kernels have forgotten. */
+  readonly #waiting = new Map<number, Task>();
+  /** Objects whose attributes the kernel has not forgotten yet, how often it is told again, and who waits for that. */
+  readonly #forgetting = new Map<Inode, number>();
+  #forgotten: { readonly left: Set<Inode>; readonly done: () => void }[] = [];
 
-  constructor(core: ReactorCore, leaseUntil: SharedArrayBuffer | undefined) {
+  constructor(core: ReactorCore, ports: Pick<CorePorts, "patientNotifiers">, leaseUntil: SharedArrayBuffer | undefined) {
     this.#core = core;
+    this.#notifiers = ports.patientNotifiers;
     this.#untilMs = leaseUntil === undefined ? undefined : new Float64Array(leaseUntil);
+    this.#keeping = new Keeping((effect) => this.#perform(effect));
   }
 
-  /** Of a name, also of one that is not there. */
-  get nameMs(): number {
-    if (!this.#isSole || this.#untilMs === undefined) return 0;
-    return Math.max(0, this.#untilMs[0]! - Number(process.hrtime.bigint()) / 1e6);
+  get counts(): Readonly<Record<string, number>> {
+    const { kept, permitted, waiting } = this.#keeping.counts;
+    return { "objects kept by the kernel beside others": kept, "objects others may keep": permitted, "changes waiting for other kernels": waiting };
   }
 
+  // What the kernel may keep.
+
+  /** Of a name in that directory, also of one that is not there. */
+  nameMs(directory: Inode, name: string): number {
+    if (!this.#mayKeep(directory)) return 0;
+    return this.#isSole || this.#noteName(directory, name) ? this.#leaseMs : 0;
+  }
+  #noteName(directory: Inode, name: string): boolean {
+    let known = this.#names.get(directory);
+    if (known === undefined) {
+      known = { names: new Set(), toldMs: 0 };
+      this.#names.set(directory, known);
+    }
+    if (known.names.size >= NAMES_MAX && !known.names.has(name)) return false;
+    known.names.add(name);
+    known.toldMs = this.#core.timers.nowMs;
+    return true;
+  }
+  /**
+   * A user has given an object another name, with which the kernel takes over how long it may keep the old one. Where it
+   * may keep none, it is not to keep this one.
+   */
+  renamed(task: Task, [from, name]: readonly [Inode, string], [to, newName]: readonly [Inode, string]): void {
+    if (this.#isSole || from === to && !this.#names.has(from)) return;
+    if (this.#keeping.isKept(to.own) && this.#noteName(to, newName)) return;
+    if (task.hasWaited || this.#names.get(from)?.names.has(name) === true) this.#beginEpoch();
+  }
+  /** Of a name in a listing. */
+  get listedNameMs(): number {
+    return this.#isSole ? this.#leaseMs : 0;
+  }
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
   attributesMs(inode: Inode, { statx, stored }: { readonly statx: Uint8Array; readonly stored: Stored | undefined }): number {
     if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return 0;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
-    return (isRegular ? stored?.record : null) === null ? this.nameMs : 0;
+    if ((isRegular ? stored?.record : null) !== null) return 0;
+    return this.#mayKeep(inode) ? this.#leaseMs : 0;
   }
+  get #leaseMs(): number {
+    return this.#untilMs === undefined ? 0 : Math.max(0, this.#untilMs[0]! - Number(process.hrtime.bigint()) / 1e6);
+  }
+  #mayKeep(inode: Inode): boolean {
+    if (this.#isSole) return true;
+    if (this.#canForget !== true || this.#untilMs === undefined || this.#core.currentTask.hasWaited) return false;
+    return this.#keeping.look(inode.own, this.#core.inodes.get(inode.parent)?.own);
+  }
+
+  // Who else mounts.
 
   set isSole(isSole: boolean) {
     this.#canForget ??= this.#beginEpoch();
     this.#isSole = isSole && this.#canForget;
-    if (!isSole) this.forget();
+    if (isSole || !this.#canForget) return;
+    this.#beginEpoch();
+    this.#forgetAttributes([...this.#core.inodes], () => {});
+  }
+  othersAre(others: readonly OtherMount[], isInForce: boolean): void {
+    this.#keeping.othersAre(others, isInForce);
+  }
+  hear(from: NodeId, word: KeepingWord): void {
+    this.#keeping.hear(from, word);
+  }
+  /** Another node is about to let its users in: `done` when nothing is kept any more. */
+  giveUpAll(done: () => void): void {
+    this.#keeping.giveUpAll(() => this.#whenForgotten([...this.#forgetting.keys()], done));
+  }
+  excluded(): void {
+    this.#keeping.excluded();
+  }
+  /** Some requests were served. */
+  flush(): void {
+    this.#keeping.flush();
+  }
+  /** Once a second. */
+  look(): void {
+    this.#keeping.eased();
   }
 
-  /** Names are looked up anew at their next use, attributes asked for again. Waits for nothing. */
-  forget(): void {
-    if (this.#canForget !== true) return;
-    this.#beginEpoch();
-    for (const inode of this.#core.inodes) if (inode.lookups > 0) this.#core.pages.expireAttributes(inode);
-  }
+  // What is forgotten.
 
   /** An application, here or elsewhere, changed the object. */
   changedBeneath(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
     if (inode !== undefined && inode.lookups > 0) this.#core.pages.expireAttributes(inode);
   }
+  /** The kernel has given it back. */
+  gone(inode: Inode): void {
+    this.#keeping.forgotten(inode.own);
+    this.#names.delete(inode);
+    this.#hasForgotten(inode);
+  }
 
+  #forget(inodes: readonly Inode[], done: () => void): void {
+    let left = 1;
+    const oneDone = () => {
+      if (--left === 0) done();
+    };
+    for (const inode of inodes) {
+      const names = this.#names.get(inode);
+      if (names === undefined) continue;
+      left++;
+      this.#forgetNames(inode, names, oneDone);
+    }
+    this.#forgetAttributes(inodes, oneDone);
+  }
+  /** None is added meanwhile, since the directory is not kept any more. */
+  #forgetNames(directory: Inode, known: Names, done: () => void): void {
+    const { timers } = this.#core;
+    let isDone = false;
+    const finish = () => {
+      if (isDone) return;
+      isDone = true;
+      if (this.#names.get(directory) === known) this.#names.delete(directory);
+      done();
+    };
+    const expire = () => {
+      const messages = [...known.names].map((name) => expireEntry(directory.nodeid, name));
+      this.#notifiers.ask({ kind: "notify-each", messages }, finish);
+      timers.after(NAMES_WITHIN_MS, () => {
+        if (isDone) return;
+        this.#core.count("times all names were forgotten at once");
+        this.#beginEpoch();
+        finish();
+      });
+    };
+    const arrivesMs = known.toldMs + REPLY_ARRIVES_MS - timers.nowMs;
+    if (arrivesMs <= 0) expire();
+    else timers.after(arrivesMs, expire);
+  }
+  #forgetAttributes(inodes: readonly Inode[], done: () => void): void {
+    this.#whenForgotten(inodes.filter((inode) => !this.#expire(inode)), done);
+  }
+  #whenForgotten(inodes: readonly Inode[], done: () => void): void {
+    if (inodes.length === 0) return done();
+    if (this.#forgetting.size === 0) this.#core.timers.after(FORGET_AGAIN_MS, () => this.#forgetAgain());
+    for (const inode of inodes) this.#forgetting.set(inode, FORGET_TRIES);
+    this.#forgotten.push({ left: new Set(inodes), done });
+  }
+  #expire(inode: Inode): boolean {
+    return inode.lookups === 0 || this.#core.pages.expireAttributes(inode) !== -errno.ENOENT;
+  }
+  #forgetAgain(): void {
+    for (const [inode, tries] of [...this.#forgetting]) {
+      if (tries === 0 || this.#expire(inode)) this.#hasForgotten(inode);
+      else this.#forgetting.set(inode, tries - 1);
+    }
+    if (this.#forgetting.size > 0) this.#core.timers.after(FORGET_AGAIN_MS, () => this.#forgetAgain());
+  }
+  #hasForgotten(inode: Inode): void {
+    if (!this.#forgetting.delete(inode)) return;
+    for (const { left, done } of this.#forgotten) if (left.delete(inode) && left.size === 0) done();
+    this.#forgotten = this.#forgotten.filter(({ left }) => left.size > 0);
+  }
   #beginEpoch(): boolean {
     const message = beginEpoch();
     return device.write(this.#core.options.fuseFd, message, 0, message.length) >= 0;
+  }
+
+  // What this node changes.
+
+  /**
+   * Waits until no other kernel keeps any of these; none does until the task ends. 0: nothing else ran meanwhile; 1: it may
+   * have; or a negative errno.
+   */
+  *mayChange(task: Task, inodes: readonly Inode[], isInterruptible = true): Steps<number> {
+    const change = ++this.#lastChange;
+    const objects = inodes.map(({ own }) => own);
+    task.changes.push({ change, objects });
+    if (this.#keeping.begin(change, objects)) return 0;
+    this.#core.count("changes that waited for other kernels");
+    this.#waiting.set(change, task);
+    task.hold = { sinceMs: this.#core.timers.nowMs, cause: "members", detail: "the kernels of other nodes forget what they keep of it", handle: undefined };
+    const wasInterruptible = task.isInterruptible;
+    task.isInterruptible = isInterruptible;
+    const verdict = (yield) as number;
+    task.isInterruptible = wasInterruptible;
+    task.hold = undefined;
+    this.#waiting.delete(change);
+    return verdict;
+  }
+  /** The task is over. */
+  changed(task: Task): void {
+    for (const { change, objects } of task.changes) this.#keeping.end(change, objects);
+    task.changes.length = 0;
+  }
+  /** Part of a change: it is open for writing, and changes without a word from now on. */
+  opened(inode: Inode): void {
+    this.#keeping.hold(inode.own);
+  }
+  /** An open has ended, or what the kernel wrote by itself. */
+  closed(inode: Inode): void {
+    if (inode.writableOpens === 0 && !this.#core.backingFiles.mayBeWritten(inode)) this.#keeping.release(inode.own);
+  }
+
+  #perform(effect: KeepingEffect): void {
+    switch (effect.kind) {
+      case "say":
+        return this.#core.post({ kind: "keeping-said", to: effect.to, word: effect.word });
+      case "drop": {
+        const inodes = effect.objects.flatMap((own) => this.#core.inodes.byOwn(own) ?? []);
+        this.#core.count("objects dropped by the kernel for others", inodes.length);
+        return this.#forget(inodes, () => this.#keeping.dropped(effect.drop));
+      }
+      case "may-change": {
+        const task = this.#waiting.get(effect.change);
+        if (task?.isSuspended !== true) return;
+        task.isSuspended = false;
+        this.#core.wake(task, 1);
+      }
+    }
   }
 }

@@ -27,10 +27,10 @@ export class KernelPages {
     this.#patientNotifiers = ports.patientNotifiers;
   }
 
-  /** Attributes only: never waits. */
-  expireAttributes(inode: Inode): void {
+  /** Attributes only: never waits. -ENOENT: the kernel knows no such object, or not yet. */
+  expireAttributes(inode: Inode): number {
     const message = invalidateInode(inode.nodeid, -1, 0);
-    device.write(this.#core.options.fuseFd, message, 0, message.length);
+    return device.write(this.#core.options.fuseFd, message, 0, message.length);
   }
   /**
    * Drops pages of a range (length 0: to the end); `done` when they are gone. Pages of requests not answered yet are left

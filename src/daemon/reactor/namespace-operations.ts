@@ -10,7 +10,7 @@ import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import { decodeDevice, type Keep, keepNothing, ReplyBuffer } from "../../fuse/codec/reply.js";
-import type { RequestOf } from "../../fuse/codec/request.js";
+import type { RequestHeader, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes, joinDevice } from "../../os/stat.js";
@@ -60,24 +60,24 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
   const found = yield* core.call("find", directoryFd, request.name, core.metaFd);
-  if (found === -errno.ENOENT) return replyNoEntry(core, request.header.unique);
+  if (found === -errno.ENOENT) return replyNoEntry(core, directory, request);
   if (typeof found === "number") return found;
-  return replyEntry(core, request.header.unique, found, core.intern(found, directory, request.name, true));
+  return replyEntry(core, directory, request, found, core.intern(found, directory, request.name, true));
 }
 
 /** Kept for some time, or forgotten at once. */
-function replyNoEntry(core: ReactorCore, unique: bigint): number | undefined {
-  const { nameMs } = core.keptNames;
+function replyNoEntry(core: ReactorCore, directory: Inode, { header, name }: RequestOf<"lookup">): number | undefined {
+  const nameMs = core.keptNames.nameMs(directory, name);
   if (nameMs === 0) return -errno.ENOENT;
-  core.send(core.reply.begin(unique).entry(0, noAttributes, undefined, { nameMs, attributesMs: 0 }).finish());
+  core.send(core.reply.begin(header.unique).entry(0, noAttributes, undefined, { nameMs, attributesMs: 0 }).finish());
   return undefined;
 }
-export function keepOf(core: ReactorCore, inode: Inode, found: Found): Keep {
-  return { nameMs: core.keptNames.nameMs, attributesMs: core.keptNames.attributesMs(inode, found) };
+export function keepOf(core: ReactorCore, directory: Inode, name: string, inode: Inode, found: Found): Keep {
+  return { nameMs: core.keptNames.nameMs(directory, name), attributesMs: core.keptNames.attributesMs(inode, found) };
 }
 /** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
-function replyEntry(core: ReactorCore, unique: bigint, found: Found, inode: Inode): undefined {
-  const message = core.reply.begin(unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, inode, found)).finish();
+function replyEntry(core: ReactorCore, directory: Inode, { header, name }: { readonly header: RequestHeader; readonly name: string }, found: Found, inode: Inode): undefined {
+  const message = core.reply.begin(header.unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, directory, name, inode, found)).finish();
   if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
   return undefined;
 }
@@ -114,6 +114,8 @@ function* make(core: ReactorCore, task: Task, request: Making, mode: number, act
   if (directory === undefined) return -errno.ESTALE;
   if (core.isHidden(directory, request.name)) return -errno.EPERM;
   task.inode = directory;
+  const waited = yield* core.keptNames.mayChange(task, [directory]);
+  if (waited < 0) return waited;
   const handle1 = core.handleOf(directory);
   const events = request.kind === "symlink"
     ? told(core, task, "symlink", [handle1], { handle1, name1: request.name, name2: request.target })
@@ -135,7 +137,7 @@ function* make(core: ReactorCore, task: Task, request: Making, mode: number, act
   const inode = core.intern(found, directory, request.name, true);
   core.useInode(task, inode);
   yield* core.ran(task, events.after(inode, 0));
-  return replyEntry(core, request.header.unique, found, inode);
+  return replyEntry(core, directory, request, found, inode);
 }
 
 export function* link(core: ReactorCore, task: Task, request: RequestOf<"link">): Steps {
@@ -144,6 +146,8 @@ export function* link(core: ReactorCore, task: Task, request: RequestOf<"link">)
   if (directory === undefined || target === undefined) return -errno.ESTALE;
   if (core.isHidden(directory, request.name)) return -errno.EPERM;
   task.inode = target;
+  const waited = yield* core.keptNames.mayChange(task, [directory, target]);
+  if (waited < 0) return waited;
   const handle1 = core.handleOf(directory);
   const events = told(core, task, "link", [handle1], { handle1, name1: request.name, handle2: core.handleOf(target) });
   const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(target, "change")], events.before);
@@ -159,7 +163,7 @@ export function* link(core: ReactorCore, task: Task, request: RequestOf<"link">)
   const inode = core.intern(found, directory, request.name, true);
   core.useInode(task, inode);
   yield* core.ran(task, events.after(undefined, 0));
-  return replyEntry(core, request.header.unique, found, inode);
+  return replyEntry(core, directory, request, found, inode);
 }
 
 // Removals and renames.
@@ -175,15 +179,17 @@ function* remove(core: ReactorCore, task: Task, request: RequestOf<"unlink"> | R
   if (directory === undefined) return -errno.ESTALE;
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   task.inode = directory;
-  const victim = yield* findVictim(core, task, directory, request.name);
+  let victim = yield* claimVictim(core, task, directory, request.name, true);
   if (typeof victim === "number") return victim;
   const handle1 = core.handleOf(directory);
   const events = told(core, task, "remove", [handle1], { handle1, name1: request.name, mode: victim.mode });
+  const waits = task.waits;
   const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(victim.inode, "change")], events.before);
   if (refused < 0) return refused;
-  const directoryFd = yield* core.pathFd(directory);
+  if (task.waits > waits) victim = yield* claimVictim(core, task, directory, request.name, false);
+  const directoryFd = typeof victim === "number" ? victim : yield* core.pathFd(directory);
   const result = directoryFd < 0 ? directoryFd : yield* core.call("unlink", directoryFd, request.name, isDirectory);
-  const destroyed = result >= 0 ? yield* noteUnlinked(core, task, victim.inode) : [];
+  const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
   return Math.min(result, 0);
 }
@@ -191,6 +197,14 @@ function* remove(core: ReactorCore, task: Task, request: RequestOf<"unlink"> | R
 interface Victim {
   readonly inode: Inode;
   readonly mode: number;
+}
+/** What has the name when nothing else has run since no other kernel keeps it: then the change is of that very object. */
+function* claimVictim(core: ReactorCore, task: Task, directory: Inode, name: string, isInterruptible: boolean): Steps<Victim | number> {
+  for (;;) {
+    const victim = yield* findVictim(core, task, directory, name);
+    const waited = yield* core.keptNames.mayChange(task, typeof victim === "number" ? [directory] : [directory, victim.inode], isInterruptible);
+    if (waited <= 0) return waited < 0 ? waited : victim;
+  }
 }
 function* findVictim(core: ReactorCore, task: Task, directory: Inode, name: string): Steps<Victim | number> {
   const directoryFd = yield* core.pathFd(directory);
@@ -220,33 +234,55 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   if (core.isHidden(newDirectory, request.newName)) return -errno.EPERM;
   task.inode = directory;
+  let named = yield* claimNames(core, task, [directory, newDirectory], request, true);
+  if (typeof named === "number") return named;
   const isExchange = (request.flags & files.RENAME_EXCHANGE) !== 0;
-  const victim = isExchange ? -errno.ENOENT : yield* findVictim(core, task, newDirectory, request.newName);
   const handle1 = core.handleOf(directory);
   const handle2 = core.handleOf(newDirectory);
   const events = told(core, task, "rename", [handle1, handle2], { handle1, name1: request.name, handle2, name2: request.newName });
   const uses = [core.useOf(directory, "change")];
   if (newDirectory !== directory) uses.push(core.useOf(newDirectory, "change"));
-  if (typeof victim !== "number") uses.push(core.useOf(victim.inode, "change"));
+  if (named.replaced !== undefined && !isExchange) uses.push(core.useOf(named.replaced, "change"));
+  const { waits } = task;
   const refused = yield* core.admit(task, uses, events.before);
   if (refused < 0) return refused;
-  const fromFd = yield* core.pathFd(directory);
+  if (task.waits > waits) named = yield* claimNames(core, task, [directory, newDirectory], request, false);
+  const fromFd = typeof named === "number" ? named : yield* core.pathFd(directory);
   const toFd = fromFd < 0 ? fromFd : yield* core.pathFd(newDirectory);
   const result = toFd < 0 ? toFd : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request));
-  const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
-  if (result >= 0) yield* noteMoved(core, newDirectory, request.newName);
+  let destroyed: readonly PostEvent[] = [];
+  if (result >= 0 && typeof named !== "number") {
+    const { moved, replaced } = named;
+    if (replaced !== undefined && !isExchange) destroyed = yield* noteUnlinked(core, task, replaced);
+    else if (replaced !== undefined) noteMoved(core, replaced, directory, request.name);
+    if (moved !== undefined) noteMoved(core, moved, newDirectory, request.newName);
+    core.keptNames.renamed(task, [directory, request.name], [newDirectory, request.newName]);
+    if (isExchange) core.keptNames.renamed(task, [newDirectory, request.newName], [directory, request.name]);
+  }
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
   return Math.min(result, 0);
 }
-/** The path shown to people follows, where the object is known. */
-function* noteMoved(core: ReactorCore, directory: Inode, name: string): Steps<void> {
-  const fd = yield* core.pathFd(directory);
-  const found = fd < 0 ? fd : yield* core.call("find", fd, name, core.metaFd);
-  if (typeof found === "number") return;
-  const inode = core.intern(found, directory, name, false);
+interface Named {
+  /** Undefined: the name is not there. */
+  readonly moved: Inode | undefined;
+  readonly replaced: Inode | undefined;
+}
+/** As claimVictim, for what has the old name and what has the new one. */
+function* claimNames(core: ReactorCore, task: Task, [directory, newDirectory]: readonly [Inode, Inode], request: RequestOf<"rename">, isInterruptible: boolean): Steps<Named | number> {
+  for (;;) {
+    const moved = yield* findVictim(core, task, directory, request.name);
+    const replaced = yield* findVictim(core, task, newDirectory, request.newName);
+    const named = { moved: typeof moved === "number" ? undefined : moved.inode, replaced: typeof replaced === "number" ? undefined : replaced.inode };
+    const changed = [directory, newDirectory, named.moved, named.replaced].filter((inode) => inode !== undefined);
+    const waited = yield* core.keptNames.mayChange(task, [...new Set(changed)], isInterruptible);
+    if (waited <= 0) return waited < 0 ? waited : named;
+  }
+}
+/** The path shown to people follows. */
+function noteMoved(core: ReactorCore, inode: Inode, directory: Inode, name: string): void {
+  inode.parent = directory.nodeid;
+  inode.name = name;
   core.pages.expireAttributes(inode); // its ctime
-  core.inodes.pin(inode);
-  core.inodes.unpin(inode);
 }
 
 // Directories.
@@ -331,7 +367,7 @@ function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory
       else {
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? keepOf(core, inode, entry.found) : keepNothing);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? { nameMs: core.keptNames.listedNameMs, attributesMs: core.keptNames.attributesMs(inode, entry.found) } : keepNothing);
       }
     }
     reply.directoryEntry(entry);

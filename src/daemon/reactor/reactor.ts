@@ -134,9 +134,10 @@ export class Reactor {
       case "sole-mount":
         core.keptNames.isSole = message.isSole;
         return;
+      case "other-mounts": return core.keptNames.othersAre(message.others, message.isInForce);
+      case "keeping-heard": return core.keptNames.hear(message.from, message.word);
       case "round":
-        // What was kept is forgotten already: whoever asks is in the view that says that this mount is not the only one.
-        if (message.work.kind === "drop-names") return core.post({ kind: "round-drained", round: message.round, from: message.from });
+        if (message.work.kind === "drop-names") return core.keptNames.giveUpAll(() => core.post({ kind: "round-drained", round: message.round, from: message.from }));
         if ("handle" in message.work) core.keptNames.changedBeneath(message.work.handle);
         return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
       case "forget": return core.forgetEverything();
@@ -152,7 +153,7 @@ export class Reactor {
     const { core } = this;
     const { files, directories } = core.opens.counts;
     return {
-      ...core.counters, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
+      ...core.counters, ...core.keptNames.counts, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
       "files passed through to the kernel": core.backingFiles.size,
       "operations waiting": core.suspended.size, "bytes of waiting writes in memory": core.heldData.inMemory, "bytes of waiting writes in a file": core.heldData.spooled,
     };

@@ -19,10 +19,14 @@ setIoFlusher();
 separateFileMode();
 takeThreadIdentity();
 
+function notify(message: Uint8Array): number {
+  return Atomics.load(isOver, 0) === 0 ? write(fuseFd, Buffer.from(message), 0, message.length) : -errno.ENODEV;
+}
 function perform(request: SideRequest): unknown {
-  if (request.kind === "notify") {
-    if (Atomics.load(isOver, 0) !== 0) return -errno.ENODEV;
-    return write(fuseFd, Buffer.from(request.message), 0, request.message.length);
+  if (request.kind === "notify") return notify(request.message);
+  if (request.kind === "notify-each") {
+    for (const message of request.messages) notify(message);
+    return 0;
   }
   if (Atomics.load(isOver, 0) !== 0 && !givesBack.has(request.name)) return -errno.ENODEV;
   const call = backingCalls[request.name as keyof typeof backingCalls] as (...args: readonly unknown[]) => unknown;

@@ -34,7 +34,10 @@ export class Task {
   verdict: number | undefined = undefined;
   isSuspended = false;
   /** It has been suspended: other operations ran meanwhile. */
-  hasWaited = false;
+  get hasWaited(): boolean {
+    return this.waits > 0;
+  }
+  waits = 0;
   /** Waiting for something that an interrupt may end. */
   isInterruptible = false;
   hasRaised = false;
@@ -48,6 +51,8 @@ export class Task {
   }
   #events: Map<EventType, DmEvent> | undefined;
   readonly pinned: Inode[] = [];
+  /** What no other kernel keeps until this ends (kept-names.ts). */
+  readonly changes: { readonly change: number; readonly objects: readonly string[] }[] = [];
   readonly call: string;
   inode: Inode | undefined = undefined;
   process: ProcessInfo | undefined = undefined;
