@@ -3,7 +3,8 @@
  *
  * Usage: file-operations OPERATION DIR COUNT
  * Prints nanoseconds for each operation (for each entry, page or block of 128 KiB where an operation has many). What an
- * operation works on is made by "prepare" first: DIR/files/0..999, DIR/list/0..9999, DIR/data of 64 MiB, DIR/large of 256 MiB.
+ * operation works on is made by "prepare" first: DIR/files/0..999, DIR/list/0..9999, DIR/data of 64 MiB, DIR/large of 256 MiB; files
+ * and data alone by "prepare-small", for "look".
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -51,12 +52,16 @@ static void fill(const char *path, long size) {
     long length = size - at < BLOCK ? size - at : BLOCK;
     need(write(fd, block, length) == length, path);
   }
-  need(fsync(fd) == 0 && close(fd) == 0, path);
+  need((size < DATA || fsync(fd) == 0) && close(fd) == 0, path);
 }
-static void prepare(const char *dir) {
+static void prepare_small(const char *dir) {
   snprintf(name, sizeof name, "%s/files", dir);
   need(mkdir(name, 0755) == 0, name);
   for (int i = 0; i < FILES; i++) snprintf(name, sizeof name, "%s/files/%d", dir, i), fill(name, 4096);
+  snprintf(name, sizeof name, "%s/data", dir), fill(name, DATA);
+}
+static void prepare(const char *dir) {
+  prepare_small(dir);
   snprintf(name, sizeof name, "%s/list", dir);
   need(mkdir(name, 0755) == 0, name);
   for (int i = 0; i < ENTRIES; i++) {
@@ -67,7 +72,6 @@ static void prepare(const char *dir) {
   }
   snprintf(name, sizeof name, "%s/made", dir);
   need(mkdir(name, 0755) == 0, name);
-  snprintf(name, sizeof name, "%s/data", dir), fill(name, DATA);
   snprintf(name, sizeof name, "%s/large", dir), fill(name, LARGE);
 }
 
@@ -172,8 +176,17 @@ static long do_sequential(long count, const char *what, int flags) {
 }
 static long do_readall(long count) { return do_sequential(count, "large", O_RDONLY); }
 static long do_writeall(long count) { return do_sequential(count, "written", O_CREAT | O_TRUNC | O_WRONLY); }
-/* Eight processes at once, each with reads, looks, and a file made and removed; units of all of them. */
-static long do_parallel(long count) {
+static void read_and_stat(int fd, int at) {
+  struct stat st;
+  need(pread(fd, block, 4096, draw() % (DATA / 4096) * 4096) == 4096, name);
+  need(stat(file(at), &st) == 0, name);
+}
+static void make_and_remove(int i) {
+  int fd = open(made(i), O_CREAT | O_EXCL | O_WRONLY, 0644);
+  need(fd >= 0 && write(fd, block, 100) == 100 && close(fd) == 0 && unlink(name) == 0, name);
+}
+/* Eight processes at once; units of all of them. */
+static long do_together(long count, int makes) {
   for (int child = 0; child < 8; child++) {
     pid_t pid = fork();
     need(pid >= 0, "fork");
@@ -181,12 +194,9 @@ static long do_parallel(long count) {
     process = child + 1;
     drawn += child * 7919;
     int fd = data(O_RDONLY);
-    struct stat st;
     for (long i = 0; i < count; i++) {
-      need(pread(fd, block, 4096, draw() % (DATA / 4096) * 4096) == 4096, name);
-      need(stat(file(i + child * 100), &st) == 0, name);
-      int made_fd = open(made(i), O_CREAT | O_EXCL | O_WRONLY, 0644);
-      need(made_fd >= 0 && write(made_fd, block, 100) == 100 && close(made_fd) == 0 && unlink(name) == 0, name);
+      read_and_stat(fd, i + child * 100);
+      if (makes) make_and_remove(i);
     }
     _exit(0);
   }
@@ -195,17 +205,30 @@ static long do_parallel(long count) {
   need(failed == 0, "a process failed");
   return 8 * count;
 }
+/* Each with reads, looks, and a file made and removed. */
+static long do_parallel(long count) { return do_together(count, 1); }
+static long do_look(long count) { return do_together(count, 0); }
+
+/* Keeps the pages of DIR/data in memory until its input ends; not timed. DIR is the backing's own. */
+static long do_keep(long count) {
+  char *map = mmap(NULL, DATA, PROT_READ, MAP_SHARED, data(O_RDONLY), 0);
+  need(map != MAP_FAILED && mlock(map, DATA) == 0, "mlock");
+  need(write(1, "kept\n", 5) == 5, "keep");
+  while (read(0, block, 1) > 0) continue;
+  return count;
+}
 
 static const struct { const char *name; long (*act)(long); } operations[] = {
   {"stat", do_stat}, {"open", do_open}, {"create", do_create}, {"unlink", do_unlink}, {"rename", do_rename}, {"list", do_list},
   {"getxattr", do_getxattr}, {"setxattr", do_setxattr}, {"read", do_read}, {"write", do_write}, {"mmap", do_mmap},
-  {"readall", do_readall}, {"writeall", do_writeall}, {"parallel", do_parallel},
+  {"readall", do_readall}, {"writeall", do_writeall}, {"parallel", do_parallel}, {"look", do_look}, {"keep", do_keep},
 };
 
 int main(int argc, char **argv) {
   if (argc != 4) return fprintf(stderr, "usage: file-operations OPERATION DIR COUNT\n"), 2;
   dir = argv[2];
   if (strcmp(argv[1], "prepare") == 0) return prepare(dir), 0;
+  if (strcmp(argv[1], "prepare-small") == 0) return prepare_small(dir), 0;
   for (unsigned i = 0; i < sizeof operations / sizeof *operations; i++) {
     if (strcmp(argv[1], operations[i].name) != 0) continue;
     long begun = now();

@@ -23,6 +23,13 @@ try {
   run("taskset", ["-c", "0", process.execPath, ...bench]);
   process.stdout.write("event round trip, unpinned\n");
   run(process.execPath, bench);
+  const operations = join(work, "file-operations");
+  run("gcc", ["-O2", "-o", operations, join(top, "benchmarks", "file-operations.c")]);
+  const fairness = [join(top, "dist", "benchmarks", "fairness.js"), operations];
+  process.stdout.write("beside a slow disk and held events, everything on CPU 0\n");
+  run("taskset", ["-c", "0", process.execPath, ...fairness]);
+  process.stdout.write("beside a slow disk and held events, unpinned\n");
+  run(process.execPath, fairness);
   process.stdout.write("durable events, group commit\n");
   run(process.execPath, [join(top, "dist", "benchmarks", "durable-events.js")]);
 } finally {

@@ -31,14 +31,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   torture: ["base", "os", "dmapi", "client", "migration", "cli"],
   fsops: ["base", "os", "dmapi", "client", "migration", "cli", "torture"],
   chaos: ["base", "os", "dmapi", "client", "migration", "cli", "coordination/shared-volume/layout", "cluster/view-document", "promises", "torture"],
-  benchmarks: ["base", "os", "dmapi", "client", "cli", "torture", "chaos"],
+  benchmarks: ["base", "os", "dmapi", "client", "cli", "torture", "chaos", "conformance/sick-disk"],
   fuzz: ["base", "dmapi", "cluster", "wire", "fuse", "volume", "coordination", "daemon", "migration"],
-  conformance: ["base", "os", "dmapi", "client", "migration", "cli", "wire"],
+  conformance: ["base", "os", "dmapi", "client", "migration", "cli", "wire", "fuse"],
 };
 /** These run without Node.js: no clock, no randomness, no timers, no modules of the platform. */
 const pureFolders = ["cluster", "dmapi"];
 /** Where the outside enters; everything else must be reached from here, from a test, or by being a worker of one that is. */
-const entries = ["cli/main.ts", "daemon/main.ts", "client/index.ts", "client/dmapi.ts", "simulator/main.ts", "simulator/mutate.ts", "fuzz/main.ts", "torture/main.ts", "chaos/main.ts", "fsops/main.ts", "benchmarks/event-round-trip.ts", "benchmarks/durable-events.ts", "benchmarks/takeover.ts"];
+const entries = ["cli/main.ts", "daemon/main.ts", "client/index.ts", "client/dmapi.ts", "simulator/main.ts", "simulator/mutate.ts", "fuzz/main.ts", "torture/main.ts", "chaos/main.ts", "fsops/main.ts", "benchmarks/event-round-trip.ts", "benchmarks/durable-events.ts", "benchmarks/takeover.ts", "benchmarks/fairness.ts"];
 
 interface Source {
   /** Below src/, with forward slashes. */

@@ -23,6 +23,7 @@ import type { FsName, GroupName, Handle, NodeId } from "../dmapi/ids.js";
 import type { LogEntry, StatusDocument } from "../dmapi/status.js";
 import { getxattrOfPath } from "../os/files.js";
 import { DmSession } from "./dm-session.js";
+import { SickDisk } from "./sick-disk.js";
 import { BOUND_MS, eventually, within } from "./waiting.js";
 
 const lettersInOrder = ["A", "B", "C", "D", "E"] as const;
@@ -82,8 +83,8 @@ export interface BenchOptions {
   readonly configure?: Partial<Record<Letter, ConfigChange>>;
   /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
   readonly volumeMebibytes?: number;
-  /** Of these volumes; tmpfs by default. An ext4 has no blocks that only root may fill. */
-  readonly volumeType?: "tmpfs" | "ext4";
+  /** Of these volumes; tmpfs by default. An ext4 has no blocks that only root may fill. "sick": an ext4 on a disk whose health the test says. */
+  readonly volumeType?: "tmpfs" | "ext4" | "sick";
 }
 interface ProgramOptions {
   readonly input?: string | Buffer;
@@ -115,11 +116,13 @@ export class Bench {
   readonly #letters = new Map<Letter, NodeId>();
   readonly #connections = new Map<NodeId, Promise<Connection>>();
   readonly #programs = new Set<ChildProcess>();
+  readonly #disks: ReadonlyMap<string, SickDisk>;
   readonly #small = new Map<string, LocalCluster | undefined>();
 
-  private constructor(cluster: LocalCluster, directory: string) {
+  private constructor(cluster: LocalCluster, directory: string, disks: ReadonlyMap<string, SickDisk>) {
     this.cluster = cluster;
     this.directory = directory;
+    this.#disks = disks;
   }
 
   static readonly #opening = new Set<string>();
@@ -137,8 +140,12 @@ export class Bench {
     Bench.#opening.add(directory);
     chmodSync(directory, 0o755); // ordinary users reach the mounts below
     const fileSystems = (options.fileSystems ?? ["fs1", "fs2"]).map((name) => ({ name, backing: join(directory, "backing", name) }));
+    const disks = new Map<string, SickDisk>();
     try {
-      if (options.volumeMebibytes !== undefined) for (const { backing } of fileSystems) mountVolume(backing, options.volumeMebibytes, options.volumeType);
+      for (const { name, backing } of options.volumeMebibytes === undefined ? [] : fileSystems) {
+        if (options.volumeType !== "sick") mountVolume(backing, options.volumeMebibytes!, options.volumeType);
+        else disks.set(name, await SickDisk.open(join(directory, "disks", name), backing, options.volumeMebibytes!));
+      }
       const cluster = await LocalCluster.planned({
         directory, nodes: options.nodes, fileSystems, mode: options.mode ?? "fast",
         ...(options.isFastFailover === undefined ? {} : { isFastFailover: options.isFastFailover }),
@@ -150,12 +157,13 @@ export class Bench {
         if (change !== undefined) cluster.configure([cluster.nodes[index]!], change);
       }
       await cluster.start();
-      const bench = new Bench(cluster, directory);
+      const bench = new Bench(cluster, directory, disks);
       await bench.nameFirstManager();
       Bench.#opening.delete(directory);
       return bench;
     } catch (error) {
       await Bench.closeHalfOpen();
+      for (const disk of disks.values()) await disk.close();
       throw error;
     }
   }
@@ -204,8 +212,16 @@ export class Bench {
     for (const program of this.#programs) program.kill("SIGKILL");
     await this.closeSmall();
     for (const connection of this.#connections.values()) (await connection.catch(() => undefined))?.close();
+    for (const disk of this.#disks.values()) disk.become("well"); // who waits for a block of it could not end
     await this.cluster.down();
+    for (const disk of this.#disks.values()) await disk.close();
     removeDirectory(this.directory);
+  }
+  /** Of a bench with such volumes. */
+  disk(fs: string): SickDisk {
+    const disk = this.#disks.get(fs);
+    assert(disk !== undefined, `${fs} lies on no such disk`);
+    return disk;
   }
 
   id(letter: Letter): NodeId {

@@ -22,7 +22,7 @@ export const open = {
   direct: constants.O_DIRECT, noAccessTime: constants.O_NOATIME, sync: constants.O_SYNC, dataSync: constants.O_DSYNC, closeOnExec: 0o2000000, path: 0o10000000,
   temporary: 0o20000000 | constants.O_DIRECTORY,
 } as const;
-export const resolve = { noCrossing: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16 } as const;
+export const resolve = { noCrossing: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16, cached: 32 } as const;
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 export const RENAME_NOREPLACE = 1;
@@ -36,6 +36,7 @@ export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 export const RWF_APPEND = 16;
 export const RWF_DSYNC = 2;
+export const RWF_NOWAIT = 8;
 export const RWF_SYNC = 4;
 
 const nativeOpenat = bindRaw("int openat(int directory, char *path, int flags, uint32_t mode)");
@@ -44,6 +45,7 @@ const nativePread = bindRaw("intptr_t pread(int fd, void *buffer, uintptr_t leng
 const nativePwrite = bindRaw("intptr_t pwrite(int fd, void *buffer, uintptr_t length, int64_t offset)");
 // preadv2/pwritev2 of glibc take the offset whole on 64-bit machines.
 const nativePwritev2 = bindRaw("intptr_t pwritev2(int fd, void *vector, int count, int64_t offset, int flags)");
+const nativePreadv2 = bindRaw("intptr_t preadv2(int fd, void *vector, int count, int64_t offset, int flags)");
 const nativeStatx = bindRaw("int statx(int directory, char *path, int flags, uint32_t mask, void *buffer)");
 const nativeLseek = bindRaw("int64_t lseek(int fd, int64_t offset, int whence)");
 const nativeFgetxattr = bindRaw("intptr_t fgetxattr(int fd, char *name, void *value, uintptr_t size)");
@@ -106,6 +108,13 @@ export function pwritev2(fd: number, buffer: Buffer, at: number, length: number,
   vector.writeBigUInt64LE(addressOf(buffer) + BigInt(at), 0);
   vector.writeBigUInt64LE(BigInt(length), 8);
   return orErrno(nativePwritev2(fd, vector, 1, offset, flags));
+}
+/** preadv2(2) into the whole of `buffer`; with RWF_NOWAIT -EAGAIN where bytes would have to be waited for, or as many as are there. */
+export function preadv2(fd: number, buffer: Buffer, offset: number, flags: number): number {
+  pin(buffer);
+  vector.writeBigUInt64LE(addressOf(buffer), 0);
+  vector.writeBigUInt64LE(BigInt(buffer.length), 8);
+  return orErrno(nativePreadv2(fd, vector, 1, offset, flags));
 }
 const nativeFtruncate = bind("int ftruncate(int fd, int64_t length)");
 export function ftruncate(fd: number, length: number): number {

@@ -138,6 +138,11 @@ function findName(directoryFd: number, name: string, metaFd: number, keepsFd = t
 
 export const backingCalls = {
   find: (directoryFd: number, name: string, metaFd: number): Found | number => findName(directoryFd, name, metaFd),
+  /** The same from what the kernel has in memory; -EAGAIN where it would have to ask the backing. */
+  findCached(directoryFd: number, name: string, metaFd: number): Found | number {
+    const fd = files.openBeneath(directoryFd, path(name), pathOnly, files.resolve.cached);
+    return fd < 0 ? (fd === -errno.ENOENT ? fd : -errno.EAGAIN) : describe(fd, true, metaFd);
+  },
 
   /** An O_PATH descriptor. */
   openHandle(mountFd: number, handleType: number, handleBytes: Uint8Array): number {

@@ -20,6 +20,7 @@ import { Handles } from "../../volume/handles.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
 import { BackingFiles } from "./backing-files.js";
+import { BackingPace } from "./backing-pace.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
@@ -63,6 +64,7 @@ export class ReactorCore {
   readonly keptNames: KeptNames;
   readonly reply = new ReplyBuffer();
   readonly isLocal: boolean;
+  readonly pace = new BackingPace();
   readonly rootFd: number;
   readonly metaFd: number;
   readonly post: CorePorts["post"];
@@ -207,12 +209,23 @@ export class ReactorCore {
   /** One backing call: here when the backing is local, else in an I/O worker. */
   *call<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
     if (!this.isLocal) return yield* this.callAside(name, ...args);
-    return (backingCalls[name] as (...args: readonly unknown[]) => ReturnType<BackingCalls[N]>)(...args);
+    if (!this.pace.allows(name)) {
+      const cached = name === "find" ? backingCalls.findCached(...(args as Parameters<BackingCalls["find"]>)) : -errno.EAGAIN;
+      return cached === -errno.EAGAIN ? yield* this.callAside(name, ...args) : (cached as ReturnType<BackingCalls[N]>);
+    }
+    const sinceMs = performance.now();
+    const result = (backingCalls[name] as (...args: readonly unknown[]) => ReturnType<BackingCalls[N]>)(...args);
+    this.pace.took(sinceMs);
+    return result;
   }
   /** One that may take long even on a local backing. */
   *callAside<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
     const task = this.#current!;
-    this.#io.ask({ kind: "call", name, args: args.map(compact) }, (result) => this.wake(task, result));
+    const sinceMs = performance.now();
+    this.#io.ask({ kind: "call", name, args: args.map(compact) }, (result) => {
+      if (this.isLocal) this.pace.tookAside(name, sinceMs);
+      this.wake(task, result);
+    });
     return (yield) as ReturnType<BackingCalls[N]>;
   }
   closeLater(fd: number): void {

@@ -269,7 +269,8 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     if (typeof reader === "number") result = reader;
     else {
       const generation = core.generationUnder(task, inode);
-      result = core.isLocal ? readHere(core, request, reader.fd, size, generation) : yield* core.call("read", reader.fd, size, request.offset, generation);
+      const here = core.isLocal ? readHere(core, request, reader.fd, size, generation) : "aside";
+      result = here === "aside" ? yield* core.callAside("read", reader.fd, size, request.offset, generation) : here;
       core.returnReader(reader);
     }
     if (result !== -errno.EAGAIN) break;
@@ -288,15 +289,24 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
   if (isFill) core.pages.rangeAnswered(inode, fill); // answered: its pages are locked no more
   return undefined;
 }
-/** Straight into the reply. */
-function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number {
+/** Straight into the reply, where the bytes lie in memory; "aside" where the disk has to be waited for (safety H1). */
+function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number | "aside" {
   core.reply.begin(request.header.unique);
-  const length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
+  let length = readInMemory(fd, core.reply.room(size), request.offset);
+  if (length === -errno.EOPNOTSUPP) length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
+  if (length === -errno.EAGAIN) return "aside";
   if (length < 0) return length;
   const now = peekGeneration({ fd });
   if (now < 0 || now > generation) return now < 0 ? now : -errno.EAGAIN;
   core.reply.advance(length);
   return length;
+}
+/** Fewer bytes than asked for are all there are. */
+function readInMemory(fd: number, into: Buffer, offset: number): number {
+  const length = files.preadv2(fd, into, offset, files.RWF_NOWAIT);
+  if (length <= 0 || length === into.length) return length;
+  const more = files.preadv2(fd, into.subarray(length), offset + length, files.RWF_NOWAIT);
+  return more === 0 ? length : -errno.EAGAIN;
 }
 /** splice, sendfile and readahead fill pages also of direct opens; where reads are watched, the next must ask again. */
 function dropFilled(core: ReactorCore, inode: Inode, offset: number, size: number): void {

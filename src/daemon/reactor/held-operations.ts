@@ -48,6 +48,7 @@ export class HeldOperations {
     if (nowMs - this.#lookedAtMs < LOOK_MS) return;
     this.#lookedAtMs = nowMs;
     this.#core.backingFiles.look();
+    this.#core.pace.look();
     this.#core.keptNames.look();
     this.#core.inodes.sweepIdle((inode) => this.#core.retireReader(inode));
     for (const task of [...this.#core.suspended.values()]) {

@@ -14,12 +14,11 @@ import { ignoreLeaseSignals, raiseOpenFileLimit } from "../../os/process.js";
 import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, requestTimeouts, unmountPlace } from "../../fuse/mount.js";
 import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
-import { isLocalBacking } from "./backing-calls.js";
 import type { SideThreadOptions } from "./side-threads.js";
 import type { BeginSide, ThreadData } from "./thread.js";
 
-const IO_THREADS_LOCAL = 2;
-const IO_THREADS = 4;
+/** At most; those beyond `IO_THREADS_READY` (thread.ts) take the place of others that are at slow calls. */
+const IO_THREADS = 16;
 /** One for droppings that a round waits for, the others for those that may wait long in the kernel. */
 const NOTIFIER_THREADS = 3;
 const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
@@ -91,7 +90,7 @@ export class ReactorMount {
         this.#sidesToBegin.push({ port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over });
         return channel.port1;
       });
-    const data: ThreadData = { options, io: side(ioThreadsFor(options)), notifiers: side(NOTIFIER_THREADS), over };
+    const data: ThreadData = { options, io: side(IO_THREADS), notifiers: side(NOTIFIER_THREADS), over };
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
     this.#reactor.on("message", (at: BeginSide) => this.#beginSide(at));
     this.#channel = new MainEnd(mainEnd, (message) => this.#received(message));
@@ -179,12 +178,4 @@ export class ReactorMount {
     this.#channel.close();
     close(this.#channelFd);
   }
-}
-
-function ioThreadsFor({ backing, isRemote }: ReactorOptions): number {
-  const fd = files.openAt(files.AT_FDCWD, backing, files.open.readOnly | files.open.directory);
-  if (fd < 0) throw new Error(`the backing ${backing} cannot be opened`);
-  const isLocal = isRemote !== true && isLocalBacking(fd);
-  files.close(fd);
-  return isLocal ? IO_THREADS_LOCAL : IO_THREADS;
 }

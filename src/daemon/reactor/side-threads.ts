@@ -28,47 +28,89 @@ type SideWork = { readonly kind: "call"; readonly name: string; readonly args: r
 
 interface SideThread {
   readonly port: MessagePort;
-  busy: number;
+  /** What it is at, undefined while it is free. */
+  work: { readonly id: number; readonly sinceMs: number; readonly answered: (result: unknown) => void } | undefined;
   hasBegun: boolean;
 }
 
-/** One kind of side threads: each request goes to the least busy, and of those to the first. */
+/** A call that lasts longer is slow: its thread is not counted among those that serve the others. */
+export const SLOW_MS = 100;
+
+/**
+ * One kind of side threads. A request goes to a thread that is free, or waits until one is: nothing is
+ * put behind a call that may turn out to be slow. While some threads are at slow calls, spare ones begin in their place, as long as
+ * there are any: `ready` threads are to be at hand for those whose calls are quick.
+ */
 export class SideThreads {
   readonly #threads: SideThread[];
   readonly #begin: (at: number) => void;
-  readonly #waiting = new Map<number, { thread: SideThread; answered: (result: unknown) => void }>();
+  readonly #ready: number;
+  readonly #waiting: { readonly id: number; readonly request: SideRequest; readonly answered: (result: unknown) => void }[] = [];
+  readonly #nowMs: () => number;
+  #inWork = 0;
   #next = 1;
 
-  /** @param begin has the thread at the other end of that port begun; called once for each port. */
-  constructor(ports: readonly MessagePort[], begin: (at: number) => void = () => {}) {
-    this.#threads = ports.map((port) => ({ port, busy: 0, hasBegun: false }));
+  /**
+   * @param begin has the thread at the other end of that port begun; called once for each port.
+   * @param ready how many serve when none of them is slow; all by default.
+   */
+  constructor(ports: readonly MessagePort[], begin: (at: number) => void = () => {}, ready = ports.length, nowMs = () => performance.now()) {
+    this.#threads = ports.map((port) => ({ port, work: undefined, hasBegun: false }));
     this.#begin = begin;
+    this.#ready = ready;
+    this.#nowMs = nowMs;
   }
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#inWork + this.#waiting.length;
+  }
+  /** Requests wait for a thread: one may have become slow, so they are to be looked at again soon. */
+  get hasQueue(): boolean {
+    return this.#waiting.length > 0;
   }
   ask(work: SideWork, answered: (result: unknown) => void): void {
-    const thread = this.#threads.reduce((least, other) => (other.busy < least.busy ? other : least));
     const id = this.#next++;
-    thread.busy++;
-    this.#waiting.set(id, { thread, answered });
-    const request: SideRequest = { id, ...work };
-    thread.port.postMessage(request); // kept by the port until its thread has begun
-    if (thread.hasBegun) return;
-    thread.hasBegun = true;
-    this.#begin(this.#threads.indexOf(thread));
+    this.#waiting.push({ id, request: { id, ...work }, answered });
+    this.assign();
   }
   /** To be called after each wake. */
   receive(): void {
-    if (this.#waiting.size === 0) return;
+    if (this.waiting === 0) return;
     for (const thread of this.#threads) {
       for (let got = receiveMessageOnPort(thread.port); got !== undefined; got = receiveMessageOnPort(thread.port)) {
         const { id, result } = got.message as SideAnswer;
-        const waiting = this.#waiting.get(id);
-        this.#waiting.delete(id);
-        thread.busy--;
-        waiting?.answered(result);
+        const { work } = thread;
+        if (work?.id !== id) continue;
+        thread.work = undefined;
+        this.#inWork--;
+        work.answered(result);
       }
     }
+    this.assign();
+  }
+  /** Gives what waits to threads that are free. */
+  assign(): void {
+    while (this.#waiting.length > 0) {
+      const thread = this.#free();
+      if (thread === undefined) return;
+      const { id, request, answered } = this.#waiting.shift()!;
+      thread.work = { id, sinceMs: this.#nowMs(), answered };
+      this.#inWork++;
+      thread.port.postMessage(request); // kept by the port until its thread has begun
+      if (thread.hasBegun) continue;
+      thread.hasBegun = true;
+      this.#begin(this.#threads.indexOf(thread));
+    }
+  }
+  /** The first that is free and has begun; else one that has not, if there are fewer than `ready` beside the slow ones. */
+  #free(): SideThread | undefined {
+    let serving = 0;
+    let fresh: SideThread | undefined;
+    const now = this.#inWork === 0 ? 0 : this.#nowMs();
+    for (const thread of this.#threads) {
+      if (!thread.hasBegun) fresh ??= thread;
+      else if (thread.work === undefined) return thread;
+      else if (now - thread.work.sinceMs < SLOW_MS) serving++;
+    }
+    return serving < this.#ready ? fresh : undefined;
   }
 }

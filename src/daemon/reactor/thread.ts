@@ -14,7 +14,7 @@ import { ReactorEnd } from "../reactor-channel.js";
 import type { ReactorOptions, ToReactor } from "../reactor-port.js";
 import { takeThreadIdentity } from "./backing-calls.js";
 import { Reactor } from "./reactor.js";
-import { SideThreads } from "./side-threads.js";
+import { SideThreads, SLOW_MS } from "./side-threads.js";
 
 /** What mount.ts hands over besides the options. */
 export interface ThreadData {
@@ -30,6 +30,8 @@ export type BeginSide = number;
 const BATCH = 64;
 const NOT_MOUNTED_YET_MS = 5;
 const SIDE_LOOK_MS = 1000;
+/** I/O workers that serve while no call is slow. */
+const IO_THREADS_READY = 4;
 
 assert(parentPort !== null, "the reactor runs in a worker");
 const parent = parentPort;
@@ -41,7 +43,7 @@ separateFileMode();
 takeThreadIdentity();
 const ticks = new Int32Array(options.ticks);
 const beginFrom = (first: number) => (at: number) => parent.postMessage((first + at) satisfies BeginSide);
-const io = new SideThreads(data.io, beginFrom(0));
+const io = new SideThreads(data.io, beginFrom(0), IO_THREADS_READY);
 const [first, ...others] = data.notifiers;
 const notifiers = new SideThreads([first!], beginFrom(data.io.length));
 const patientNotifiers = new SideThreads(others, beginFrom(data.io.length + 1));
@@ -86,11 +88,16 @@ function run(): void {
       else if (length !== -errno.EINTR && length !== -errno.ENOENT) reactor.ended = `the device cannot be read (${errnoName(length)})`;
     }
     core.timers.runDue();
+    if (io.hasQueue) io.assign();
     reactor.held.look();
     core.runReady();
     core.keptNames.flush();
-    sleep(served === BATCH || core.hasReady ? 0 : pauseMs >= 0 ? pauseMs : core.timers.untilNextMs, pauseMs >= 0);
+    sleep(served === BATCH || core.hasReady ? 0 : pauseMs >= 0 ? pauseMs : untilNextMs(), pauseMs >= 0);
   }
+}
+
+function untilNextMs(): number {
+  return io.hasQueue ? Math.min(SLOW_MS, core.timers.untilNextMs) : core.timers.untilNextMs;
 }
 
 /**

@@ -1,0 +1,37 @@
+/**
+ * A disk that keeps its readers waiting: whoever needs its blocks waits, and nobody else.
+ *
+ * Source    safety H1.
+ */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { acceptance, shareBench } from "./bench.js";
+import { within } from "./waiting.js";
+
+const SLOW_MS = 4_000;
+const bench = shareBench({ nodes: 1, fileSystems: ["fs1"], mode: "exact", volumeMebibytes: 64, volumeType: "sick" });
+const path = (name: string) => bench().path("A", "fs1", name);
+
+/** Reads a file again and again, opens and closes it, and stats what is beside it. */
+const busy = `
+  const fs = require("node:fs"); const [warm, directory] = process.argv.slice(1);
+  for (let i = 0; i < 50; i++) { fs.readFileSync(warm); fs.statSync(warm); fs.statSync(directory); }`;
+const serveOthers = () => within(bench().program(process.execPath, ["-e", busy, path("warm"), path(".")]).end, "others are served", 60_000);
+
+acceptance("while one reader waits for a slow disk the others are served, reads, opens and stats", async () => {
+  const content = randomBytes(300_000);
+  for (const name of ["warm", "cold"]) writeFileSync(path(name), content);
+  await serveOthers();
+  bench().disk("fs1").forget("cold");
+  bench().disk("fs1").become(`slow ${SLOW_MS}`);
+  const reader = bench().program("cat", [path("cold")]);
+  for (let times = 0; times < 2; times++) {
+    const { code, errors } = await serveOthers();
+    assert.equal(code, 0, errors);
+  }
+  assert.ok(!reader.isOver, "the reader still waits for its first block");
+  bench().disk("fs1").become("well");
+  const end = await within(reader.end, "the reader ends", 60_000);
+  assert.ok(end.output.equals(content), end.errors);
+});
