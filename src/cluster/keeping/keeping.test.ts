@@ -266,3 +266,15 @@ class RandomCompany {
     }
   }
 }
+
+test("while it is not known which object a change is of, nothing is permitted", () => {
+  const company = new Company(A, B);
+  company.at(B).pause();
+  for (let looks = 0; looks < 20; looks++) company.at(A).look("x", undefined);
+  company.at(A).flush();
+  company.carryAll();
+  assert.equal(company.at(A).isKept("x"), false);
+  company.at(B).resume();
+  company.carryAll();
+  assert(company.at(A).isKept("x"));
+});

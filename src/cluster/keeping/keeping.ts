@@ -106,6 +106,8 @@ export class Keeping {
   readonly #dropping = new Map<string, Dropping>();
   readonly #waiting = new Map<number, number>();
   readonly #deferred = new Map<string, Map<NodeId, number>>();
+  /** Changes under way whose objects are found by a name that others may give away meanwhile. */
+  #paused = 0;
 
   constructor(emit: (effect: KeepingEffect) => void) {
     this.#emit = emit;
@@ -341,6 +343,14 @@ export class Keeping {
   release(own: string): void {
     if (this.#held.delete(own)) this.#permitDeferred([own]);
   }
+  /** Nothing at all is permitted until as many `resume`: it is not known of which object the change will be. */
+  pause(): void {
+    this.#paused++;
+  }
+  resume(): void {
+    this.#paused--;
+    if (this.#paused === 0) this.#permitDeferred([...this.#deferred.keys()]);
+  }
 
   *#peersOf(bits: number): Iterable<Peer> {
     for (const peer of this.#others.values()) if ((peer.bit & bits) !== 0) yield peer;
@@ -372,7 +382,7 @@ export class Keeping {
   }
 
   #mayChange(own: string): boolean {
-    return this.#changing.has(own) || this.#held.has(own) || this.#dropping.has(own);
+    return this.#paused > 0 || this.#changing.has(own) || this.#held.has(own) || this.#dropping.has(own);
   }
   #permit(from: NodeId, serial: number, objects: readonly string[]): void {
     const peer = this.#others.get(from);

@@ -218,6 +218,10 @@ export class ReactorCore {
     this.pace.took(sinceMs);
     return result;
   }
+  /** Whether `call` returns before anything else runs. */
+  get callsAtOnce(): boolean {
+    return this.isLocal && !this.pace.isWary;
+  }
   /** One that may take long even on a local backing. */
   *callAside<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
     const task = this.#current!;

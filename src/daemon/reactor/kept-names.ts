@@ -264,10 +264,18 @@ export class KeptNames {
     this.#waiting.delete(change);
     return verdict;
   }
+  /** What it changes is found by a name, and others run between the look and the change: until it ends nothing is permitted to anybody. */
+  changesByName(task: Task): void {
+    if (task.changesByName) return;
+    task.changesByName = true;
+    this.#keeping.pause();
+  }
   /** The task is over. */
   changed(task: Task): void {
     for (const { change, objects } of task.changes) this.#keeping.end(change, objects);
     task.changes.length = 0;
+    if (task.changesByName) this.#keeping.resume();
+    task.changesByName = false;
   }
   /** Part of a change: it is open for writing, and changes without a word from now on. */
   opened(inode: Inode): void {

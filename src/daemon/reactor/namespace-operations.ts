@@ -186,9 +186,13 @@ function* remove(core: ReactorCore, task: Task, request: RequestOf<"unlink"> | R
   const waits = task.waits;
   const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(victim.inode, "change")], events.before);
   if (refused < 0) return refused;
-  if (task.waits > waits) victim = yield* claimVictim(core, task, directory, request.name, false);
-  const directoryFd = typeof victim === "number" ? victim : yield* core.pathFd(directory);
-  const result = directoryFd < 0 ? directoryFd : yield* core.call("unlink", directoryFd, request.name, isDirectory);
+  const directoryFd = yield* core.pathFd(directory);
+  if (task.waits > waits || !core.callsAtOnce) {
+    core.keptNames.changesByName(task);
+    victim = yield* claimVictim(core, task, directory, request.name, false);
+  }
+  const failed = typeof victim === "number" ? victim : Math.min(directoryFd, 0);
+  const result = failed < 0 ? failed : yield* core.call("unlink", directoryFd, request.name, isDirectory);
   const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
   return Math.min(result, 0);
@@ -246,10 +250,14 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
   const { waits } = task;
   const refused = yield* core.admit(task, uses, events.before);
   if (refused < 0) return refused;
-  if (task.waits > waits) named = yield* claimNames(core, task, [directory, newDirectory], request, false);
-  const fromFd = typeof named === "number" ? named : yield* core.pathFd(directory);
+  const fromFd = yield* core.pathFd(directory);
   const toFd = fromFd < 0 ? fromFd : yield* core.pathFd(newDirectory);
-  const result = toFd < 0 ? toFd : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request));
+  if (task.waits > waits || !core.callsAtOnce) {
+    core.keptNames.changesByName(task);
+    named = yield* claimNames(core, task, [directory, newDirectory], request, false);
+  }
+  const failed = typeof named === "number" ? named : Math.min(toFd, 0);
+  const result = failed < 0 ? failed : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request));
   let destroyed: readonly PostEvent[] = [];
   if (result >= 0 && typeof named !== "number") {
     const { moved, replaced } = named;

@@ -52,6 +52,7 @@ export class Task {
   #events: Map<EventType, DmEvent> | undefined;
   readonly pinned: Inode[] = [];
   /** What no other kernel keeps until this ends (kept-names.ts). */
+  changesByName = false;
   readonly changes: { readonly change: number; readonly objects: readonly string[] }[] = [];
   readonly call: string;
   inode: Inode | undefined = undefined;
