@@ -53,7 +53,7 @@ export const mutantSeeds: Readonly<Record<string, number>> = {
   "rights outlive an exclusion": 22,
   "reactor outlives an exclusion": 11,
   "right outlives its token": 1,
-  "rights of a predecessor": 27,
+  "rights of a predecessor": 34,
   "one resubmission dropped": 7,
   "event taken for a duplicate": 1,
   "duplicate not known": 14,
