@@ -20,22 +20,17 @@ import { ManagerCalls } from "./manager-calls.js";
 import { type Message, type RegistryMessage, versionOfKind } from "./messages.js";
 import type { NodeEffect, NodeInput, NodeOptions } from "./node-contract.js";
 import { RegistryCopy } from "./registry/copy.js";
+import { type ManagerWord, RegistryMember } from "./registry/member.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
-import type { CopyStamp, Disposition, ManagerCall, ManagerResult, RegistrySnapshot, SessionRecord } from "./registry-document.js";
+import type { Disposition, ManagerCall, ManagerResult, SessionRecord } from "./registry-document.js";
 import { Streams, type StreamsEffect } from "./streams.js";
+import { UserAdmission } from "./user-admission.js";
 import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
 import { Membership, type MembershipEffect, type MembershipInput, type RegistryHands } from "./view/membership.js";
 import { memberOf } from "./view/next-view.js";
 
 type CallMade = Extract<NodeInput, { kind: "call-made" }>;
 type NodeState = StatusDocument["state"];
-/** A version may be acknowledged once what was sent to that node before has arrived there (safety H5). */
-interface Barrier {
-  readonly version: number;
-  readonly peer: NodeId;
-  readonly point: { readonly incarnation: Incarnation; readonly sequence: number };
-}
-
 export class ClusterNode {
   readonly #options: NodeOptions;
   readonly #id: NodeId;
@@ -44,24 +39,19 @@ export class ClusterNode {
   readonly #copy = new RegistryCopy();
   readonly #dataManagement: DataManagement;
   readonly #managerCalls: ManagerCalls;
+  readonly #registryMember: RegistryMember;
+  readonly #users: UserAdmission;
   #manager: SessionManager | undefined;
-  #stale: RegistrySnapshot | undefined;
   #nowMs = 0;
   /** What the clock on the wall is ahead of ours. */
   #clockAheadMs = 0;
   #state: NodeState = "starting";
-  #isAdmitting = false;
-  /** Users of a node that was a member wait since then. */
-  #closedAtMs: number | undefined;
-  #areUsersRefused = false;
   #isDistributionSpoilt = false;
   #isCheckingClosing = false;
   #toldHands: RegistryHands | undefined;
   /** Set wherever the copy or the manager here changes, so that the other steps need not compare. */
   #mayHandsDiffer = true;
   #inbox: { from: NodeId; message: Message }[] = [];
-  #barriers: Barrier[] = [];
-  #acknowledgedVersion = 0;
   /** What every member of the view speaks. */
   #wireVersion = 1;
   readonly #answers = new Answers((answer) => this.#effects.push(answer), () => this.#mayAnswer);
@@ -75,6 +65,11 @@ export class ClusterNode {
     this.#streams = new Streams(options.id, options.incarnation);
     this.#dataManagement = new DataManagement(options);
     this.#managerCalls = new ManagerCalls(options.id, options.incarnation);
+    this.#users = new UserAdmission(options.timeouts.fencedHoldMs, (effect) => this.#effects.push(effect));
+    this.#registryMember = new RegistryMember({
+      copy: this.#copy, sent: this.#streams, unfinished: () => this.#managerCalls.unfinished(), manager: () => this.#otherManager,
+      send: (to, message) => this.#send(to, message), applied: () => this.#registryApplied(),
+    });
   }
 
   get incarnation(): Incarnation {
@@ -111,7 +106,7 @@ export class ClusterNode {
   get deadlineMs(): number {
     if (this.#state === "stopping") return Infinity;
     const ofData = Math.min(this.#streams.deadlineMs, this.#dataManagement.deadlineMs);
-    return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#refusesUsersAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
+    return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#users.refusesAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
   }
 
   step(input: NodeInput): NodeEffect[] {
@@ -122,7 +117,7 @@ export class ClusterNode {
       this.#take(input);
       this.#heedLease();
       this.#endCallsIfLeaseLongOver();
-      this.#refuseUsersIfOutTooLong();
+      this.#users.timePassed(this.#nowMs);
       do this.#deliverInbox();
       while (this.#tellHands());
     }
@@ -144,7 +139,7 @@ export class ClusterNode {
         return this.#membershipStep({ kind: "link-down", peer: input.peer, atMs: this.#nowMs });
       case "frame-received":
         this.#streamsDid(this.#streams.receive(input.frame, this.#nowMs));
-        return this.#passBarriers();
+        return this.#registryMember.passBarriers();
       case "call-made":
         return this.#callMade(input);
       case "call-abandoned":
@@ -317,40 +312,21 @@ export class ClusterNode {
     if (request.startsWith(ours)) this.#effects.push({ kind: "member-answered", from, question: Number(request.slice(ours.length)), answer });
   }
 
-  #obeyManager(from: NodeId, message: Extract<RegistryMessage, { kind: "registry-changed" | "registry-collect" | "registry-installed" | "closing-check" }>): void {
+  #obeyManager(from: NodeId, message: ManagerWord | Extract<RegistryMessage, { kind: "closing-check" }>): void {
     this.#mayHandsDiffer = true;
-    switch (message.kind) {
-      case "registry-changed":
-        return this.#change(from, message);
-      case "registry-collect":
-        return this.#send(from, { kind: "registry-collected", view: message.view, ...this.#copyFor(message.copy), unfinished: this.#managerCalls.unfinished() });
-      case "registry-installed":
-        return this.#installed(from, message);
-      case "closing-check":
-        this.#isCheckingClosing = true;
-        this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
-        this.#isCheckingClosing = false;
-    }
+    if (message.kind !== "closing-check") return this.#registryMember.obey(from, message, this.#nowMs);
+    this.#isCheckingClosing = true;
+    this.#dataManagementStep({ kind: "message-received", from, message, atMs: this.#nowMs });
+    this.#isCheckingClosing = false;
   }
-
-  /** The whole of it grows with the answers of a day: it travels only where the asker has another. */
-  #copyFor(asked: CopyStamp | undefined): { snapshot: RegistrySnapshot } | { copy: CopyStamp } {
-    return asked !== undefined && this.#copy.isCopy(asked) ? { copy: asked } : { snapshot: this.#copy.snapshot() };
+  #registryApplied(): void {
+    const { registry, touched } = this.#copy.handOut();
+    this.#dataManagementStep({ kind: "registry-applied", registry, ...(touched !== undefined && { touched }), atMs: this.#nowMs });
+    this.#heedReadiness();
   }
-  #installed(from: NodeId, { view, snapshot, copy, change }: Extract<RegistryMessage, { kind: "registry-installed" }>): void {
-    if (snapshot !== undefined) {
-      // Sent in a former term of the same manager, and late: what came since stays.
-      if (this.#copy.isAfter(snapshot)) return;
-      this.#copy.install(snapshot, this.#nowMs);
-    } else {
-      if (copy === undefined || !this.#copy.isCopy(copy)) return this.#send(from, { kind: "registry-wanted", version: this.#copy.version });
-      this.#copy.confirm(view);
-      if (change !== undefined) this.#copy.apply(change, this.#nowMs);
-    }
-    this.#acknowledgedVersion = this.#copy.version;
-    this.#barriers = [];
-    this.#registryApplied();
-    this.#send(from, { kind: "registry-install-acknowledged", view, version: this.#copy.version });
+  get #otherManager(): NodeId | undefined {
+    const manager = this.#membership.view?.manager;
+    return manager === this.#id ? undefined : manager;
   }
 
   // View.
@@ -378,7 +354,7 @@ export class ClusterNode {
       else early.push(effect);
     }
     this.#dataManagementStep({ kind: "view-adopted", view, atMs: this.#nowMs });
-    this.#passBarriers();
+    this.#registryMember.passBarriers();
     const manager = view.members.find((member) => member.id === view.manager);
     const isSameManager = manager !== undefined && before?.manager === manager.id && memberOf(before, manager) !== undefined;
     if (view.manager !== this.#id) this.#manager = undefined;
@@ -392,7 +368,7 @@ export class ClusterNode {
   #beginManaging(view: View): void {
     this.#manager = new SessionManager({
       id: this.#id, copy: this.#copy, view, failedSessionRetentionMs: this.#options.timeouts.failedSessionRetentionMs,
-      isKnown: (node) => this.#membership.isKnown(node), whyAlive: (node) => this.#whyAlive(node), stale: this.#stale,
+      isKnown: (node) => this.#membership.isKnown(node), whyAlive: (node) => this.#whyAlive(node), stale: this.#registryMember.stale,
       unixMs: () => this.#nowMs + this.#clockAheadMs,
     });
     if (this.#isDistributionSpoilt) this.#managerDid(this.#manager.step({ kind: "distribution-spoilt", isOn: true, atMs: this.#nowMs }));
@@ -402,21 +378,19 @@ export class ClusterNode {
   #beExcluded(incarnation: Incarnation, why: string): void {
     this.#mayHandsDiffer = true;
     this.#state = "excluded";
-    this.#closeAdmission(why);
+    this.#users.close(why, this.#nowMs);
     this.#voidCalls("this node was excluded from the view; whether the call took effect is not known");
     this.#dataManagementStep({ kind: "excluded", atMs: this.#nowMs });
     this.#effects.push({ kind: "forget-everything", incarnation });
-    if (this.#copy.version > 0) this.#stale = this.#copy.snapshot();
-    this.#copy.forget();
+    this.#registryMember.excluded();
     this.#manager = undefined;
-    this.#barriers = [];
     this.#inbox = [];
     this.#streams.begin(incarnation);
     this.#managerCalls.begin(incarnation);
   }
 
   #stop(): void {
-    this.#closeAdmission("this node stops");
+    this.#users.close("this node stops", this.#nowMs);
     this.#voidCalls("this node stops");
     this.#dataManagementStep({ kind: "excluded", atMs: this.#nowMs });
     this.#effects.push({ kind: "coordinate", request: { kind: "leave" } }, { kind: "stopped" });
@@ -424,72 +398,13 @@ export class ClusterNode {
   }
 
   #heedReadiness(): void {
-    if (!this.#isReady || this.#isAdmitting || !this.#dataManagement.mayAdmit) return;
-    this.#isAdmitting = true;
-    this.#closedAtMs = undefined;
-    this.#areUsersRefused = false;
+    if (!this.#isReady || this.#users.isOpen || !this.#dataManagement.mayAdmit) return;
+    this.#registryMember.isMemberAgain();
     this.#state = "member";
-    this.#stale = undefined;
-    this.#effects.push({ kind: "set-admission", isOpen: true, why: `member of view ${this.#membership.view?.number ?? 0}` });
+    this.#users.open(`member of view ${this.#membership.view?.number ?? 0}`);
   }
   get #isReady(): boolean {
     return this.#membership.view !== undefined && this.#copy.isInstalled;
-  }
-  #closeAdmission(why: string): void {
-    if (this.#isAdmitting) this.#closedAtMs = this.#nowMs;
-    this.#isAdmitting = false;
-    this.#effects.push({ kind: "set-admission", isOpen: false, why, ...(this.#areUsersRefused && { refuses: "ESTALE" }) });
-  }
-  get #refusesUsersAtMs(): number {
-    return this.#closedAtMs === undefined || this.#areUsersRefused ? Infinity : this.#closedAtMs + this.#options.timeouts.fencedHoldMs;
-  }
-  /** Also of users whose operation raised no event: nobody waits for ever for a node that does not come back (safety C7). */
-  #refuseUsersIfOutTooLong(): void {
-    if (this.#nowMs < this.#refusesUsersAtMs) return;
-    this.#areUsersRefused = true;
-    this.#effects.push({ kind: "set-admission", isOpen: false, why: "this node has been out of the view for too long", refuses: "ESTALE" });
-  }
-
-  // Registry.
-
-  #change(from: NodeId, { change }: Extract<RegistryMessage, { kind: "registry-changed" }>): void {
-    if (!this.#copy.isInstalled || change.version > this.#copy.version + 1) {
-      this.#send(from, { kind: "registry-wanted", version: this.#copy.version });
-      return;
-    }
-    if (this.#copy.apply(change, this.#nowMs)) {
-      this.#registryApplied();
-      for (const each of change.changes) {
-        if (each.kind === "session-put" && each.session.state === "closing") this.#raiseBarrier(change.version, each.session.node);
-      }
-    }
-    this.#acknowledgeVersions();
-  }
-
-  /** Events sent before the session closed, and answers taken, must be known to its host before this node acknowledges. */
-  #raiseBarrier(version: number, peer: NodeId): void {
-    const point = this.#streams.lastSequence(peer);
-    if (point !== undefined) this.#barriers.push({ version, peer, point });
-  }
-  #passBarriers(): void {
-    const before = this.#barriers.length;
-    if (before === 0) return;
-    this.#barriers = this.#barriers.filter(({ peer, point }) => !this.#streams.hasArrived(peer, point));
-    if (this.#barriers.length < before) this.#acknowledgeVersions();
-  }
-  #acknowledgeVersions(): void {
-    const view = this.#membership.view;
-    this.#barriers = this.#barriers.filter(({ peer, point }) => !this.#streams.hasArrived(peer, point));
-    const version = Math.min(this.#copy.version, ...this.#barriers.map((barrier) => barrier.version - 1));
-    if (view === undefined || view.manager === this.#id || version < this.#acknowledgedVersion) return;
-    this.#acknowledgedVersion = version;
-    this.#send(view.manager, { kind: "registry-acknowledged", version });
-  }
-
-  #registryApplied(): void {
-    const { registry, touched } = this.#copy.handOut();
-    this.#dataManagementStep({ kind: "registry-applied", registry, ...(touched !== undefined && { touched }), atMs: this.#nowMs });
-    this.#heedReadiness();
   }
 
   // Calls of others to the manager.
@@ -587,7 +502,7 @@ export class ClusterNode {
     else this.#copy.forgetSessionsOf(this.#id);
     const view = this.#membership.view;
     if (this.#manager !== undefined) this.#managerDid(this.#manager.step({ kind: "copy-lost", atMs: this.#nowMs }));
-    else if (view !== undefined) this.#send(view.manager, { kind: "registry-wanted", version: this.#copy.version });
+    else if (view !== undefined) this.#registryMember.want(view.manager);
   }
 
   // Answers and the lease.
@@ -668,7 +583,7 @@ export class ClusterNode {
       unfinished: this.#managerCalls.unfinished().length,
       validUntilMs: this.#membership.validUntilMs,
       alarms: [...this.#alarms],
-      usersWaitMs: this.#refusesUsersAtMs === Infinity ? undefined : Math.max(0, this.#refusesUsersAtMs - this.#nowMs),
+      usersWaitMs: this.#users.refusesAtMs === Infinity ? undefined : Math.max(0, this.#users.refusesAtMs - this.#nowMs),
       dataManagement: this.#dataManagement.describe(),
     };
   }

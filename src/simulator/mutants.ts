@@ -51,6 +51,8 @@ const keeping = at("cluster/keeping/keeping.js");
 const source = at("cluster/source-node/source-node.js");
 const host = at("cluster/session-node/session-node.js");
 const node = at("cluster/node.js");
+const member = at("cluster/registry/member.js");
+const users = at("cluster/user-admission.js");
 const copy = at("cluster/registry/copy.js");
 const manager = at("cluster/registry/session-manager.js");
 const stream = at("cluster/stream.js");
@@ -376,12 +378,12 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "own record wins", rule: "the registry of a new manager is the latest, whoever hosts (C10)", scene: "cluster", stress: "managers",
-    edits: [node("if (this.#copy.isAfter(snapshot)) return; this.#copy.install(snapshot, this.#nowMs);",
+    edits: [member("if (this.#copy.isAfter(snapshot)) return; this.#copy.install(snapshot, nowMs);",
       `{
-        const own = this.#copy.sessions().filter((session) => session.node === this.#id);
+        const own = this.#copy.sessions().filter((session) => session.node === this.#options.me);
         const others = snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
-        this.#copy.install({ ...snapshot, sessions: [...others, ...own] }, this.#nowMs); }`),
-      node("this.#copy.forget(); this.#manager = undefined;", "this.#manager = undefined;")],
+        this.#copy.install({ ...snapshot, sessions: [...others, ...own] }, nowMs); }`),
+      member("this.#copy.forget();", ""), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, me: this.#id, sent: this.#streams,")],
   },
   {
     name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster", stress: "managers",
@@ -389,11 +391,11 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", test: "cluster/node.test.js", only: "manager-dies-collecting", says: "the same copy (2, 2)",
-    edits: [node("if (this.#copy.apply(change, this.#nowMs))", "if (this.#copy.apply(change, this.#nowMs, this.#membership.view?.number))"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
+    edits: [member("if (this.#copy.apply(change, nowMs))", "if (this.#copy.apply(change, nowMs, this.#options.view()))"), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, view: () => this.#membership.view?.number, sent: this.#streams,"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
   },
   {
     name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", test: "cluster/node.test.js", only: "late-install", says: "the session was destroyed",
-    edits: [node("if (this.#copy.isAfter(snapshot)) return;", "")],
+    edits: [member("if (this.#copy.isAfter(snapshot)) return;", "")],
   },
   {
     name: "collected before all have sent", rule: "a new manager hears every member of the view (C10, H5)", scene: "cluster", stress: "managers",
@@ -445,7 +447,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "users of an excluded node wait for ever", rule: "users of a node that is out wait no longer than fencedHoldMs, also those whose operation raised no event (C7)", test: "cluster/node.test.js", only: "out-for-too-long", says: "refuses:ESTALE",
-    edits: [node("this.#closedAtMs === undefined || this.#areUsersRefused ? Infinity", "true ? Infinity")],
+    edits: [users("this.#closedAtMs === undefined || this.#areRefused ? Infinity", "true ? Infinity")],
   },
   {
     name: "proof without a lock", rule: "only a free lock or another boot proves a death (C8)", scene: "lease",
