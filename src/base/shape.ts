@@ -6,9 +6,9 @@ export type Shape = (value: unknown) => boolean;
 
 export const isText: Shape = (value) => typeof value === "string";
 export const isFlag: Shape = (value) => typeof value === "boolean";
-/** A whole number from 0 up to 2^53. */
-export const isCount: Shape = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
-export const isWhole: Shape = (value) => Number.isSafeInteger(value);
+/** A whole number from 0 up to 2^53. Not the zero with a sign, which nobody sends: packed again it would be another value. */
+export const isCount: Shape = (value) => isWhole(value) && (value as number) >= 0;
+export const isWhole: Shape = (value) => Number.isSafeInteger(value) && !Object.is(value, -0);
 export const isBytes: Shape = (value) => value instanceof Uint8Array;
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -116,7 +116,7 @@ export function decodeBody(body: Buffer, generation: number, own: string): Decod
 function decodeFields(fields: readonly unknown[], generation: number): DecodedRecord | undefined {
   const [, , residency, flat, eventList, packedAttributes, packedVirtual] = fields;
   if (residency !== "resident" && residency !== "partial") return undefined;
-  if (!Array.isArray(flat) || flat.length % 3 !== 0 || !flat.every((item) => typeof item === "number")) return undefined;
+  if (!Array.isArray(flat) || flat.length % 3 !== 0 || !flat.every((item) => isCount(item))) return undefined;
   const numbers = flat as number[];
   const regions: ManagedRegion[] = [];
   for (let at = 0; at < numbers.length; at += 3) regions.push({ offset: numbers[at]!, size: numbers[at + 1]!, flags: numbers[at + 2]! });

@@ -9,7 +9,7 @@ import { errno } from "../os/errno.js";
 import * as files from "../os/files.js";
 import { ownText } from "./handles.js";
 import { createMark, readMark, removeMark } from "./mark.js";
-import { applyChange, coversRange, decodeValue, encodeBody, encodeValue, mustDrain, RECORD_INLINE_MAX } from "./record-codec.js";
+import { applyChange, coversRange, decodeBody, decodeValue, encodeBody, encodeValue, mustDrain, RECORD_INLINE_MAX } from "./record-codec.js";
 import { LockRequest, setLock } from "../os/locks.js";
 import { RECORD_BYTE } from "./guard.js";
 import { changeVirtual, peekGeneration, readRecord, writeRecord, RECORD_ATTRIBUTE, type StoredRecord } from "./record.js";
@@ -97,6 +97,14 @@ test("every damaged byte and every cut of a value is noticed", () => {
     assert.equal(decodeValue(value.subarray(0, at), "aa").kind, "corrupted", `cut at ${at}`);
   }
   assert.equal(decodeValue(value, "bb").kind, "foreign");
+});
+
+test("a zero with a sign is none of our numbers", () => {
+  const body = encodeBody(changed(undefined, { regions: [{ offset: 0, size: 0x55, flags: 7 }] }), "own");
+  const at = body.indexOf(0x55);
+  const negativeZero = Buffer.from([0xcb, 0x80, 0, 0, 0, 0, 0, 0, 0]);
+  assert.equal(decodeBody(body, 1, "own").kind, "own");
+  assert.equal(decodeBody(Buffer.concat([body.subarray(0, at), negativeZero, body.subarray(at + 1)]), 1, "own").kind, "corrupted");
 });
 
 test("a full disk leaves the old record", needsRoot, () => {
