@@ -25,8 +25,7 @@ export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"geta
   return yield* replyAttributes(core, inode, request.header.unique);
 }
 function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Steps {
-  const fd = yield* core.pathFd(inode);
-  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
   core.recordSeen(inode, looked.stored);
   const shown = yield* shownStatx(core, inode, looked.statx);
@@ -36,8 +35,7 @@ function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Step
 export function* statx(core: ReactorCore, task: Task, request: RequestOf<"statx">): Steps {
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
-  const fd = yield* core.pathFd(inode);
-  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
   const shown = yield* shownStatx(core, inode, looked.statx);
   core.send(core.reply.begin(request.header.unique).statxReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
@@ -83,8 +81,7 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
 
 /** Then its record has to follow, under the guard; else a change of mode or owner leaves the mark alone. */
 function* isPartial(core: ReactorCore, inode: Inode): Steps<boolean> {
-  const fd = yield* core.pathFd(inode);
-  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  const looked = yield* core.look(inode);
   return typeof looked === "number" || looked.stored === undefined || looked.stored.record?.residency === "partial";
 }
 

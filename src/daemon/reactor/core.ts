@@ -27,6 +27,7 @@ import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { keptFor, serverLimitMs } from "./file-servers.js";
 import { KeptEvents } from "./kept-events.js";
 import { KeptNames } from "./kept-names.js";
+import { KnownObjects } from "./known-objects.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
@@ -65,6 +66,7 @@ export class ReactorCore {
   readonly reply = new ReplyBuffer();
   readonly isLocal: boolean;
   readonly pace = new BackingPace();
+  readonly known: KnownObjects;
   readonly rootFd: number;
   readonly metaFd: number;
   readonly post: CorePorts["post"];
@@ -96,6 +98,7 @@ export class ReactorCore {
     if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
     this.isLocal = options.isRemote !== true && isLocalBacking(this.rootFd);
+    this.known = new KnownObjects(this);
     this.handles = new Handles({ clusterKey: options.clusterKey, fsid: options.fsid, mountFd: this.rootFd });
     this.heldData = new HeldData(options.heldBytesMax);
     this.admission = new Admission({ dataEventRetry: options.dataEventRetry, withoutOwner: options.withoutOwner ?? "wait", fsEventList: options.eventList });
@@ -106,6 +109,7 @@ export class ReactorCore {
     this.inodes = new InodeTable({
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
       close: (fd) => this.closeLater(fd),
+      onClose: (inode) => this.known.letGo(inode),
       onGone: (inode) => {
         if (inode.handle !== undefined) this.step({ kind: "object-forgotten", handle: inode.handle });
         this.guards.close(inode);
@@ -221,6 +225,20 @@ export class ReactorCore {
   /** Whether `call` returns before anything else runs. */
   get callsAtOnce(): boolean {
     return this.isLocal && !this.pace.isWary;
+  }
+  /** What has that name in a directory. */
+  *find(directoryFd: number, name: string): Steps<Found | number> {
+    const known = this.pace.isWary ? undefined : this.known.find(directoryFd, name);
+    return known ?? (yield* this.call("find", directoryFd, name, this.metaFd));
+  }
+  /** A pinned inode's attributes and record. */
+  *look(inode: Inode): Steps<{ readonly statx: Uint8Array; readonly stored: Stored | undefined } | number> {
+    const fd = yield* this.pathFd(inode);
+    const known = fd < 0 ? fd : this.known.look(inode);
+    if (known !== undefined) return known;
+    const looked = yield* this.call("look", fd, inode.own, this.metaFd);
+    if (typeof looked !== "number") this.known.note(inode, looked.statx, looked.stored);
+    return looked;
   }
   /** One that may take long even on a local backing. */
   *callAside<N extends BackingCallName>(name: N, ...args: Parameters<BackingCalls[N]>): Steps<ReturnType<BackingCalls[N]>> {
@@ -542,6 +560,7 @@ export class ReactorCore {
       inode.parent = parent.nodeid;
       inode.name = name;
     }
+    if (found.fd >= 0) this.known.note(inode, found.statx, found.stored);
     this.recordSeen(inode, found.stored);
     return inode;
   }

@@ -160,7 +160,7 @@ function undoCreated(core: ReactorCore, file: OpenFile): void {
 /** Another node or user made the name meanwhile: this is an ordinary open then. */
 function* openMeanwhileCreated(core: ReactorCore, task: Task, directory: Inode, request: RequestOf<"create">): Steps {
   const directoryFd = yield* core.pathFd(directory);
-  const found = directoryFd < 0 ? directoryFd : yield* core.call("find", directoryFd, request.name, core.metaFd);
+  const found = directoryFd < 0 ? directoryFd : yield* core.find(directoryFd, request.name);
   yield* core.ran(task);
   task.isDone = false;
   core.tasks.delete(task.operation!);
@@ -370,8 +370,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   return undefined;
 }
 function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
-  const fd = yield* core.pathFd(inode);
-  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  const looked = yield* core.look(inode);
   return typeof looked === "number" ? asked : Number(Buffer.from(looked.statx).readBigUInt64LE(40));
 }
 /** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
@@ -510,8 +509,7 @@ export function* lseek(core: ReactorCore, task: Task, request: RequestOf<"lseek"
 }
 /** Never held, so no round waits for it: a hole that came with a newer record is nobody's hole. -EAGAIN: look again. */
 function* seekOnce(core: ReactorCore, inode: Inode, { offset, whence }: RequestOf<"lseek">): Steps<number> {
-  const pathFd = yield* core.pathFd(inode);
-  const looked = pathFd < 0 ? pathFd : yield* core.call("look", pathFd, inode.own, core.metaFd);
+  const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
   const { stored } = looked;
   if (stored === undefined) return -errno.EIO;
@@ -521,7 +519,7 @@ function* seekOnce(core: ReactorCore, inode: Inode, { offset, whence }: RequestO
     return offset >= size ? -errno.ENXIO : whence === files.SEEK_HOLE ? size : offset;
   }
   core.recordSeen(inode, stored);
-  const fd = yield* core.reopen(pathFd, files.open.readOnly | files.open.nonBlocking);
+  const fd = yield* core.reopen(inode.pathFd, files.open.readOnly | files.open.nonBlocking);
   if (fd < 0) return fd;
   const result = yield* core.call("seek", fd, offset, whence, stored.generation);
   core.closeLater(fd);

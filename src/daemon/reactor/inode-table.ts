@@ -32,6 +32,8 @@ export class Inode {
   handle: Handle | undefined = undefined;
   lookups = 0;
   pathFd = -1;
+  /** On the backing, while `pathFd` keeps anybody else from having it (known-objects.ts). */
+  number: bigint | undefined = undefined;
   /** Operations and opens that need `pathFd`. */
   pins = 0;
   opens = 0;
@@ -79,13 +81,15 @@ export class InodeTable {
   readonly #close: (fd: number) => void;
   /** The kernel knows it no more, and nothing here uses it. */
   readonly #onGone: (inode: Inode) => void;
+  readonly #onClose: (inode: Inode) => void;
   readonly #seal: (inode: Inode) => Handle;
   #next = ROOT;
 
-  constructor(options: { descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
+  constructor(options: { descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; onClose: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
     this.#descriptorsMax = options.descriptorsMax;
     this.#close = options.close;
     this.#onGone = options.onGone;
+    this.#onClose = options.onClose;
     this.#seal = options.seal;
   }
 
@@ -156,8 +160,7 @@ export class InodeTable {
   letGo(inode: Inode): void {
     if (inode.pins > 0 || inode.pathFd < 0 || inode.nodeid === ROOT) return;
     this.#idle.delete(inode);
-    this.#close(inode.pathFd);
-    inode.pathFd = -1;
+    this.#closeDescriptor(inode);
   }
   /**
    * Closes descriptors that were idle through a whole interval between two calls: another node may have removed the
@@ -173,8 +176,7 @@ export class InodeTable {
   }
   closeAll(): void {
     for (const inode of this.#byNodeid.values()) {
-      if (inode.pathFd >= 0) this.#close(inode.pathFd);
-      inode.pathFd = -1;
+      this.#closeDescriptor(inode);
       this.#onGone(inode);
     }
     this.#byNodeid.clear();
@@ -198,7 +200,12 @@ export class InodeTable {
     if (inode.handle !== undefined) this.#byHandle.delete(inode.handle);
     this.#idle.delete(inode);
     this.#onGone(inode);
-    if (inode.pathFd >= 0) this.#close(inode.pathFd);
+    this.#closeDescriptor(inode);
+  }
+  #closeDescriptor(inode: Inode): void {
+    if (inode.pathFd < 0) return;
+    this.#onClose(inode);
+    this.#close(inode.pathFd);
     inode.pathFd = -1;
   }
 }

@@ -99,6 +99,30 @@ describe("a mount is a file system", { skip: canMount ? false : "needs root and 
     });
   }
 
+  test("an object is known again by its number only as long as nobody can have taken the number over", async () => {
+    const again = js(`const fs = await import("node:fs"), seen = new Set(); let wrong = 0;
+      for (let i = 0; i < 300; i++) {
+        fs.writeFileSync(BACKING + "/again", "x".repeat(i));
+        for (let times = 0; times < 2; times++) { const s = fs.statSync(A + "/again"); if (s.size !== i || s.ino !== fs.statSync(BACKING + "/again").ino) wrong++; }
+        seen.add(get(A + "/again", "system.sluice.handle"));
+        fs.unlinkSync((i % 3 === 0 ? BACKING : A) + "/again");
+      }
+      print(seen.size, wrong)`);
+    const result = await bench.shell(`export A=${a.mountpoint} BACKING=${bench.backing}; ${again}`).ended;
+    assert.equal(result.output, "300 0\n", "each has its own handle");
+  });
+  test("a record that others change, which moves only the ctime, is seen at the next look", async () => {
+    await bench.shell(`echo x > ${a.mountpoint}/record`).ended;
+    const looks = bench.converse(`import { statSync } from "node:fs"; process.stdin.on("data", () => process.stdout.write(String(statSync("${a.mountpoint}/record").size)));`);
+    assert.equal(await looks.ask(1), "2");
+    for (let size = 1000; size < 1100; size++) {
+      const times = { atimeNs: 1n, mtimeNs: 2n, ctimeNs: 3n };
+      bench.changeRecord("record", () => ({ residency: "partial", regions: [], attributes: {}, virtual: { size, ...times } }));
+      assert.equal(await looks.ask(4), String(size));
+    }
+    bench.changeRecord("record", () => ({ residency: "resident", regions: [], attributes: {} }));
+  });
+
   test("nothing is left over", async () => {
     for (const mount of [a, b]) {
       await mount.until("opens to be released", async () => {

@@ -59,7 +59,7 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
-  const found = yield* core.call("find", directoryFd, request.name, core.metaFd);
+  const found = yield* core.find(directoryFd, request.name);
   if (found === -errno.ENOENT) return replyNoEntry(core, directory, request);
   if (typeof found === "number") return found;
   return replyEntry(core, directory, request, found, core.intern(found, directory, request.name, true));
@@ -213,7 +213,7 @@ function* claimVictim(core: ReactorCore, task: Task, directory: Inode, name: str
 function* findVictim(core: ReactorCore, task: Task, directory: Inode, name: string): Steps<Victim | number> {
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
-  const found = yield* core.call("find", directoryFd, name, core.metaFd);
+  const found = yield* core.find(directoryFd, name);
   if (typeof found === "number") return found;
   const inode = core.useInode(task, core.intern(found, directory, name, false));
   return { inode, mode: Buffer.from(found.statx).readUInt16LE(28) };
