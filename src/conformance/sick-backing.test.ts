@@ -97,7 +97,7 @@ function memoryGroup(name: string, bytes: number): { readonly add: (pid: number)
 
 acceptance("a daemon that may take little more memory lives, and serves more bytes than that", async (note) => {
   const MEBIBYTE = 1 << 20;
-  const group = memoryGroup(`sluice-test-${process.pid}`, 64 * MEBIBYTE);
+  const group = memoryGroup(`sluice-test-${process.pid}`, 32 * MEBIBYTE);
   if (typeof group === "string") return note(group);
   const pid = await pidOf();
   try {
