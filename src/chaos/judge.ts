@@ -24,7 +24,7 @@ export interface Told {
   readonly registry: StatusDocument["registry"];
 }
 
-/** Codes of users whose mount died: no answer of an application, and none is owed. */
+/** Codes of users whose mount died, which it does not where it outlives its daemon: no answer of an application, and none is owed. */
 const deadMount = ["ENOTCONN", "ECONNABORTED", "ENODEV", "ENOENT"];
 
 export class Judge {
@@ -71,6 +71,7 @@ export class Judge {
         return this.#count("views");
       case "daemon":
         this.#daemons.set(entry.node, entry.state);
+        if (entry.state === "killed") this.#operations.sourceKilled(entry.node);
         return;
       case "begun":
         return this.#begun(entry);

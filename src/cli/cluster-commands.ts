@@ -44,10 +44,10 @@ export function addClusterCommands(program: Command): void {
     });
   verb("status", "who is there, who is manager, what is mounted").action(async (options: DirOption) => show(LocalCluster.open(options.dir), options));
   verb("down", "stop every node and unmount; the files stay").action(async (options: DirOption) => after(options, (it) => it.down()));
-  verb("kill <node>", "SIGKILL a node; its mounts are dead until it is restarted").action(async (node: string, options: DirOption) => after(options, (it) => it.kill(node as NodeId)));
+  verb("kill <node>", "SIGKILL a node; users of its mounts wait until it is started again").action(async (node: string, options: DirOption) => after(options, (it) => it.kill(node as NodeId)));
   verb("pause <node>", "SIGSTOP a node").action(async (node: string, options: DirOption) => after(options, (it) => it.pause(node as NodeId)));
   verb("resume <node>", "SIGCONT a paused node").action(async (node: string, options: DirOption) => after(options, (it) => it.resume(node as NodeId)));
-  verb("restart <node>", "stop a node if it runs, clean up what it left, start it again").action(async (node: string, options: DirOption) => after(options, (it) => it.restart(node as NodeId)));
+  verb("restart <node>", "end a node if it runs and start it again; users of its mounts wait meanwhile").action(async (node: string, options: DirOption) => after(options, (it) => it.restart(node as NodeId)));
   verb("cut <a> <b>", "the two nodes no longer hear each other")
     .option("--one-way", "only: b does not hear a")
     .action(async (a: string, b: string, options: DirOption & { oneWay?: boolean }) => after(options, (it) => it.cut(a as NodeId, b as NodeId, options.oneWay ?? false)));

@@ -1,6 +1,6 @@
 /**
- * What the kernel reads and writes by itself goes on when its daemon is dead, when its mount is taken away and when the daemon
- * is back: and nobody moves the file meanwhile, although nobody is left who could be asked.
+ * What the kernel reads and writes by itself goes on when its daemon is dead, and when the next daemon has taken its mount
+ * over: and nobody moves the file meanwhile, although nobody is left who could be asked.
  *
  * Source    safety C2, V1, V2; decision 0009.
  */
@@ -43,7 +43,7 @@ async function refused(name: string, when: string): Promise<void> {
 }
 
 for (const how of ["read", "mmap", "close", "write", "store"] as const) {
-  acceptance(`${how}: the daemon is killed, its mount taken away, the daemon is back; true bytes, and no move until the user has gone`, async () => {
+  acceptance(`${how}: the daemon is killed, the next one takes its mount over; true bytes, and no move until the user has gone`, async () => {
     const name = `held-${how}`;
     await bench().shell('head -c "$2" /dev/urandom > "$1"', bench().path("C", "fs1", name), String(SIZE));
     await migratorOnA();
@@ -61,8 +61,8 @@ for (const how of ["read", "mmap", "close", "write", "store"] as const) {
     await look("with its daemon dead");
     await bench().restart("C");
     await bench().untilAllAreMembers();
-    await refused(name, "with its mount taken away");
-    await look("with its mount taken away");
+    await refused(name, "under the next daemon");
+    await look("under the next daemon");
     const last = sumInBacking(name);
     for (const letter of ["A", "B", "C"] as const) assert.equal(await sumOn(letter, name), last, `on ${letter}`);
     program.child.kill("SIGKILL");

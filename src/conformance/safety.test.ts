@@ -97,7 +97,7 @@ const isError = (seen: string) => /^(error (EIO|ENOTCONN|ECONNABORTED|ESTALE|ENO
 for (const how of ["read", "mmap", "exec", "close"] as const) {
   for (const fault of ["killed", "frozen"] as const) {
     const title = how === "close" ? "mmap-and-close before migration" : how;
-    acceptance(`${title} with the daemon ${fault}: true bytes or an error, on every node`, async () => {
+    acceptance(`${title} with the daemon ${fault}: true bytes${fault === "frozen" ? " or an error" : ""}, on every node`, async () => {
       const name = `${how}-${fault}`;
       let sum = await makeFile(name);
       if (how === "exec") {
@@ -114,11 +114,11 @@ for (const how of ["read", "mmap", "exec", "close"] as const) {
         if (outcome.code !== 0) assert(!isHole, `a migration that failed punched nothing: ${outcome.errors}${outcome.output}`);
         const looking = holder.look();
         if (fault === "frozen") process.kill(pid, "SIGCONT");
+        else await bench().restart("C"); // what it sees may wait for the next daemon
         const seen = await within(looking, "the holder sees something", 40_000);
         const isTrue = how === "exec" ? seen === "runs" : seen === sum;
-        assert(isTrue || isError(seen), `the holder saw neither the true bytes nor an error: ${seen}`);
+        assert(isTrue || (fault === "frozen" && isError(seen)), `the holder did not see the true bytes: ${seen}`);
         await holder.end();
-        if (fault === "killed") await bench().restart("C");
         await bench().untilAllAreMembers();
         for (const letter of ["B", "C", "A"] as const) assert.equal(await sumOn(letter, name), sum, `the bytes on ${letter}`);
       } finally {

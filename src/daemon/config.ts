@@ -41,6 +41,8 @@ const ownTimeouts = {
   reactorLimitMs: 120_000,
   /** A link from which nothing is heard is taken down. */
   linkSilenceMs: 3_000,
+  /** Users of a mount whose daemon has ended wait so long for the next one, then get an error (safety H11). */
+  daemonAwaitedMs: 600_000,
   /** How long an orderly stop waits for applications and unmounts before it goes on without. */
   stopMs: 10_000,
 };
@@ -93,6 +95,8 @@ const schema = map({
   timeouts: withDefault(timeouts, {}),
   /** nice(2) value of the daemon: users, sessions and other nodes wait for it, so that it goes before ordinary programs. */
   niceness: withDefault(whole(-20, 19), -10),
+  /** A mount goes on when its daemon is killed or restarted (Linux 6.9): a holder process keeps it for the next daemon. */
+  survivesDaemon: withDefault(flag, true),
   /** Whether a mount is made where the kernel ends mounts whose requests wait for long (fs.fuse.*_request_timeout). */
   kernelRequestTimeouts: withDefault(oneOf(["refuse", "warn"]), "refuse"),
   /** Which mounts, preunmounts and unmounts of this node sessions are told of (cluster/node-contract.ts). */

@@ -37,8 +37,15 @@ export interface RunningMount {
   post(message: ToReactor): void;
   /** Forced: out of the tree although users are inside. */
   unmount(isForced: boolean): Promise<DmFailure | undefined>;
+  /** The next daemon can go on with it. */
+  isHeld?(): boolean;
+  /** Stops serving and leaves the mount to the next daemon, if it is held. */
+  leave?(): Promise<void>;
 }
 export type MountMaker = (wanted: { readonly config: FileSystemConfig; readonly attached: AttachedFileSystem; readonly mountpoint: string; readonly hear: (message: FromReactor) => void }) => Promise<RunningMount>;
+
+/** What was left of a mount is given up; asked again, it is mounted anew. */
+export class TakeoverFailed extends Error {}
 
 interface Served {
   readonly config: FileSystemConfig;
@@ -124,7 +131,7 @@ export class FileSystems {
       return undefined;
     } catch (error) {
       this.#forgetReactor(reactor);
-      return { code: "EIO", message: `mounting ${fs} at ${mountpoint}: ${(error as Error).message}` };
+      return { code: error instanceof TakeoverFailed ? "EAGAIN" : "EIO", message: `mounting ${fs} at ${mountpoint}: ${(error as Error).message}` };
     }
   }
 
@@ -138,6 +145,17 @@ export class FileSystems {
     served.isEnding = false;
     if (failure === undefined && served.reactor === reactor) this.#ended(reactor, served);
     return failure;
+  }
+
+  /** This daemon's part of the mount is over; its users wait for the next one. */
+  async leave(fs: FsName): Promise<void> {
+    const served = this.#byName.get(fs);
+    if (served?.mount?.leave === undefined || served.mount.isHeld?.() !== true) return;
+    const { mount, reactor } = served;
+    served.isEnding = true;
+    await mount.leave?.();
+    served.isEnding = false;
+    if (served.reactor === reactor) this.#ended(reactor, served);
   }
 
   perform(effect: ReactorEffect): void {
@@ -250,6 +268,8 @@ export class FileSystems {
     if (!this.#byReactor.has(reactor)) return; // the last words of one that has ended
     switch (message.kind) {
       case "ready":
+        return;
+      case "survives-no-more":
         return;
       case "event-held": {
         const operation = this.#widened(reactor, message.held.operation);

@@ -1,6 +1,7 @@
 /**
  * `sluiced --config node.yaml`: one node as a process. It writes one JSON line to stdout when every mount is usable, tells
- * people what happens on stderr, and ends in order on SIGTERM and SIGINT.
+ * people what happens on stderr, and ends in order on SIGTERM and SIGINT; on SIGUSR2 so that the next daemon goes on with its
+ * mounts.
  *
  * Exit codes  0 ended in order; 1 could not start, with the reason; 70 a bug or a lost part, with its trace.
  * Source      safety H1 (watchdog), M2, M5, M6.
@@ -57,11 +58,13 @@ async function main(): Promise<void> {
   if (whyNot === undefined) mountFuseControl(log);
   else log(`runs without mounts (${whyNot}): applications can connect and use files through their handles; skipped: ${config.fileSystems.map((fs) => fs.name).join(", ") || "nothing"}`);
 
-  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs, whyNot === undefined), log, mounted: () => watchdog?.beat(), failed: fail });
+  const node = await NodeProcess.start(config, { makeVolumes: (needs) => new ServedVolumes(needs, whyNot === undefined), hasMounts: whyNot === undefined, log, mounted: () => watchdog?.beat(), failed: fail });
   watchdog = new WatchdogChild(config.timeouts.reactorLimitMs, () => node.watched(), (why) => {
     if (!isEnding) log(`warning: the watchdog ${why}; a reactor that stands still is not ended by anybody`);
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void node.stop());
+  // "Another daemon comes": in order, but mounts and open files wait for it.
+  process.on("SIGUSR2", () => void node.stop({ leavesMounts: true }));
   node.ended.then(() => end()).catch(fail);
   const mounts = await node.join();
   if (node.isStopping) return;

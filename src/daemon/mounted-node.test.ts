@@ -1,13 +1,15 @@
 /** A daemon with a real mount: dying, aborted, frozen and busy mounts end as they should. Needs root and /dev/fuse. */
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { FsName, Handle } from "../dmapi/ids.js";
 import { regionFlags } from "../dmapi/regions.js";
 import { connectionOf } from "../fuse/mount.js";
 import { getxattrOfPath } from "../os/files.js";
+import { getLock, LockRequest } from "../os/locks.js";
+import { FLOCK_BYTE } from "../volume/guard.js";
 import { ApplicationClient } from "../wire/application-client.js";
 import { type Daemon, Stage } from "./daemon.test-suite.js";
 import { mountedAt, whyNoMounts } from "./machine.js";
@@ -35,12 +37,70 @@ async function start(change?: (text: string) => string): Promise<Daemon> {
 }
 const file = () => join(stage.mountpoint, "file");
 
-test("the mount a killed daemon left is detached by the next, which mounts anew", { skip }, async () => {
+const withoutHolder = (text: string) => `${text}survivesDaemon: false\n`;
+
+test("the next daemon goes on with the mount of one that was killed: its users have only waited", { skip }, async () => {
   const first = await start();
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  const connection = connectionOf(stage.mountpoint);
+  await first.kill();
+  const waiting = user(`cat ${file()}`);
+  const second = await start();
+  assert.deepEqual(await waiting.ended, { code: 0, said: "kept\n" });
+  assert.match(second.told, /taken over from an earlier daemon/);
+  assert.equal(connectionOf(stage.mountpoint), connection, "the same mount");
+  second.child.kill("SIGTERM");
+  assert.equal(await second.ended, 0);
+  assert.equal(mountedAt(stage.mountpoint), undefined, "an orderly end is the mount's end");
+  await second.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
+});
+
+test("users' locks hold while no daemon is there, and end with their user's close under the next one", { skip }, async () => {
+  const first = await start();
+  const locker = user(`exec 3> ${file()}; flock 3; echo locked > ${stage.top}/locked; exec sleep 1000`);
+  await first.until(() => existsSync(join(stage.top, "locked")), "the lock");
+  const fd = openSync(join(stage.backing, "file"), "r+");
+  const isLocked = () => {
+    const asked = new LockRequest().fill("write", FLOCK_BYTE, 1n);
+    assert.equal(getLock(fd, asked), 0);
+    return asked.conflict !== undefined;
+  };
+  assert(isLocked(), "while the first daemon is there");
+  await first.kill();
+  assert(isLocked(), "while no daemon is there");
+  const second = await start();
+  assert(isLocked(), "under the second daemon");
+  process.kill(locker.pid, "SIGKILL");
+  await second.until(() => !isLocked(), "the lock is gone with its user");
+  closeSync(fd);
+});
+
+test("a mount whose daemon does not come back is given up by its holder: its users get an error", { skip }, async () => {
+  const daemon = await start((text) => `${text}timeouts: { daemonAwaitedMs: 1000 }\n`);
+  await daemon.kill();
+  assert.notEqual((await user(`cat ${file()}`).ended).code, 0);
+  await daemon.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
+});
+
+test("when the holder is ended while no daemon is there its mounts end; while one is there they go on with that", { skip }, async () => {
+  const holder = () => (JSON.parse(readFileSync(`${stage.socket}.holder.json`, "utf8")) as { pid: number }).pid;
+  const first = await start();
+  await first.kill();
+  const waiting = user(`cat ${file()}`);
+  process.kill(holder(), "SIGTERM");
+  assert.notEqual((await waiting.ended).code, 0);
+  const second = await start();
+  process.kill(holder(), "SIGTERM");
+  await second.until(() => /the holder has ended/.test(second.told), "it says so");
+  assert.equal((await user(`echo on > ${file()}`).ended).code, 0);
+});
+
+test("where mounts are not to survive, the one a killed daemon left is detached by the next, which mounts anew", { skip }, async () => {
+  const first = await start(withoutHolder);
   assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
   await first.kill();
   assert.notEqual((await user(`cat ${file()}`).ended).code, 0);
-  const second = await start();
+  const second = await start(withoutHolder);
   assert.match(second.told, /earlier life of this node was detached/);
   assert.deepEqual(await user(`cat ${file()}`).ended, { code: 0, said: "kept\n" });
 });
@@ -112,8 +172,19 @@ test("an aborted connection is no end of the daemon: it leaves the view and can 
   client.close();
 });
 
-test("a daemon that stands still past the limit has its connection aborted: its users get an error, no endless wait", { skip }, async () => {
+test("a daemon that stands still past the limit is killed, and its users wait for the next one", { skip }, async () => {
   const daemon = await start((text) => `${text}timeouts: { reactorLimitMs: 1500 }\n`);
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  daemon.child.kill("SIGSTOP");
+  const reader = user(`cat ${file()}`);
+  await daemon.ended;
+  assert.match(daemon.told, /watchdog: the daemon \(process \d+\) stood still for 1500 ms and is killed/);
+  await start();
+  assert.deepEqual(await reader.ended, { code: 0, said: "kept\n" });
+});
+
+test("where mounts do not survive, a daemon that stands still past the limit has its connection aborted: its users get an error, no endless wait", { skip }, async () => {
+  const daemon = await start((text) => withoutHolder(`${text}timeouts: { reactorLimitMs: 1500 }\n`));
   daemon.child.kill("SIGSTOP");
   const { code } = await user(`cat ${file()}`).ended;
   assert.notEqual(code, 0);

@@ -23,6 +23,7 @@ import type { NodeConfig } from "./config.js";
 import { DescriptorDoor } from "./descriptor-door.js";
 import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
+import { HolderLink, holderSocket } from "./holder/holder-link.js";
 import { MessageLog } from "./message-log.js";
 import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
@@ -34,6 +35,8 @@ import { RenewalWatch } from "./renewal-watch.js";
 export interface NodeProcessOptions {
   readonly makeVolumes: (needs: VolumeNeeds) => NodeVolumes;
   readonly log: (line: string) => void;
+  /** This process can mount; absent: no. */
+  readonly hasMounts?: boolean;
   /** A mount has come. */
   readonly mounted: () => void;
   /** Something that this daemon cannot go on without has ended. */
@@ -68,6 +71,7 @@ export class NodeProcess {
   #door!: DescriptorDoor;
   #volumes!: NodeVolumes;
   #eventLog!: EventLog;
+  #holder: HolderLink | undefined;
   #fileSystems!: FileSystems;
   #questions!: MemberQuestions;
   #parts!: NodeParts;
@@ -109,6 +113,7 @@ export class NodeProcess {
     await this.#driver.until(() => this.#hasStopped || this.#machine.describe().state === "member").finally(() => clearInterval(waiting));
     if (this.#stopping !== undefined) return [];
     for (const fs of this.#config.fileSystems) if (fs.autoMount && fs.mountpoint !== undefined) await this.#mountAtStart(fs.name);
+    this.#holder?.endUnclaimed(this.#log);
     return this.#fileSystems.list().flatMap(({ attached, mountpoint }) => (mountpoint === undefined ? [] : [{ fs: attached.fs, mountpoint }]));
   }
 
@@ -116,17 +121,17 @@ export class NodeProcess {
     return this.#links.status().flatMap(({ peer, trouble }) => (trouble === undefined ? [] : [`${peer}: ${trouble}`]));
   }
 
-  /** Unmounts, leaves the cluster, ends every part. Safe to repeat. */
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stop().then(this.#end, this.#endBadly);
+  /** Unmounts, leaves the cluster, ends every part. Safe to repeat. `leavesMounts`: their users wait for the next daemon. */
+  stop(how: { readonly leavesMounts?: boolean } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(how.leavesMounts === true).then(this.#end, this.#endBadly);
     return this.#stopping;
   }
   get isStopping(): boolean {
     return this.#stopping !== undefined;
   }
   /** The FUSE connections served and how far each reactor's tick is. */
-  watched(): { readonly minor: number; readonly tick: number }[] {
-    return this.#fileSystems?.mounts().flatMap(({ mount }) => (mount.minor === undefined ? [] : [{ minor: mount.minor, tick: mount.tick() }])) ?? [];
+  watched(): { readonly minor: number; readonly tick: number; readonly isHeld: boolean }[] {
+    return this.#fileSystems?.mounts().flatMap(({ mount }) => (mount.minor === undefined ? [] : [{ minor: mount.minor, tick: mount.tick(), isHeld: mount.isHeld?.() ?? false }])) ?? [];
   }
 
   async #start(): Promise<void> {
@@ -147,7 +152,9 @@ export class NodeProcess {
     const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
     this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, mountEvent: this.#config.mountEvent, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
+    this.#holder = await this.#openHolder();
     this.#volumes = this.#options.makeVolumes({
+      holder: this.#config.survivesDaemon ? this.#holder : undefined,
       config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log, failed: this.#options.failed,
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
@@ -184,6 +191,19 @@ export class NodeProcess {
       this.#renewals.hear(fact);
       this.#driver.give({ kind: "coordination", fact });
     });
+  }
+
+  /** Also where mounts are not to survive: one of an earlier life, when they were, may hold some. */
+  async #openHolder(): Promise<HolderLink | undefined> {
+    const { socket, survivesDaemon, timeouts, fileSystems } = this.#config;
+    if (this.#options.hasMounts !== true) return undefined;
+    const begins = survivesDaemon && fileSystems.some(({ mountpoint }) => mountpoint !== undefined);
+    try {
+      return await HolderLink.open({ path: holderSocket(socket), limitMs: timeouts.daemonAwaitedMs, begins, log: this.#log });
+    } catch (error) {
+      this.#log(`warning: ${(error as Error).message}; mounts end with this daemon`);
+      return undefined;
+    }
   }
 
   #tellClock(): void {
@@ -348,11 +368,14 @@ export class NodeProcess {
     this.#callInside("fs.unmount", { fs, force: true }).catch((refused: DmFailure) => this.#log(`taking ${fs} out of the view: ${refused.message}`));
   }
 
-  async #stop(): Promise<void> {
+  async #stop(leavesMounts: boolean): Promise<void> {
     const { stopMs } = this.#config.timeouts;
     clearInterval(this.#clock);
     clearInterval(this.#watching);
-    for (const { fs } of this.#fileSystems?.mounts() ?? []) await this.#unmountAtStop(fs, stopMs);
+    for (const { fs } of this.#fileSystems?.mounts() ?? []) {
+      if (leavesMounts) await this.#fileSystems.leave(fs);
+      if (this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) await this.#unmountAtStop(fs, stopMs);
+    }
     if (this.#driver !== undefined) {
       this.#driver.give({ kind: "stop-wanted" });
       await within(stopMs, this.#driver.until(() => this.#hasStopped));
@@ -364,6 +387,8 @@ export class NodeProcess {
     await this.#door?.close();
     await this.#links?.close();
     await this.#volumes?.close();
+    if (!leavesMounts) this.#holder?.endUnclaimed(this.#log);
+    this.#holder?.close();
     await this.#eventLog?.close();
     await this.#coordination?.stop();
     await this.#messages.close();

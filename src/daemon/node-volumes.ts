@@ -8,6 +8,7 @@ import type { ObjectJob, VolumeResult } from "../cluster/node-contract.js";
 import type { View } from "../cluster/view-document.js";
 import type { FsName, SessionId, Token } from "../dmapi/ids.js";
 import type { ReserveEntry } from "../dmapi/status.js";
+import type { HolderLink } from "./holder/holder-link.js";
 import type { FileSystemConfig, NodeConfig } from "./config.js";
 import type { AttachedFileSystem, MountMaker } from "./file-systems.js";
 
@@ -23,6 +24,8 @@ export interface VolumeNeeds {
   /** As in ReactorOptions. */
   readonly leaseUntil: SharedArrayBuffer;
   readonly log: (line: string) => void;
+  /** Keeps mounts alive beyond this daemon; absent: they end with it. */
+  readonly holder?: HolderLink | undefined;
   /** A thread without which this daemon cannot go on has ended. */
   readonly failed: (error: Error) => void;
 }

@@ -30,14 +30,19 @@ export type ToReactor =
   /** New incarnation: drop records, interests, fences, guards, pages. Events that are out are offered anew by the source node. */
   | { readonly kind: "forget" }
   | { readonly kind: "report"; readonly id: number }
-  /** Stop serving: the file system was unmounted or the daemon ends. */
-  | { readonly kind: "end" };
+  /** The holder has the mount: descriptors that must outlive this daemon go to it by this connection. */
+  | { readonly kind: "held"; readonly keeperFd: number }
+  /** Stop serving: the file system was unmounted or the daemon ends; `isLeft`: and the next one goes on with what is not answered. */
+  | { readonly kind: "end"; readonly isLeft?: boolean };
 
 /** The file system is that of the reactor. */
 export type EventOfReactor = Omit<HeldEvent, "fs">;
 
 export type FromReactor =
-  | { readonly kind: "ready" }
+  /** The kernel has begun to talk. `canSurvive`: another daemon could go on with what it says. */
+  | { readonly kind: "ready"; readonly canSurvive: boolean }
+  /** From now on this mount ends with this daemon. */
+  | { readonly kind: "survives-no-more"; readonly why: string }
   | { readonly kind: "event-held"; readonly held: EventOfReactor }
   | { readonly kind: "operation-gone"; readonly operation: OperationId }
   | { readonly kind: "interest-wanted"; readonly handle: Handle }
@@ -50,6 +55,16 @@ export type FromReactor =
   | { readonly kind: "reported"; readonly id: number; readonly waiters: readonly WaiterEntry[]; readonly counters: Readonly<Record<string, number>> }
   /** No backing call of it runs any more and its descriptors are closed, but for `isFailure`: then only the daemon's end is sure to do that. */
   | { readonly kind: "ended"; readonly why: string; readonly isFailure?: true };
+
+/** What of a mount outlives its daemon (safety H11). */
+export interface Survival {
+  /** The mount's memory (holder/mount-memory.ts). */
+  readonly memoryFd: number;
+  /** The reactor's own connection to the holder. Of a mount that begins it is told later. */
+  readonly keeperFd: number;
+  /** It is one that an earlier daemon left, with these descriptors. */
+  readonly left?: readonly { readonly key: string; readonly note: string; readonly fd: number }[];
+}
 
 /** Handed to the reactor's worker as workerData. */
 export interface ReactorOptions {
@@ -86,4 +101,6 @@ export interface ReactorOptions {
   readonly interruptGraceMs: number;
   /** Of waiting writes in memory; what is more waits in an unlinked file (safety M8). */
   readonly heldBytesMax: number;
+  /** Absent: the mount ends with its daemon. */
+  readonly survival?: Survival;
 }

@@ -12,7 +12,10 @@ import type { FsName, SessionId, Token } from "../dmapi/ids.js";
 import type { ReserveState } from "../volume/reserve.js";
 import { VolumeService } from "../volume/service.js";
 import type { FileSystemConfig } from "./config.js";
-import type { AttachedFileSystem, MountMaker, RunningMount } from "./file-systems.js";
+import { type AttachedFileSystem, type MountMaker, type RunningMount, TakeoverFailed } from "./file-systems.js";
+import { connectionOf } from "../fuse/mount.js";
+import type { HolderLink, LeftMount } from "./holder/holder-link.js";
+import { MountMemory } from "./holder/mount-memory.js";
 import { mountInProcess } from "./in-process.js";
 import { clearMountpoint, mountSource } from "./machine.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
@@ -29,6 +32,23 @@ export function noPassthrough(config: Pick<FileSystemConfig, "passthrough" | "mo
   if (modeOn(config.mode, capabilities) === "exact") return "every read and write reaches Sluice in mode exact";
   if (capabilities["isLocal"] !== true) return `not tried on ${String(capabilities["fileSystem"])}: a lease says nothing about other machines there`;
   return capabilities["leases"] === true ? undefined : "the backing grants no leases: whether the kernel still uses a file could not be told";
+}
+
+/** What an earlier daemon left of this mount, if it is there still and mounted at the same place. */
+function takeLeft(holder: HolderLink, source: string, mountpoint: string, log: (line: string) => void): LeftMount | undefined {
+  const left = holder.take(source);
+  if (left === undefined) return undefined;
+  const why = left.place.mountpoint !== mountpoint ? `it is mounted at ${left.place.mountpoint}` : connectionOf(mountpoint) !== left.place.minor ? "it was unmounted" : unusable(left.memoryFd);
+  if (why === undefined) return left;
+  log(`${mountpoint}: what an earlier daemon left is not taken over, its users get an error: ${why}`);
+  holder.discard(left);
+  return undefined;
+}
+function unusable(memoryFd: number): string | undefined {
+  const memory = MountMemory.takeOver(memoryFd);
+  if ("refusal" in memory) return memory.refusal;
+  memory.close();
+  return undefined;
 }
 
 export class ServedVolumes implements NodeVolumes {
@@ -63,7 +83,9 @@ export class ServedVolumes implements NodeVolumes {
   async #mountReactor({ config, attached, mountpoint, hear }: Parameters<MountMaker>[0]): Promise<RunningMount> {
     const { config: { cluster, node, timeouts, kernelRequestTimeouts }, clusterKey, ticks, leaseUntil, log } = this.#needs;
     const source = mountSource(cluster, node, attached.fs);
-    clearMountpoint(mountpoint, source, log);
+    const { holder } = this.#needs;
+    const left = holder === undefined ? undefined : takeLeft(holder, source, mountpoint, log);
+    if (left === undefined) clearMountpoint(mountpoint, source, log);
     const tickCell = this.#takeCell();
     const cells = new Int32Array(ticks);
     let isServing = false;
@@ -73,24 +95,28 @@ export class ServedVolumes implements NodeVolumes {
           fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), passthrough: noPassthrough(config, attached.capabilities) === undefined, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
           slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
-          allowsRequestTimeouts: kernelRequestTimeouts === "warn",
+          allowsRequestTimeouts: kernelRequestTimeouts === "warn", holder, left,
         },
         (message) => {
           if (message.kind === "ended") this.#giveCell(tickCell);
+          if (message.kind === "survives-no-more") log(`warning: ${mountpoint} ends with this daemon: ${message.why}`);
           // Its workers may be writing yet, and its guards are held by this process: only the end of it is the end of them.
           if (isServing && message.kind === "ended" && message.isFailure === true) this.#needs.failed(new Error(`the mount of ${attached.fs}: ${message.why}`));
           else hear(message);
         },
       );
       isServing = true;
+      if (left !== undefined) log(`${mountpoint}: taken over from an earlier daemon; its users waited ${left.goneMs} ms`);
       for (const warning of reactor.warnings) log(`warning: ${warning}`);
       return {
         mountpoint, minor: reactor.connection, tick: () => Atomics.load(cells, tickCell), post: (message) => reactor.post(message),
         unmount: (isForced) => reactor.stop({ isLazy: isForced }).then(() => undefined, (error: Error) => ({ code: "EBUSY", message: error.message }) as const),
+        isHeld: () => reactor.isHeld, leave: () => reactor.leave(),
       };
     } catch (error) {
       this.#giveCell(tickCell);
-      throw error;
+      if (left === undefined) throw error;
+      throw new TakeoverFailed(`the mount that an earlier daemon left could not be taken over, its users get an error: ${(error as Error).message}`, { cause: error });
     }
   }
 

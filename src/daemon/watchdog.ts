@@ -7,6 +7,9 @@
  * keeps /dev/fuse open, and with it the fill and its user; then it acts at once. A frozen daemon (stopped, or paused with
  * its machine) is not a dead one.
  *
+ * Where a holder keeps the mount for the next daemon (safety H11) less is lost: who stands still is killed, so that the
+ * next one can come, and who is being killed has some seconds to end, since only then its threads are known to wait in vain.
+ *
  * It shares nothing with the daemon but a pipe, on which the daemon writes one JSON line each beat. The pipe's end is the
  * daemon's end, and this process's too. Only time in which this process itself ran counts, so that a suspended machine
  * aborts nothing. After "leave" the daemon has that many milliseconds to be gone; then it is killed.
@@ -25,6 +28,8 @@ export interface MountBeat {
   readonly tick: number;
   /** Which connection the minor stands for (`connectionNow`); undefined while fusectl is not mounted. */
   readonly connection?: number | undefined;
+  /** A holder keeps the mount for the next daemon. */
+  readonly isHeld?: boolean;
 }
 /** One line of the pipe. */
 export type Beat = { readonly mounts: readonly MountBeat[] } | { readonly leaveMs: number };
@@ -106,6 +111,8 @@ function abort({ minor, connection }: MountBeat, why: string): void {
 
 /** How often the daemon is looked at: as long as its users may wait for nothing. */
 const LOOK_MS = 200;
+/** A killed daemon whose mounts are held for the next one. */
+const END_WITHIN_MS = 5_000;
 
 function run(limitMs: number, daemon: number): void {
   const started = lookAt(daemon)?.startTicks;
@@ -119,15 +126,24 @@ function run(limitMs: number, daemon: number): void {
     const awakeMs = Math.min(nowMs - lastMs, stepMs * 2); // the rest of a long gap was sleep
     lastMs = nowMs;
     const due = watch.passed(awakeMs);
-    for (const mount of mounts) if (due.includes(mount.minor)) abort(mount, `stood still for ${limitMs} ms`);
+    const stood = mounts.filter(({ minor }) => due.includes(minor));
+    for (const mount of stood) if (mount.isHeld !== true) abort(mount, `stood still for ${limitMs} ms`);
+    if (stood.some(({ isHeld }) => isHeld === true)) kill(daemon, `stood still for ${limitMs} ms`);
   }, stepMs);
   let isLeaving = false;
+  let dyingMs = 0;
   setInterval(() => {
     const look = lookAt(daemon);
     // One that has ended needs nothing: its descriptors are closed.
-    if (isLeaving || look?.startTicks !== started || look?.isDying !== true) return;
-    for (const mount of mounts) abort(mount, `lost its daemon (process ${daemon}), which was killed,`);
-    mounts = []; // each told once
+    if (look?.startTicks !== started || look?.isDying !== true) {
+      dyingMs = 0;
+      return;
+    }
+    dyingMs += LOOK_MS;
+    if (isLeaving) return;
+    const lost = mounts.filter(({ isHeld }) => isHeld !== true || dyingMs >= END_WITHIN_MS);
+    for (const mount of lost) abort(mount, `lost its daemon (process ${daemon}), which was killed,`);
+    mounts = mounts.filter((mount) => !lost.includes(mount)); // each told once
   }, LOOK_MS);
   onLines((line) => {
     const beat = JSON.parse(line) as Beat;
@@ -139,7 +155,7 @@ function run(limitMs: number, daemon: number): void {
     isLeaving = true;
     setTimeout(() => {
       isLeaving = false;
-      kill(daemon);
+      kill(daemon, "did not end in time");
     }, beat.leaveMs);
   });
 }
@@ -168,8 +184,8 @@ export function connectionNow(minor: number): number | undefined {
 }
 
 /** The pipe is still open, so the number still names the daemon. */
-function kill(daemon: number): void {
-  tell(`the daemon (process ${daemon}) did not end in time and is killed`);
+function kill(daemon: number, why: string): void {
+  tell(`the daemon (process ${daemon}) ${why} and is killed`);
   process.kill(daemon, "SIGKILL");
 }
 

@@ -12,6 +12,7 @@ import { errno } from "./errno.js";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -24,6 +25,9 @@ const DESCRIPTORS_MAX = 16;
 
 const nativeSocket = bind("int socket(int domain, int type, int protocol)");
 const nativeSocketpair = bind("int socketpair(int domain, int type, int protocol, void *pair)");
+const nativeBind = bind("int bind(int fd, void *address, uint32_t length)");
+const nativeListen = bind("int listen(int fd, int backlog)");
+const nativeAccept = bind("int accept4(int fd, void *address, void *length, int flags)");
 const nativeConnect = bind("int connect(int fd, void *address, uint32_t length)");
 const nativeSendmsg = bindRaw("intptr_t sendmsg(int fd, void *message, int flags)");
 const nativeRecvmsg = bindRaw("intptr_t recvmsg(int fd, void *message, int flags)");
@@ -92,26 +96,46 @@ function receiveMessage(socket: number, into: Buffer): Received | number {
   return { length, fds };
 }
 
-/** A connected stream socket; blocks until the listener has room. */
-export function connectUnix(path: string): number {
+/** Stream: bytes in a row. Messages: each send is one receive. */
+export type SocketForm = "stream" | "messages";
+const typeOf = { stream: SOCK_STREAM, messages: SOCK_SEQPACKET } as const;
+
+/** A connected socket; blocks until the listener has room. */
+export function connectUnix(path: string, form: SocketForm = "stream"): number {
+  return withAddress(path, form, nativeConnect);
+}
+/** One that others can connect to; nothing may have that name. */
+export function listenUnix(path: string, form: SocketForm): number {
+  const socket = withAddress(path, form, nativeBind);
+  if (socket < 0) return socket;
+  const result = nativeListen(socket, 8);
+  if (result >= 0) return socket;
+  close(socket);
+  return result;
+}
+/** Blocks until somebody connects. */
+export function acceptUnix(listening: number): number {
+  return nativeAccept(listening, null, null, SOCK_CLOEXEC);
+}
+function withAddress(path: string, form: SocketForm, act: (socket: number, address: Buffer, length: number) => number): number {
   const bytes = Buffer.from(path);
   if (bytes.length > 107) return -errno.ENAMETOOLONG;
   const address = Buffer.alloc(110);
   address.writeUInt16LE(AF_UNIX, 0);
   bytes.copy(address, 2);
-  const socket = nativeSocket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const socket = nativeSocket(AF_UNIX, typeOf[form] | SOCK_CLOEXEC, 0);
   if (socket < 0) return socket;
-  const result = nativeConnect(socket, address, 2 + bytes.length + 1);
+  const result = act(socket, address, 2 + bytes.length + 1);
   if (result < 0) {
     close(socket);
     return result;
   }
   return socket;
 }
-/** Two connected stream sockets, or the negative errno. */
-export function socketPair(): readonly [number, number] | number {
+/** Two connected sockets, or the negative errno. */
+export function socketPair(form: SocketForm = "stream"): readonly [number, number] | number {
   const pair = Buffer.alloc(8);
-  const result = nativeSocketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+  const result = nativeSocketpair(AF_UNIX, typeOf[form] | SOCK_CLOEXEC, 0, pair);
   return result < 0 ? result : [pair.readInt32LE(0), pair.readInt32LE(4)];
 }
 /** Plain bytes on a socket without SIGPIPE. */

@@ -68,6 +68,10 @@ export class OperationPromises<N> {
     }
     thought.with = here;
   }
+  /** The daemon of its user was killed: its event is withdrawn, and raised anew by the next one. */
+  sourceKilled(node: N): void {
+    for (const thought of this.#operations.values()) if (thought.node === node) thought.with = undefined;
+  }
   responding(operation: number, response: DmResponse): void {
     const thought = this.#operations.get(operation);
     thought?.responses.add(response.kind === "abort" ? `abort ${response.code}` : response.kind);

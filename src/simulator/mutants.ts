@@ -4,7 +4,7 @@
  *
  * An edit names a compiled file and a piece of its text, which must be there exactly once; white space does not count.
  *
- * Source    safety C1, C3-C10, H1-H10, H12-H15, M1-M13.
+ * Source    safety C1, C3-C10, H1-H15, M1-M13.
  */
 export interface Edit {
   /** Below dist/. */
@@ -632,6 +632,14 @@ const real: readonly Mutant[] = [
   {
     name: "mounted where the kernel ends mounts", rule: "a kernel setting that would end a held event is refused (M6)", test: "daemon/mounted-node.test.js", only: "(fs/fuse/default_request_timeout)", says: "it has mounted",
     edits: [at("daemon/reactor/mount.js")("if (timeouts.length > 0 && options.allowsRequestTimeouts !== true)", "if (false)")],
+  },
+  {
+    name: "done twice", rule: "what was done and not answered is not done again by the next daemon (H11)", test: "daemon/reactor/takeover.test.js", only: "mkdir: done and not answered", says: "File exists",
+    edits: [at("daemon/reactor/reactor.js")("this.core.journal.claim(task, unique);", "")],
+  },
+  {
+    name: "users' locks end with the daemon", rule: "users' locks hold while no daemon is there (H11)", test: "daemon/mounted-node.test.js", only: "locks hold while", says: "while no daemon is there",
+    edits: [lockOperations("core.keeper?.keep({ key: made.key, note: JSON.stringify(note) }, fd);", "")],
   },
   {
     name: "write-back cache taken", rule: "the kernel is not asked to keep users' writes (M6)", test: "fuse/codec/codec.test.js", only: "what is never taken", says: "WRITEBACK_CACHE",

@@ -39,6 +39,7 @@ export interface NodeEntry {
 const UP_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 15_000;
 const STATUS_TIMEOUT_MS = 3_000;
+const HOLDER_END_MS = 2_000;
 const POLL_MS = 40;
 const daemonCommand = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "bin", "sluiced.mjs");
 
@@ -172,7 +173,7 @@ export class LocalCluster {
     });
   }
 
-  /** SIGKILL: the mounts of that node are dead until it is restarted. Returns when the process is gone. */
+  /** SIGKILL: users of that node's mounts wait until it is started again. Returns when the process is gone. */
   async kill(id: NodeId): Promise<void> {
     const identity = this.#identity(id);
     if (identity === undefined || !signal(identity, "SIGKILL")) throw this.#refusal(`kill ${id}`, "it does not run");
@@ -187,10 +188,10 @@ export class LocalCluster {
     this.#signal(id, "SIGCONT", "resume");
   }
 
-  /** Ends the node if it runs (in order), clears what it left, and starts it again; returns when it is usable. */
+  /** Ends the node if it runs (in order) and starts it again; users of its mounts only wait meanwhile. Returns when it is usable. */
   async restart(id: NodeId): Promise<void> {
     const downs = this.#downs;
-    await this.#stop(this.#known(id));
+    await this.#leave(this.#known(id));
     if (downs !== this.#downs) throw this.#refusal(`start ${id}`, "it is being taken down");
     await this.start([id]);
   }
@@ -238,7 +239,7 @@ export class LocalCluster {
     mkdirSync(dirname(this.socket(id)), { recursive: true, mode: 0o700 });
     await this.#renewPort(id);
     if (this.#isGoingDown) throw this.#refusal(`start ${id}`, "it is being taken down");
-    for (const mountpoint of this.#mountpoints(id)) {
+    for (const mountpoint of this.#holder(id) === undefined ? this.#mountpoints(id) : []) {
       const stayed = takeDown(mountpoint);
       if (stayed !== undefined) throw this.#refusal(`start ${id}`, `a dead mount at ${mountpoint} would not go`);
       mkdirSync(mountpoint, { recursive: true });
@@ -269,6 +270,21 @@ export class LocalCluster {
     writePlan(this.#plan);
   }
 
+  /** The process that keeps the node's mounts while no daemon serves them; undefined: none does. */
+  #holder(id: NodeId): ProcessIdentity | undefined {
+    const holder = readIdentity(`${this.socket(id)}.holder.json`);
+    return holder === undefined || stateOf(holder) === "dead" ? undefined : holder;
+  }
+  /** Ends the daemon in order, but for its mounts: those are for the next one, where they can be. */
+  async #leave(id: NodeId): Promise<void> {
+    const identity = this.#identity(id);
+    if (identity === undefined || stateOf(identity) === "dead") return;
+    signal(identity, "SIGCONT");
+    signal(identity, "SIGUSR2");
+    if (await this.#hasEnded(identity, STOP_TIMEOUT_MS)) return;
+    signal(identity, "SIGKILL");
+    await this.#waitForEnd(identity, STOP_TIMEOUT_MS);
+  }
   async #stop(id: NodeId): Promise<void> {
     const identity = this.#identity(id);
     if (identity !== undefined && stateOf(identity) !== "dead") {
@@ -281,6 +297,9 @@ export class LocalCluster {
       }
     }
     for (const mountpoint of this.#mountpoints(id)) takeDown(mountpoint);
+    const holder = this.#holder(id); // ends with the last of its mounts; one that does not is not waited for
+    if (holder !== undefined && !(await this.#hasEnded(holder, HOLDER_END_MS)) && signal(holder, "SIGTERM")) await this.#waitForEnd(holder, STOP_TIMEOUT_MS);
+    for (const path of [`${this.socket(id)}.holder`, `${this.socket(id)}.holder.json`]) rmSync(path, { force: true });
     rmSync(this.#identityPath(id), { force: true });
   }
 
@@ -331,13 +350,7 @@ export class LocalCluster {
     if (identity === undefined || !signal(identity, name)) throw this.#refusal(`${verb} ${id}`, "it does not run");
   }
   #identity(id: NodeId): ProcessIdentity | undefined {
-    const path = this.#identityPath(this.#known(id));
-    if (!existsSync(path)) return undefined;
-    try {
-      return JSON.parse(readFileSync(path, "utf8")) as ProcessIdentity;
-    } catch {
-      return undefined; // A crash while it was written: rename makes that impossible, a full disk does not.
-    }
+    return readIdentity(this.#identityPath(this.#known(id)));
   }
   async #hasEnded(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
     const giveUpAt = performance.now() + timeoutMs;
@@ -367,6 +380,15 @@ export class LocalCluster {
   }
   #refusal(asked: string, found: string): CommandFailure {
     return new CommandFailure({ asked: `${asked} in the cluster of ${this.#plan.directory}`, found, next: `sluice cluster status --dir ${this.#plan.directory} shows it` });
+  }
+}
+
+function readIdentity(path: string): ProcessIdentity | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as ProcessIdentity;
+  } catch {
+    return undefined; // A crash while it was written: rename makes that impossible, a full disk does not.
   }
 }
 

@@ -117,6 +117,8 @@ export class Admission {
       case "admission": this.#admission(input); break;
       case "open-wanted": this.#openWanted(input.request); break;
       case "open-ended": this.#openEnded(input); break;
+      case "open-resumed": this.#object(input.handle).opens.resumed(input.mode); break;
+      case "backing-resumed": this.#object(input.handle).opens.backingResumed(this.#effects); break;
       case "backing-registered": this.#backingRegistered(this.#object(input.handle), input); break;
       case "backing-refused": this.#backingRefused(this.#object(input.handle), input); break;
       case "mark-broken": this.#markBroken(this.#object(input.handle), input.failure); break;

@@ -97,6 +97,17 @@ export class OpenModes {
     this.#isMarkGone = isMarkGone;
     this.#answerWaiting(record, effects);
   }
+  /** An earlier daemon answered it, and its user has it open. */
+  resumed(mode: OpenMode): void {
+    if (mode === "passthrough") this.#passing++;
+    else this.#others++;
+  }
+  /** An earlier daemon registered a descriptor; the kernel has it, with the guard on it. Whether the mark had to go then is not known: the next open that may write removes it. */
+  backingResumed(effects: OpenEffects): void {
+    assert(this.#backing === "none", "a descriptor is registered once");
+    this.#backing = "registered";
+    if (this.#isUnopened) effects.push({ kind: "test-backing", handle: this.#handle, isAsked: false });
+  }
   /** Somebody moves the file just now, its record says no, or the kernel does. */
   refused(record: Cached, effects: OpenEffects): void {
     assert(this.#backing === "wanted", "it was asked for");

@@ -88,6 +88,9 @@ export type AdmissionInput =
   /** An open of the file was admitted and did what it had to: how is it answered? */
   | { readonly kind: "open-wanted"; readonly request: OpenRequest }
   | { readonly kind: "open-ended"; readonly handle: Handle; readonly mode: OpenMode }
+  /** One that an earlier daemon of this mount had answered; and a descriptor that it had registered. */
+  | { readonly kind: "open-resumed"; readonly handle: Handle; readonly mode: OpenMode }
+  | { readonly kind: "backing-resumed"; readonly handle: Handle }
   /** With the record as read under the guard of the registered descriptor. */
   | { readonly kind: "backing-registered"; readonly handle: Handle; readonly record: FileRecord | null; readonly stored: number; readonly isMarkGone: boolean }
   /** With the record where it was read. */

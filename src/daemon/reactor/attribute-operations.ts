@@ -13,6 +13,7 @@ import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
 import type { ReactorCore } from "./core.js";
+import { changedBefore } from "./done-before.js";
 import { changerOf, truncateShown, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import { changeFace, isRoot, shownStatx } from "./root-face.js";
@@ -48,6 +49,13 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   task.inode = inode;
   const handle = core.handleOf(inode);
   const has = (bit: number) => (request.valid & bit) !== 0;
+  const before = changedBefore(core, task);
+  if (before !== undefined) {
+    if (before < 0) return before;
+    core.tell(task, { type: "attribute", handle });
+    yield* core.toldAgain(task, [{ type: "attribute", lists: [handle] }]);
+    return yield* replyAttributes(core, inode, request.header.unique);
+  }
   const isRegular = inode.type === fileTypes.regular;
   const waited = yield* core.keptNames.mayChange(task, [inode]);
   if (waited < 0) return waited;
@@ -63,11 +71,13 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   if (refused < 0) return refused;
   let result: number;
   for (;;) {
+    if (has(attributeBits.size)) core.journal.begin(task);
     result = yield* change(core, inode, request);
     if (result !== -errno.ENOSPC) break;
     const again = yield* core.admitWithSpace(task);
     if (again < 0) return again;
   }
+  core.journal.done(task, result);
   yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
   core.guardDone(inode);
   if (result < 0) return result;
@@ -223,23 +233,37 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   if (request.name.startsWith(OWN_PREFIX) || isVirtual(request.name)) return -errno.EPERM;
   if (isRoot(inode) && request.name === ACCESS_ACL) return -errno.EOPNOTSUPP; // it would open the backing's own root
   const handle = core.handleOf(inode);
+  const before = changedBefore(core, task);
+  if (before !== undefined) return Math.min(before, 0);
   core.tell(task, { type: "attribute", handle });
   const waited = yield* core.keptNames.mayChange(task, [inode]);
   if (waited < 0) return waited;
   const refused = yield* core.admit(task, [core.useOf(inode, "change")], []);
   if (refused < 0) return refused;
   const fd = yield* core.pathFd(inode);
+  core.journal.begin(task);
   let result = fd;
   if (fd >= 0 && request.kind === "removexattr") result = yield* core.call("removeAttribute", fd, request.name);
   else if (fd >= 0 && request.kind === "setxattr") {
     const value = task.data;
     result = typeof value === "number" ? value : yield* core.call("setAttribute", fd, request.name, value, request.flags, (request.extraFlags & 1) !== 0);
   }
+  if (task.past?.state === "begun") result = yield* asIfOnce(core, request, fd, result);
+  core.journal.done(task, result);
   if (result >= 0) core.pages.expireAttributes(inode); // its ctime
   const isAcl = request.name.startsWith("system.posix_acl");
   yield* core.ran(task, result >= 0 && isAcl ? [{ type: "attribute", lists: [handle] }] : []);
   return Math.min(result, 0);
 }
+
+/** An earlier daemon had begun with it: what is there already, or gone, is its doing. */
+function* asIfOnce(core: ReactorCore, request: RequestOf<"setxattr"> | RequestOf<"removexattr">, fd: number, result: number): Steps<number> {
+  if (request.kind === "removexattr") return result === -errno.ENODATA ? 0 : result;
+  if (result !== -errno.EEXIST) return result;
+  const there = yield* core.call("getAttribute", fd, request.name, XATTR_SIZE_MAX);
+  return typeof there !== "number" && Buffer.from(there).equals(request.value) ? 0 : result;
+}
+const XATTR_SIZE_MAX = 65536;
 
 // Flags of objects, as chattr(1) sets them.
 

@@ -241,7 +241,7 @@ export const backingCalls = {
   /** The id first: a descriptor that the kernel may still use keeps its lock. */
   closeBacking(device: number, id: number, fd: number): number {
     unregisterBackingFile(device, id);
-    return files.close(fd);
+    return fd < 0 ? 0 : files.close(fd);
   },
 
   /** Data, unless the record moved on meanwhile: then -EAGAIN, and the filter has to look again (safety C4). */
@@ -252,6 +252,17 @@ export const backingCalls = {
     const now = peekGeneration({ fd });
     if (now < 0 || now > generation) return now < 0 ? now : -errno.EAGAIN;
     return data.subarray(0, length);
+  },
+  /** Bytes as they lie there, whatever any record says of them. */
+  readPlain(fd: number, offset: number, size: number): Uint8Array | number {
+    if (files.fstat(fd, stat) < 0 || stat.size <= offset) return Buffer.alloc(0);
+    const data = Buffer.allocUnsafeSlow(Math.min(size, stat.size - offset));
+    const length = files.pread(fd, data, 0, data.length, offset);
+    return length < 0 ? length : data.subarray(0, length);
+  },
+  sizeOf(fd: number): number {
+    const looked = files.fstat(fd, stat);
+    return looked < 0 ? looked : stat.size;
   },
   write(fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): number {
     if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);

@@ -36,6 +36,7 @@ const isOfMount: ReadonlySet<number> = new Set([errno.EPERM, errno.ENOTTY, errno
 
 interface BackingFile {
   readonly inode: Inode;
+  /** -1: an earlier daemon's, which only the kernel has. */
   readonly fd: number;
   readonly id: number;
   failedTests: number;
@@ -111,6 +112,7 @@ export class BackingFiles {
     if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
     if (done.kind === "registered") {
       this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, isWritten: false });
+      if (inode.place >= 0) core.memory?.setBackingId(inode.place, done.id);
       core.pages.expireAttributes(inode); // from now on they change unseen
       core.step({ kind: "backing-registered", handle, record: done.stored.record, stored: done.stored.generation, isMarkGone: done.isMarkGone });
       return undefined;
@@ -123,11 +125,17 @@ export class BackingFiles {
     return undefined;
   }
 
+  /** Registered by an earlier daemon (safety H11): the kernel has the descriptor, with the guard on it, and nobody else. */
+  restore(inode: Inode, id: number): void {
+    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, isWritten: true }); // perhaps
+    this.#core.step({ kind: "backing-resumed", handle: this.#core.handleOf(inode) });
+  }
+
   breakMark(handle: Handle): void {
     this.#work(handle, "mark", (inode) => this.#breakMark(inode, handle), () => this.#core.step({ kind: "mark-broken", handle, failure: "ESTALE" }));
   }
   *#breakMark(inode: Inode, handle: Handle): Steps {
-    const removed = yield* this.#core.call("breakMark", this.fdOf(inode));
+    const removed = yield* this.#core.callOnBacking("breakMark", inode, this.fdOf(inode));
     this.#core.step({ kind: "mark-broken", handle, ...(removed < 0 ? { failure: codeOf(-removed) } : {}) });
     return undefined;
   }
@@ -158,7 +166,8 @@ export class BackingFiles {
   *#test(file: BackingFile, isAsked: boolean): Steps {
     const { inode } = file;
     const core = this.#core;
-    const tested = yield* core.call("testLease", file.fd);
+    // A lease is granted on the very descriptor alone; of one that we do not have, only that the kernel forgets the inode shows it.
+    const tested = file.fd < 0 ? -1 : yield* core.call("testLease", file.fd);
     file.isTesting = false;
     if (this.#files.get(inode) !== file) return undefined;
     if (tested >= 0) {
@@ -185,11 +194,12 @@ export class BackingFiles {
     this.#unopened.delete(file);
     this.#core.keptNames.closed(inode);
     this.#core.count("files given back by the kernel");
+    if (inode.place >= 0) this.#core.memory?.setBackingId(inode.place, 0);
     this.#core.closeBackingLater(file.id, file.fd);
   }
   /** Ids stay: the kernel keeps what it may still use until its connection ends. */
   closeAll(): void {
-    for (const { fd } of this.#files.values()) files.close(fd);
+    for (const { fd } of this.#files.values()) if (fd >= 0) files.close(fd);
     this.#files.clear();
     this.#unopened.clear();
   }

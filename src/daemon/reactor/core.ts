@@ -17,14 +17,17 @@ import { errno } from "../../os/errno.js";
 import * as device from "../../os/device.js";
 import * as files from "../../os/files.js";
 import { Handles } from "../../volume/handles.js";
+import { MountMemory } from "../holder/mount-memory.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
 import { backingCalls, isLocalBacking, type BackingCallName, type BackingCalls, type Found, type Stored } from "./backing-calls.js";
 import { BackingFiles } from "./backing-files.js";
 import { BackingPace } from "./backing-pace.js";
 import { GuardKeeper } from "./guard-keeper.js";
+import { DescriptorKeeper } from "./descriptor-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, type Reader } from "./inode-table.js";
 import { keptFor, serverLimitMs } from "./file-servers.js";
+import { Journal } from "./journal.js";
 import { KeptEvents } from "./kept-events.js";
 import { KeptNames } from "./kept-names.js";
 import { KnownObjects } from "./known-objects.js";
@@ -55,7 +58,7 @@ export class ReactorCore {
   readonly options: ReactorOptions;
   readonly handles: Handles;
   readonly inodes: InodeTable;
-  readonly opens = new OpenFiles();
+  readonly opens: OpenFiles;
   readonly timers = new Timers();
   readonly heldData: HeldData;
   readonly admission: Admission;
@@ -64,6 +67,10 @@ export class ReactorCore {
   readonly pages: KernelPages;
   readonly keptNames: KeptNames;
   readonly reply = new ReplyBuffer();
+  /** What the next daemon will know of this mount; undefined: it ends with this one. */
+  readonly memory: MountMemory | undefined;
+  readonly keeper: DescriptorKeeper | undefined;
+  readonly journal: Journal;
   readonly isLocal: boolean;
   readonly pace = new BackingPace();
   readonly known: KnownObjects;
@@ -87,6 +94,7 @@ export class ReactorCore {
   #lastOpen = 0;
   /** Opens whose mode is not known yet. */
   readonly #openers = new Map<number, (answer: OpenMode | number) => void>();
+  readonly #newlyOpen = new Set<Inode>();
   /** The task whose steps run now. */
   #current: Task | undefined;
 
@@ -94,6 +102,13 @@ export class ReactorCore {
     this.options = options;
     this.post = ports.post;
     this.#io = ports.io;
+    const { survival } = options;
+    if (survival !== undefined) {
+      this.memory = survival.left === undefined ? MountMemory.begin(survival.memoryFd) : leftMemory(survival.memoryFd);
+      this.keeper = new DescriptorKeeper(survival.keeperFd);
+    }
+    this.journal = new Journal(this.memory);
+    this.opens = new OpenFiles(this.memory);
     this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
     if (this.rootFd < 0) throw new Error(`the backing ${options.backing} cannot be opened (errno ${-this.rootFd})`);
     this.metaFd = files.openAt(this.rootFd, `${OWN_DIRECTORY}/meta`, files.open.readOnly | files.open.directory | files.open.noFollow);
@@ -107,6 +122,7 @@ export class ReactorCore {
     this.pages = new KernelPages(this, ports);
     this.keptNames = new KeptNames(this, ports, options.leaseUntil);
     this.inodes = new InodeTable({
+      memory: this.memory,
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
       close: (fd) => this.closeLater(fd),
       onClose: (inode) => this.known.letGo(inode),
@@ -125,7 +141,8 @@ export class ReactorCore {
   #internRoot(): void {
     const found = backingCalls.find(this.rootFd, ".", this.metaFd);
     if (typeof found === "number") throw new Error(`the backing ${this.options.backing} gives no handles (errno ${-found})`);
-    this.inodes.pin(this.intern(found, undefined, "", true));
+    const root = this.intern(found, undefined, "", this.options.survival?.left === undefined);
+    this.inodes.pin(root);
   }
 
   /** The mount is over: every descriptor goes, and with them all locks. */
@@ -135,6 +152,8 @@ export class ReactorCore {
     this.backingFiles.closeAll();
     this.inodes.closeAll();
     for (const fd of [...this.opens.directoryDescriptors(), ...lockDescriptors(this), this.metaFd, this.rootFd]) if (fd >= 0) files.close(fd);
+    this.keeper?.close();
+    this.memory?.close();
   }
   count(name: string, by = 1): void {
     this.counters[name] = (this.counters[name] ?? 0) + by;
@@ -184,6 +203,7 @@ export class ReactorCore {
     task.pinned.length = 0;
     if (result !== undefined && result <= 0 && task.request !== undefined) this.send(this.reply.error(task.request.header.unique, -result));
     if (task.changes.length > 0) this.keptNames.changed(task);
+    this.journal.over(task);
   }
 
   /** Keeps the inode and its descriptor until the task ends. */
@@ -249,6 +269,16 @@ export class ReactorCore {
       this.wake(task, result);
     });
     return (yield) as ReturnType<BackingCalls[N]>;
+  }
+  /** By a descriptor with the right to read: `fd`, or, where that is -1, one for the moment. */
+  *callOnBacking(name: "breakMark", inode: Inode, fd: number): Steps<number> {
+    if (fd >= 0) return yield* this.call(name, fd);
+    const pathFd = yield* this.pathFd(inode);
+    const own = pathFd < 0 ? pathFd : yield* this.reopen(pathFd, files.open.readOnly | files.open.nonBlocking);
+    if (own < 0) return own;
+    const result = yield* this.call(name, own);
+    this.closeLater(own);
+    return result;
   }
   closeLater(fd: number): void {
     if (this.isLocal || this.#isOver) files.close(fd);
@@ -318,6 +348,30 @@ export class ReactorCore {
     inode.reader = undefined;
     reader.isRetired = true;
     if (reader.users === 0) this.closeLater(reader.fd);
+  }
+  /**
+   * What is open may lose its name on any node, and then nothing but a descriptor leads to it: one of each file that is open
+   * for long goes to the holder. At once of what has no name; of others each second, since most opens are short.
+   */
+  keepOpen(inode: Inode, isAtOnce = false): void {
+    if (this.keeper === undefined || inode.isKept) return;
+    if (!isAtOnce) this.#newlyOpen.add(inode);
+    else if (inode.pathFd >= 0) {
+      inode.isKept = true;
+      this.keeper.keep(keptInode(inode), inode.pathFd);
+    }
+  }
+  keepNewlyOpen(): void {
+    const wanted = [...this.#newlyOpen].filter((inode) => inode.opens > 0 && !inode.isKept && inode.pathFd >= 0);
+    this.#newlyOpen.clear();
+    for (const inode of wanted) inode.isKept = true;
+    this.keeper?.keepAll(wanted.map((inode) => ({ name: keptInode(inode), fd: inode.pathFd })));
+  }
+  closed(inode: Inode): void {
+    this.#newlyOpen.delete(inode);
+    if (!inode.isKept || inode.opens > 0) return;
+    inode.isKept = false;
+    this.keeper?.drop([keptInode(inode).key]);
   }
   isHidden(directory: Inode, name: string): boolean {
     return directory.nodeid === 1 && name === OWN_DIRECTORY;
@@ -507,6 +561,10 @@ export class ReactorCore {
     if (refused < 0) return;
     yield* this.ran(task, events.map(({ type }) => ({ type, lists: [handle] })));
   }
+  /** Of an operation that an earlier daemon had done: whether it had told of it nobody knows. */
+  *toldAgain(task: Task, events: readonly PostEvent[]): Steps<void> {
+    if ((yield* this.admit(task, [], [])) >= 0) yield* this.ran(task, events);
+  }
   /** Work on an object for which no user waits. */
   startFor(inode: Inode, call: string, steps: (task: Task) => Steps): void {
     const task = new Task(undefined, call);
@@ -555,7 +613,7 @@ export class ReactorCore {
   /** The object of something found, counted as looked up when `isLookedUp`. */
   intern(found: Found, parent: Inode | undefined, name: string, isLookedUp: boolean): Inode {
     const inode = this.inodes.intern(found, (found.statx[28]! | (found.statx[29]! << 8)) & 0o170000);
-    if (isLookedUp) inode.lookups++;
+    if (isLookedUp) this.inodes.lookedUp(inode);
     if (parent !== undefined) {
       inode.parent = parent.nodeid;
       inode.name = name;
@@ -572,7 +630,7 @@ export class ReactorCore {
     this.start(task, this.#sync(inode, effect));
   }
   *#sync(inode: Inode | undefined, effect: Extract<AdmissionEffect, { kind: "sync-data" }>): Steps {
-    // What the kernel writes by itself is synced by the descriptor it was given.
+    // What the kernel writes by itself is synced by the descriptor it was given; while that was an earlier daemon's the guard on it keeps everybody else away.
     for (const own of inode === undefined ? [] : [this.guards.fdOf(inode), this.backingFiles.fdOf(inode)]) {
       const fd = own < 0 ? own : files.dup(own);
       if (fd < 0) continue;
@@ -670,6 +728,15 @@ export class ReactorCore {
     }
     return `/${names.join("/")}`;
   }
+}
+
+function keptInode({ nodeid }: Inode): { key: string; note: string } {
+  return { key: `inode ${nodeid}`, note: JSON.stringify({ nodeid }) };
+}
+function leftMemory(fd: number): MountMemory {
+  const memory = MountMemory.takeOver(fd);
+  if ("refusal" in memory) throw new Error(`what an earlier daemon left cannot be used: ${memory.refusal}`);
+  return memory;
 }
 
 /** A view of a larger buffer would travel to another thread with the whole of it. */

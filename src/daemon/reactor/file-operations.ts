@@ -17,6 +17,7 @@ import { fileTypes } from "../../os/stat.js";
 import { peekGeneration } from "../../volume/record.js";
 import type { Changer, Found, VirtualChange } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
+import { appendedBefore, changedBefore, madeAs, madeBefore } from "./done-before.js";
 import type { Inode } from "./inode-table.js";
 import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
 import { creationOf, creationTold, keepOf } from "./namespace-operations.js";
@@ -42,7 +43,8 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   if (inode.type !== fileTypes.regular) return -errno.ENXIO; // devices, pipes and sockets are opened by the kernel itself
   const handle = core.handleOf(inode);
   const isForWriting = (request.flags & DT_ACCESS_WRITE) !== 0;
-  const truncates = (request.flags & truncate) !== 0;
+  const isTruncated = (request.flags & truncate) !== 0 && changedBefore(core, task) !== undefined;
+  const truncates = (request.flags & truncate) !== 0 && !isTruncated;
   core.tell(task, { type: "attribute", handle });
   const waited = isForWriting || truncates ? yield* core.keptNames.mayChange(task, [inode]) : 0;
   if (waited < 0) return waited;
@@ -53,14 +55,16 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   let failed = yield* core.pathFd(inode);
   if (failed >= 0 && isForWriting && !truncates) failed = Math.min(0, yield* core.call("mayOpenForWriting", failed, request.flags));
   while (failed >= 0 && truncates) {
+    core.journal.begin(task);
     failed = yield* truncateShown(core, inode, 0, (request.openFlags & OPEN_KILL_SUIDGID) !== 0 ? changerOf(request) : undefined);
     if (failed !== -errno.ENOSPC) break;
     failed = yield* core.admitWithSpace(task);
     if (failed < 0) return failed;
   }
+  if (failed >= 0 && truncates) core.journal.done(task, 0);
   // Pinned before the operation ends: the object stays reachable while it is open, named or not.
   if (failed >= 0) core.inodes.pin(inode);
-  yield* core.ran(task, truncates && failed >= 0 ? [{ type: "attribute", lists: [handle] }] : []);
+  yield* core.ran(task, (truncates || isTruncated) && failed >= 0 ? [{ type: "attribute", lists: [handle] }] : []);
   if (failed < 0) return failed;
   const file = yield* addOpen(core, task, inode, request.flags);
   if (typeof file === "number") {
@@ -75,6 +79,11 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
 
 /** Where the kernel does not append by itself, appends are computed by us (safety H9), from their exact ranges. */
 function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): Steps<OpenFile | number> {
+  const before = task.past === undefined ? undefined : core.opens.get(task.past.fh);
+  if (before !== undefined) {
+    core.inodes.unpin(inode); // an open pins it once
+    return before;
+  }
   const isWritable = (flags & DT_ACCESS_WRITE) !== 0;
   // Of what was just made another kernel may know already.
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
@@ -82,6 +91,8 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   if (typeof mode === "number") return mode;
   if (mode === "passthrough") core.backingFiles.used(inode, isWritable);
   if (isWritable) core.keptNames.opened(inode);
+  core.keepOpen(inode, inode.isUnlinked);
+  core.journal.opening(task, core.opens.next);
   return core.opens.add(inode, flags, mode);
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
@@ -117,11 +128,13 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   const waited = yield* core.keptNames.mayChange(task, [directory]);
   if (waited < 0) return waited;
   const told = creationTold(core, task, directory, request.name, (request.mode & 0o7777) | fileTypes.regular);
-  const refused = yield* core.admit(task, [core.useOf(directory, "change")], told.before);
+  const before = task.past === undefined ? undefined : yield* madeBefore(core, task, directory, request.name, madeAs(fileTypes.regular, creationOf(request)));
+  const refused = yield* core.admit(task, [core.useOf(directory, "change")], before === undefined ? told.before : []);
   if (refused < 0) return refused;
-  let made: { fd: number; found: Found } | number;
-  for (;;) {
+  let made: { fd: number; found: Found } | number = typeof before === "object" ? { fd: -1, found: before } : (before ?? 0);
+  while (before === undefined) {
     const directoryFd = yield* core.pathFd(directory);
+    core.journal.begin(task);
     made = directoryFd < 0 ? directoryFd : yield* core.call("createFile", directoryFd, request.name, creationOf(request), core.metaFd);
     if (made !== -errno.ENOSPC) break;
     const again = yield* core.admitWithSpace(task);
@@ -129,13 +142,15 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   }
   if (made === -errno.EEXIST && (request.flags & exclusive) === 0) return yield* openMeanwhileCreated(core, task, directory, request);
   if (typeof made === "number") {
+    core.journal.done(task, made);
     yield* core.ran(task, told.after(undefined, -made));
     return made;
   }
   const { fd, found } = made;
   const inode = core.intern(found, directory, request.name, true);
+  core.journal.done(task, 0, inode.nodeid);
   core.useInode(task, inode);
-  core.guards.created(inode, fd);
+  if (fd >= 0) core.guards.created(inode, fd);
   core.inodes.pin(inode);
   yield* core.ran(task, told.after(inode, 0));
   const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate));
@@ -177,6 +192,8 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   const directory = core.use(task, request.header.nodeid);
   if (directory === undefined) return -errno.ESTALE;
   task.inode = directory;
+  const before = task.past === undefined ? undefined : core.opens.get(task.past.fh);
+  if (before !== undefined) return yield* replyUnnamed(core, request, directory, before);
   const directoryFd = yield* core.pathFd(directory);
   const reader = directoryFd < 0 ? directoryFd : yield* core.reopen(directoryFd, files.open.readOnly | files.open.directory);
   if (reader < 0) return reader;
@@ -207,10 +224,23 @@ export function* release(core: ReactorCore, _task: Task, request: RequestOf<"rel
   return undefined;
 }
 
+/** An earlier daemon made it; unless its descriptor was kept there is nothing of it any more. */
+function* replyUnnamed(core: ReactorCore, request: RequestOf<"tmpfile">, directory: Inode, file: OpenFile): Steps {
+  const { inode } = file;
+  inode.isUnlinked = true;
+  const fd = yield* core.pathFd(inode);
+  const looked = fd < 0 ? fd : yield* core.call("look", fd, inode.own, core.metaFd);
+  if (typeof looked === "number") return looked;
+  const { own, handleType, handleBytes } = inode;
+  core.send(createdReply(core, request, directory, { fd: -1, own, handleType, handleBytes, ...looked }, file));
+  return undefined;
+}
+
 /** The open is over; what only opens kept goes, and whoever asked is told. */
 function closeFile(core: ReactorCore, file: OpenFile): void {
   core.opens.remove(file.fh);
   const { inode } = file;
+  if (inode.opens === 0) core.closed(inode);
   if (inode.writableOpens === 0) {
     core.guards.closeCreated(inode);
     core.guardDone(inode);
@@ -337,6 +367,13 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   const handle = core.handleOf(inode);
   if (inode.writableOpens === 0) yield* core.keptNames.mayChange(task, [inode], false); // of a mapping whose file was closed
   const appends = !isWriteback && (request.flags & append) !== 0;
+  const before = task.past === undefined ? undefined : changedBefore(core, task) ?? (appends ? yield* appendedBefore(core, task, inode) : undefined);
+  if (before !== undefined) {
+    if (before < 0) return before;
+    core.pages.expireAttributes(inode);
+    core.send(core.reply.begin(request.header.unique).u32(before).u32(0).finish());
+    return undefined;
+  }
   const length = request.data.length;
   const offset = appends ? yield* endOf(core, inode, request.offset) : request.offset;
   let verdict = yield* core.admit(task, [core.useOf(inode, "change", true)], [{ kind: "data", type: "write", handle, offset, length }], how);
@@ -350,6 +387,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     else if (core.guards.onlyAppends(inode)) written = -errno.EPERM;
     else {
       const { data } = task;
+      core.journal.begin(task);
       written = typeof data === "number" ? data : yield* core.call("write", fd, data, request.offset, dropsFor);
       end = request.offset + written;
     }
@@ -358,6 +396,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
+  core.journal.done(task, written);
   if (written > 0) written = yield* showGrowth(core, inode, end, written);
   if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
     const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
@@ -379,6 +418,7 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
   const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   for (;;) {
     const { data } = task;
+    if (core.memory !== undefined) core.journal.begin(task, yield* core.call("sizeOf", fd));
     const appended = typeof data === "number" ? data : yield* core.call("append", fd, data, dropsFor, !core.isLocal);
     if (appended === -errno.EAGAIN) {
       yield* core.sleep(1);
@@ -440,6 +480,8 @@ export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fa
   const inode = core.useInode(task, file.inode);
   task.inode = inode;
   const handle = core.handleOf(inode);
+  const before = changedBefore(core, task);
+  if (before !== undefined) return Math.min(before, 0);
   let verdict = yield* core.admit(
     task, [core.useOf(inode, "change", true)],
     [{ kind: "data", type: "write", handle, offset: request.offset, length: request.length }],
@@ -447,12 +489,14 @@ export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fa
   if (verdict < 0) return verdict;
   let result: number;
   for (;;) {
+    core.journal.begin(task);
     result = yield* core.callAside("allocate", core.guards.fdOf(inode), request.mode, request.offset, request.length);
     if (result === -errno.EINTR) continue;
     if (result !== -errno.ENOSPC) break;
     verdict = yield* core.admitWithSpace(task);
     if (verdict < 0) return verdict;
   }
+  core.journal.done(task, result);
   if (result >= 0) result = yield* showGrowth(core, inode, (request.mode & files.FALLOC_KEEP_SIZE) !== 0 ? 0 : request.offset + request.length, result);
   yield* core.ran(task);
   return Math.min(result, 0);
@@ -466,6 +510,8 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
   core.useInode(task, to);
   task.inode = to;
   const { length } = request;
+  const before = changedBefore(core, task);
+  if (before !== undefined) return before < 0 ? before : replyCopied(core, request, before);
   let verdict = yield* core.admit(
     task, [core.useOf(from, "read"), core.useOf(to, "change", true)],
     [
@@ -478,6 +524,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
     const reader = yield* core.borrowReader(from);
     if (typeof reader === "number") copied = reader;
     else {
+      core.journal.begin(task);
       copied = yield* core.callAside("copyRange", reader.fd, request.offset, core.guards.fdOf(to), request.offsetOut, length, core.generationUnder(task, from));
       core.returnReader(reader);
     }
@@ -488,9 +535,12 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
     if (verdict < 0) copied = verdict;
   }
   if (verdict < 0) return verdict;
+  core.journal.done(task, copied);
   if (copied > 0) copied = yield* showGrowth(core, to, request.offsetOut + copied, copied);
   yield* core.ran(task);
-  if (copied < 0) return copied;
+  return copied < 0 ? copied : replyCopied(core, request, copied);
+}
+function replyCopied(core: ReactorCore, request: RequestOf<"copyFileRange">, copied: number): undefined {
   const reply = core.reply.begin(request.header.unique);
   core.send((request.is64 ? reply.u64(copied) : reply.u32(copied).u32(0)).finish());
   return undefined;

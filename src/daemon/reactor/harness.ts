@@ -52,10 +52,11 @@ export class Bench {
     mountFuseControl(console.error);
     this.#watchdog = new WatchdogChild(STANDSTILL_MS, () => this.#connections(), (why) => console.error(`the watchdog ${why}`));
   }
-  async mount(options: Partial<MountOptions> = {}): Promise<BenchMount> {
-    const mountpoint = join(this.directory, `mount${this.#mounts.length}`);
-    mkdirSync(mountpoint);
-    const mount = await BenchMount.start(this.backing, mountpoint, options);
+  /** `mountpoint`: of a mount that is taken over. */
+  async mount(options: Partial<MountOptions> = {}, owned: readonly EventType[] = []): Promise<BenchMount> {
+    const mountpoint = options.mountpoint ?? join(this.directory, `mount${this.#mounts.length}`);
+    if (options.left === undefined) mkdirSync(mountpoint);
+    const mount = await BenchMount.start(this.backing, mountpoint, options, owned);
     this.#mounts.push(mount);
     this.#watchdog.beat();
     return mount;
@@ -169,18 +170,22 @@ export class BenchMount {
   readonly messages: FromReactor[] = [];
   /** Answers events when set; undefined leaves them held. */
   answer: ((held: EventOfReactor) => Decision | undefined) | undefined;
+  /** Events after the fact wait too, as for a log that is full. */
+  holdsPostEvents = false;
   /** What the other members do in a round that an operation here waits for; undefined: nothing. */
   othersDo: ((work: RoundWork) => Promise<void>) | undefined;
   #round = 0;
   #report = 0;
 
-  static async start(backing: string, mountpoint: string, options: Partial<MountOptions>): Promise<BenchMount> {
+  /** `owned`: from before anything is admitted. */
+  static async start(backing: string, mountpoint: string, options: Partial<MountOptions>, owned: readonly EventType[]): Promise<BenchMount> {
     const mount = await ReactorMount.start({
       fs: "fs1" as FsName, backing, mountpoint, mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1", eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0,
       dataEventRetry: 2, guardTimeoutMs: 5000, interruptGraceMs: 500, heldBytesMax: 1 << 20, ...options,
     });
     const bench = new BenchMount(mountpoint, mount);
     mount.onMessage((message) => bench.#received(message));
+    mount.post({ kind: "owned-events", events: eventSet(owned) });
     mount.post({ kind: "admission", isOpen: true, why: "" });
     return bench;
   }
@@ -237,7 +242,7 @@ export class BenchMount {
 
   #received(message: FromReactor): void {
     this.messages.push(message);
-    if (message.kind === "ended" && message.why !== "unmounted" && message.why !== "asked to end") console.error(message.why);
+    if (message.kind === "ended" && message.why !== "unmounted" && message.why !== "asked to end" && message.why !== "left to the next daemon") console.error(message.why);
     if (message.kind === "interest-wanted") this.mount.post({ kind: "interest-granted", handle: message.handle, fence: "null", fenceNumber: 0 });
     else if (message.kind === "round-wanted") {
       const resume = () => this.mount.post({ kind: "resume", operation: message.operation, decision: { kind: "continue" } });
@@ -249,7 +254,7 @@ export class BenchMount {
       if (at >= 0) this.held.splice(at, 1);
     } else if (message.kind === "event-held") {
       this.seen.push(message.held);
-      const decision = message.held.isSynchronous ? this.answer?.(message.held) : { kind: "continue" as const };
+      const decision = message.held.isSynchronous ? this.answer?.(message.held) : this.holdsPostEvents ? undefined : { kind: "continue" as const };
       if (decision === undefined) this.held.push(message.held);
       else this.mount.post({ kind: "resume", operation: message.held.operation, decision });
     }

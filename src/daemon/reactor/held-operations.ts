@@ -43,10 +43,11 @@ export class HeldOperations {
   }
 
   /** Once a second: threads of held requests that are no more; descriptors that nobody uses. */
-  look(): void {
+  look(also: () => void = () => {}): void {
     const { nowMs } = this.#core.timers;
     if (nowMs - this.#lookedAtMs < LOOK_MS) return;
     this.#lookedAtMs = nowMs;
+    also();
     this.#core.backingFiles.look();
     this.#core.pace.look();
     this.#core.keptNames.look();

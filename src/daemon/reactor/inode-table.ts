@@ -31,6 +31,8 @@ export class Inode {
   /** Sealed; made when first needed. */
   handle: Handle | undefined = undefined;
   lookups = 0;
+  /** Its place in the mount's memory while the kernel knows it; -1: none. */
+  place = -1;
   pathFd = -1;
   /** On the backing, while `pathFd` keeps anybody else from having it (known-objects.ts). */
   number: bigint | undefined = undefined;
@@ -60,6 +62,8 @@ export class Inode {
   /** Number of the sweep during which its descriptor became idle. */
   idleSweep = 0;
   isDestroyTold = false;
+  /** The holder has a descriptor of it (safety H11). */
+  isKept = false;
 
   constructor(identity: { nodeid: number; own: string; handleType: number; handleBytes: Uint8Array; type: number }) {
     this.nodeid = identity.nodeid;
@@ -68,6 +72,14 @@ export class Inode {
     this.handleBytes = identity.handleBytes;
     this.type = identity.type;
   }
+}
+
+/** Where it is written down which node ids the kernel has, for the next daemon (safety H11). */
+export interface InodeMemory {
+  nextNodeid: number;
+  addInode(inode: Inode, lookups: number): number;
+  setLookups(place: number, lookups: number): void;
+  dropInode(place: number): void;
 }
 
 export class InodeTable {
@@ -83,14 +95,16 @@ export class InodeTable {
   readonly #onGone: (inode: Inode) => void;
   readonly #onClose: (inode: Inode) => void;
   readonly #seal: (inode: Inode) => Handle;
+  readonly #memory: InodeMemory | undefined;
   #next = ROOT;
 
-  constructor(options: { descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; onClose: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
+  constructor(options: { memory?: InodeMemory | undefined; descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; onClose: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
     this.#descriptorsMax = options.descriptorsMax;
     this.#close = options.close;
     this.#onGone = options.onGone;
     this.#onClose = options.onClose;
     this.#seal = options.seal;
+    this.#memory = options.memory;
   }
 
   get size(): number {
@@ -126,12 +140,40 @@ export class InodeTable {
       inode = new Inode({ nodeid: this.#next++, own: found.own, handleType: found.handleType, handleBytes: found.handleBytes, type });
       this.#byNodeid.set(inode.nodeid, inode);
       this.#byOwn.set(inode.own, inode);
+      if (this.#memory !== undefined) this.#memory.nextNodeid = this.#next;
     }
     if (found.fd >= 0) {
       if (inode.pathFd >= 0) this.#close(found.fd);
       else this.setDescriptor(inode, found.fd);
     }
     return inode;
+  }
+
+  /** One that an earlier daemon told the kernel of. */
+  restore(inode: Inode, lookups: number, place: number): void {
+    inode.lookups = lookups;
+    inode.place = place;
+    this.#byNodeid.set(inode.nodeid, inode);
+    this.#byOwn.set(inode.own, inode);
+    this.#next = Math.max(this.#next, inode.nodeid + 1);
+  }
+  /** Numbers below have been given. */
+  continueFrom(next: number): void {
+    this.#next = Math.max(this.#next, next);
+  }
+  /** The kernel is about to be told of it, once more. */
+  lookedUp(inode: Inode): void {
+    inode.lookups++;
+    if (this.#memory === undefined) return;
+    if (inode.place < 0) inode.place = this.#memory.addInode(inode, inode.lookups);
+    else this.#memory.setLookups(inode.place, inode.lookups);
+  }
+  #countedDown(inode: Inode, lookups: number): void {
+    inode.lookups = lookups;
+    if (inode.place < 0) return;
+    if (lookups > 0) return this.#memory?.setLookups(inode.place, lookups);
+    this.#memory?.dropInode(inode.place);
+    inode.place = -1;
   }
 
   setDescriptor(inode: Inode, fd: number): void {
@@ -153,7 +195,7 @@ export class InodeTable {
   forget(nodeid: number, count: number): void {
     const inode = this.#byNodeid.get(nodeid);
     if (inode === undefined || nodeid === ROOT) return;
-    inode.lookups = Math.max(0, inode.lookups - count);
+    this.#countedDown(inode, Math.max(0, inode.lookups - count));
     if (inode.lookups === 0 && inode.pins === 0) this.#remove(inode);
   }
   /** An unpinned object that lost its last name need not be kept alive by our descriptor. */

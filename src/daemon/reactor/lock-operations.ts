@@ -43,6 +43,9 @@ export function dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): vo
   for (const owner of tableOf(core).ofOpen(inode, fh)) drop(core, inode, owner);
 }
 function drop(core: ReactorCore, inode: Inode, owner: LockOwner): void {
+  // The holder has the descriptor too, and closes it in its own time.
+  if (core.keeper !== undefined) setLock(owner.fd, lockRequest.fill("unlock", 0n, 0n));
+  core.keeper?.drop([owner.key]);
   core.closeLater(owner.fd);
   tableOf(core).remove(inode, owner);
   core.inodes.unpin(inode);
@@ -75,11 +78,47 @@ function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<Lock
     core.closeLater(fd);
     return meanwhile;
   }
-  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [] };
+  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], key: keyOf(inode, request.owner, isFlock) };
+  const note: Noted = { nodeid: inode.nodeid, id: `${request.owner}`, isFlock, fh: request.fh, pid: request.lock.pid };
+  core.keeper?.keep({ key: made.key, note: JSON.stringify(note) }, fd); // before anything is granted on it
   table.add(inode, made);
   core.inodes.pin(inode);
   return made;
 }
+
+// Of locks that outlive a daemon: the descriptor has them (safety H11), the rest is in its note.
+
+interface Noted {
+  readonly nodeid: number;
+  readonly id: string;
+  readonly isFlock: boolean;
+  readonly fh: number;
+  readonly pid: number;
+}
+const keyOf = (inode: Inode, id: bigint, isFlock: boolean) => `lock ${inode.nodeid} ${id}${isFlock ? " flock" : ""}`;
+
+/** An owner of locks that an earlier daemon had; `fd` is ours from then on. False: the kernel knows the file no more. */
+export function restoreLocks(core: ReactorCore, kept: { readonly key: string; readonly note: string; readonly fd: number }): boolean {
+  const { nodeid, id, isFlock, fh, pid } = JSON.parse(kept.note) as Noted;
+  const inode = core.inodes.get(nodeid);
+  if (inode === undefined) return false;
+  tableOf(core).add(inode, { fd: kept.fd, id: BigInt(id), isFlock, fh, pid, ranges: rangesOn(kept.fd), key: kept.key });
+  core.inodes.pin(inode);
+  return true;
+}
+/** What the kernel says is locked by way of the descriptor itself (Linux 6.6). */
+function rangesOn(fd: number): Range[] {
+  const ranges: Range[] = [];
+  for (let from = 0n; ; ) {
+    const own = getLock(fd, lockRequest.fill("unlock", from, 0n)) < 0 ? undefined : lockRequest.conflict;
+    if (own === undefined) return ranges;
+    const length = own.length === 0n ? LAST_OFFSET - own.start + 1n : own.length;
+    ranges.push({ start: own.start, end: own.start + length - 1n, isExclusive: own.type === "write" });
+    from = own.start + length;
+    if (from > LAST_OFFSET) return ranges;
+  }
+}
+const LAST_OFFSET = (1n << 63n) - 1n;
 
 export function* getlk(core: ReactorCore, task: Task, request: RequestOf<"getlk">): Steps {
   const inode = core.use(task, request.header.nodeid);

@@ -6,7 +6,7 @@ import { LockTable, type LockOwner } from "./lock-table.js";
 const inode = (nodeid: number) => new Inode({ nodeid, own: `${nodeid}`, handleType: 1, handleBytes: new Uint8Array(), type: 0o100000 });
 const range = (start: number, end: number, isExclusive = true) => ({ start: BigInt(start), end: BigInt(end), isExclusive });
 function owner(table: LockTable, of: Inode, id: number, isFlock = false): LockOwner {
-  const made: LockOwner = { fd: -1, id: BigInt(id), isFlock, fh: id, pid: 100 + id, ranges: [] };
+  const made: LockOwner = { fd: -1, id: BigInt(id), isFlock, fh: id, pid: 100 + id, ranges: [], key: "" };
   table.add(of, made);
   return made;
 }

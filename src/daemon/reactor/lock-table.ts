@@ -21,6 +21,8 @@ export interface LockOwner {
   readonly fh: number;
   pid: number;
   ranges: Range[];
+  /** What the holder calls its descriptor. */
+  readonly key: string;
 }
 interface Waiting {
   readonly inode: Inode;

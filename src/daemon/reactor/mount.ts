@@ -12,8 +12,11 @@ import { eventfd } from "../../os/device.js";
 import { socketPair } from "../../os/descriptors.js";
 import { ignoreLeaseSignals, raiseOpenFileLimit } from "../../os/process.js";
 import { connectionOf, detachLeftOver, hazards, mountDevice, openDevice, requestTimeouts, unmountPlace } from "../../fuse/mount.js";
+import type { LeftMount } from "../holder/holder-link.js";
+import type { MountPlace } from "../holder/messages.js";
+import { MountMemory } from "../holder/mount-memory.js";
 import { MainEnd } from "../reactor-channel.js";
-import type { FromReactor, ReactorOptions, ToReactor } from "../reactor-port.js";
+import type { FromReactor, ReactorOptions, Survival, ToReactor } from "../reactor-port.js";
 import type { SideThreadOptions } from "./side-threads.js";
 import type { BeginSide, ThreadData } from "./thread.js";
 
@@ -25,11 +28,28 @@ const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
 
-export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd" | "channelFd"> & {
+/** Who keeps a mount alive beyond this daemon. */
+export interface MountHolder {
+  /** The mount that an earlier daemon left under that name; the caller's from then on. */
+  take(source: string): LeftMount | undefined;
+  /** The reactor's end of a connection, or the negative errno. */
+  hold(place: MountPlace, fuseFd: number, memoryFd: number): number;
+  served(source: string): number;
+  /** The mount is over. */
+  end(source: string): void;
+  /** Its users get an error. */
+  discard(left: LeftMount): void;
+}
+
+export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd" | "channelFd" | "survival"> & {
   /** What the mount table calls it; the name of the file system when absent. */
   readonly source?: string;
   /** Mounts although this kernel ends mounts whose requests wait for long. */
   readonly allowsRequestTimeouts?: boolean;
+  /** Absent: the mount ends with its daemon. */
+  readonly holder?: MountHolder | undefined;
+  /** One that an earlier daemon left; then nothing is mounted. */
+  readonly left?: LeftMount | undefined;
 };
 
 export class ReactorMount {
@@ -50,6 +70,9 @@ export class ReactorMount {
   #listener: ((message: FromReactor) => void) | undefined;
   #early: FromReactor[] = [];
   #isOver = false;
+  /** Tells the holder that there is nothing to hold any more. */
+  #endHold: (() => void) | undefined;
+  #memoryFd = -1;
   #overResolve: () => void = () => {};
   readonly #over: Promise<void>;
 
@@ -59,20 +82,28 @@ export class ReactorMount {
     if (timeouts.length > 0 && options.allowsRequestTimeouts !== true) throw new Error(`refused: ${timeouts.join("; ")}`);
     raiseOpenFileLimit(OPEN_FILES_WANTED);
     if (options.passthrough === true) ignoreLeaseSignals();
-    detachLeftOver(options.mountpoint);
-    const fuseFd = openDevice();
+    const { holder, left, ...forReactor } = options;
+    if (left === undefined) detachLeftOver(options.mountpoint);
+    const source = options.source ?? options.fs;
+    const fuseFd = left?.fuseFd ?? openDevice();
     const wakeFd = eventfd();
     const channel = socketPair();
     if (typeof channel === "number") throw new Error(`no socket pair for the reactor (errno ${-channel})`);
-    const mount = new ReactorMount({ ...options, fuseFd, wakeFd, channelFd: channel[1] }, channel[0]);
+    const survival = holder === undefined ? undefined : survivalOf(holder, source, left);
+    const mount = new ReactorMount({ ...forReactor, fuseFd, wakeFd, channelFd: channel[1], ...(survival && { survival }) }, channel[0]);
+    mount.#memoryFd = survival?.memoryFd ?? -1;
     if (onMessage !== undefined) mount.onMessage(onMessage);
     try {
-      await Promise.all([mount.#waitReady(), mountDevice({ device: fuseFd, source: options.source ?? options.fs, mountpoint: options.mountpoint })]);
+      const ready = mount.#waitReady();
+      if (left === undefined) await Promise.all([ready, mountDevice({ device: fuseFd, source, mountpoint: options.mountpoint })]);
+      Object.assign(mount, { connection: connectionOf(options.mountpoint) });
+      if (holder !== undefined && survival !== undefined) mount.#survives(holder, { fs: options.fs, source, mountpoint: options.mountpoint, minor: mount.connection ?? -1 }, survival, await ready);
+      else await ready;
     } catch (error) {
+      if (left !== undefined) holder?.end(source); // with the last descriptor of the device goes the mount
       await mount.stop({ isLazy: true }).catch(() => {});
       throw error;
     }
-    Object.assign(mount, { connection: connectionOf(options.mountpoint) });
     return mount;
   }
 
@@ -97,6 +128,32 @@ export class ReactorMount {
     this.#channelFd = options.channelFd;
     this.#reactor.on("error", (error) => this.#threadEnded({ kind: "ended", why: `the reactor failed: ${error.stack ?? error.message}`, isFailure: true }));
     this.#reactor.on("exit", () => this.#threadEnded({ kind: "ended", why: "the reactor's thread ended", isFailure: true }));
+  }
+
+  /** Held from now on, where the kernel lets another daemon go on. */
+  #survives(holder: MountHolder, place: MountPlace, { memoryFd, left }: Survival, canSurvive: boolean): void {
+    if (left === undefined) {
+      const keeperFd = canSurvive ? holder.hold(place, this.#fuseFd, memoryFd) : -1;
+      if (keeperFd < 0) return;
+      this.post({ kind: "held", keeperFd });
+    }
+    this.#endHold = () => {
+      this.#endHold = undefined;
+      holder.end(place.source);
+    };
+    if (this.#isOver) this.#endHold();
+  }
+  /** The next daemon can go on with it. */
+  get isHeld(): boolean {
+    return this.#endHold !== undefined;
+  }
+  /** Ends the threads and leaves the mount to the next daemon: its users wait. */
+  async leave(): Promise<void> {
+    if (this.#isOver) return;
+    this.#endHold = undefined;
+    this.post({ kind: "end", isLeft: true });
+    await this.#over;
+    await this.#closeAll();
   }
 
   onMessage(listener: (message: FromReactor) => void): void {
@@ -141,9 +198,11 @@ export class ReactorMount {
   }
   #received(message: FromReactor): void {
     this.#whenReady?.(message);
+    if (message.kind === "survives-no-more") this.#endHold?.();
     if (message.kind === "ended") {
       if (this.#isOver) return;
       this.#isOver = true;
+      if (message.isFailure !== true) this.#endHold?.();
       this.#overResolve();
       // Users of a mount that nobody serves any more get an error, not a wait.
       void this.#closeAll();
@@ -151,14 +210,15 @@ export class ReactorMount {
     if (this.#listener === undefined) this.#early.push(message);
     else this.#listener(message);
   }
-  #waitReady(): Promise<void> {
+  /** Whether another daemon could go on with it. */
+  #waitReady(): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`the kernel did not begin to talk to the mount at ${this.mountpoint}`)), READY_WITHIN_MS);
       this.#whenReady = (message) => {
         if (message.kind !== "ready" && message.kind !== "ended") return;
         this.#whenReady = undefined;
         clearTimeout(timer);
-        if (message.kind === "ready") resolve();
+        if (message.kind === "ready") resolve(message.canSurvive);
         else reject(new Error(`the mount at ${this.mountpoint} ended at once: ${message.why}`));
       };
     });
@@ -175,7 +235,15 @@ export class ReactorMount {
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
     close(this.#fuseFd);
     close(this.#wakeFd);
+    if (this.#memoryFd >= 0) close(this.#memoryFd);
     this.#channel.close();
     close(this.#channelFd);
   }
+}
+
+/** Where memory cannot be had the mount is one that ends with its daemon. */
+function survivalOf(holder: MountHolder, source: string, left: LeftMount | undefined): Survival | undefined {
+  if (left !== undefined) return { memoryFd: left.memoryFd, keeperFd: holder.served(source), left: left.kept };
+  const memoryFd = MountMemory.makeFile(`sluice ${source}`);
+  return memoryFd < 0 ? undefined : { memoryFd, keeperFd: -1 };
 }

@@ -9,13 +9,14 @@
 import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
-import { decodeDevice, type Keep, keepNothing, ReplyBuffer } from "../../fuse/codec/reply.js";
+import { decodeDevice, type Keep, keepNothing, ReplyBuffer, statxAt } from "../../fuse/codec/reply.js";
 import type { RequestHeader, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes, joinDevice } from "../../os/stat.js";
 import type { Creation, Found, ListedEntry } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
+import { madeAs, madeBefore, removedBefore, renamedBefore } from "./done-before.js";
 import type { Inode } from "./inode-table.js";
 import type { OpenDirectory } from "./open-files.js";
 import type { Steps, Task } from "./task.js";
@@ -62,7 +63,12 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   const found = yield* core.find(directoryFd, request.name);
   if (found === -errno.ENOENT) return replyNoEntry(core, directory, request);
   if (typeof found === "number") return found;
-  return replyEntry(core, directory, request, found, core.intern(found, directory, request.name, true));
+  core.memory?.counts(request.header.unique);
+  const inode = core.intern(found, directory, request.name, true);
+  core.memory?.counted(inode.nodeid);
+  replyEntry(core, directory, request, found, inode);
+  core.memory?.countsOver();
+  return undefined;
 }
 
 /** Kept for some time, or forgotten at once. */
@@ -120,21 +126,28 @@ function* make(core: ReactorCore, task: Task, request: Making, mode: number, act
   const events = request.kind === "symlink"
     ? told(core, task, "symlink", [handle1], { handle1, name1: request.name, name2: request.target })
     : creationTold(core, task, directory, request.name, mode);
-  const refused = yield* core.admit(task, [core.useOf(directory, "change")], events.before);
+  const before = task.past === undefined ? undefined : yield* madeBefore(core, task, directory, request.name, madeAs(mode & fileTypes.mask, creationOf(request)));
+  const refused = yield* core.admit(task, [core.useOf(directory, "change")], before === undefined ? events.before : []);
   if (refused < 0) return refused;
-  let found: Found | number;
-  for (;;) {
+  let found: Found | number | undefined = before;
+  while (found === undefined) {
     const directoryFd = yield* core.pathFd(directory);
-    found = directoryFd < 0 ? directoryFd : yield* act(directoryFd);
-    if (found !== -errno.ENOSPC) break;
+    core.journal.begin(task);
+    const made = directoryFd < 0 ? directoryFd : yield* act(directoryFd);
+    if (made !== -errno.ENOSPC) {
+      found = made;
+      break;
+    }
     const again = yield* core.admitWithSpace(task);
     if (again < 0) return again;
   }
   if (typeof found === "number") {
+    core.journal.done(task, found);
     yield* core.ran(task, events.after(undefined, -found));
     return found;
   }
   const inode = core.intern(found, directory, request.name, true);
+  core.journal.done(task, 0, inode.nodeid);
   core.useInode(task, inode);
   yield* core.ran(task, events.after(inode, 0));
   return replyEntry(core, directory, request, found, inode);
@@ -150,17 +163,21 @@ export function* link(core: ReactorCore, task: Task, request: RequestOf<"link">)
   if (waited < 0) return waited;
   const handle1 = core.handleOf(directory);
   const events = told(core, task, "link", [handle1], { handle1, name1: request.name, handle2: core.handleOf(target) });
-  const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(target, "change")], events.before);
+  const before = task.past === undefined ? undefined : yield* madeBefore(core, task, directory, request.name, (found) => found.own === target.own, statxAt.ctime);
+  const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(target, "change")], before === undefined ? events.before : []);
   if (refused < 0) return refused;
   const directoryFd = yield* core.pathFd(directory);
   const targetFd = directoryFd < 0 ? directoryFd : yield* core.pathFd(target);
-  const found = targetFd < 0 ? targetFd : yield* core.call("link", targetFd, directoryFd, request.name, core.metaFd);
+  if (before === undefined) core.journal.begin(task);
+  const found = before ?? (targetFd < 0 ? targetFd : yield* core.call("link", targetFd, directoryFd, request.name, core.metaFd));
   if (typeof found === "number") {
+    core.journal.done(task, found);
     yield* core.ran(task, events.after(undefined, -found));
     return found;
   }
   target.isUnlinked = false;
   const inode = core.intern(found, directory, request.name, true);
+  core.journal.done(task, 0, inode.nodeid);
   core.useInode(task, inode);
   yield* core.ran(task, events.after(undefined, 0));
   return replyEntry(core, directory, request, found, inode);
@@ -179,20 +196,24 @@ function* remove(core: ReactorCore, task: Task, request: RequestOf<"unlink"> | R
   if (directory === undefined) return -errno.ESTALE;
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   task.inode = directory;
-  let victim = yield* claimVictim(core, task, directory, request.name, true);
+  const before = task.past === undefined ? undefined : yield* removedBefore(core, task, directory, request.name);
+  let victim = before === undefined ? yield* claimVictim(core, task, directory, request.name, true) : yield* formerVictim(core, task, before);
   if (typeof victim === "number") return victim;
   const handle1 = core.handleOf(directory);
   const events = told(core, task, "remove", [handle1], { handle1, name1: request.name, mode: victim.mode });
   const waits = task.waits;
-  const refused = yield* core.admit(task, [core.useOf(directory, "change"), core.useOf(victim.inode, "change")], events.before);
+  const uses = [core.useOf(directory, "change"), ...(before === undefined ? [core.useOf(victim.inode, "change")] : [])]; // of what is gone nothing can be read
+  const refused = yield* core.admit(task, uses, before === undefined ? events.before : []);
   if (refused < 0) return refused;
   const directoryFd = yield* core.pathFd(directory);
-  if (task.waits > waits || !core.callsAtOnce) {
+  if (before === undefined && (task.waits > waits || !core.callsAtOnce)) {
     core.keptNames.changesByName(task);
     victim = yield* claimVictim(core, task, directory, request.name, false);
   }
   const failed = typeof victim === "number" ? victim : Math.min(directoryFd, 0);
-  const result = failed < 0 ? failed : yield* core.call("unlink", directoryFd, request.name, isDirectory);
+  if (before === undefined) core.journal.begin(task, typeof victim === "number" ? 0 : victim.inode.nodeid);
+  const result = before ?? (failed < 0 ? failed : yield* core.call("unlink", directoryFd, request.name, isDirectory));
+  core.journal.done(task, result);
   const destroyed = result >= 0 && typeof victim !== "number" ? yield* noteUnlinked(core, task, victim.inode) : [];
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
   return Math.min(result, 0);
@@ -218,12 +239,21 @@ function* findVictim(core: ReactorCore, task: Task, directory: Inode, name: stri
   const inode = core.useInode(task, core.intern(found, directory, name, false));
   return { inode, mode: Buffer.from(found.statx).readUInt16LE(28) };
 }
+/** Of a name that an earlier daemon took away; of an object that nobody knows any more, only what came of it. */
+function* formerVictim(core: ReactorCore, task: Task, result: number): Steps<Victim | number> {
+  const inode = task.past!.note === 0 ? undefined : core.use(task, task.past!.note);
+  if (inode === undefined) return result;
+  if (inode.pathFd < 0) yield* core.pathFd(inode); // its link count is looked at
+  return { inode, mode: inode.type };
+}
 /** A directory has no other name; a file may. Destroyed is what nobody here has open. */
 function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<readonly PostEvent[]> {
+  if (task.past !== undefined && victim.pathFd < 0) return []; // nothing leads to it any more: whom to tell cannot be read
   const links = victim.type === fileTypes.directory ? 0 : victim.pathFd < 0 ? -1 : yield* core.call("linkCount", victim.pathFd);
   core.pages.expireAttributes(victim); // its link count
   if (links !== 0) return [];
   victim.isUnlinked = true;
+  if (victim.opens > 0 && victim.type === fileTypes.regular) core.keepOpen(victim, true);
   if (victim.opens > 0 || victim.isDestroyTold) return [];
   victim.isDestroyTold = true;
   const handle = core.handleOf(victim);
@@ -238,7 +268,8 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   if (core.isHidden(newDirectory, request.newName)) return -errno.EPERM;
   task.inode = directory;
-  let named = yield* claimNames(core, task, [directory, newDirectory], request, true);
+  const before = task.past === undefined ? undefined : yield* renamedBefore(core, task, directory, newDirectory, request);
+  let named = before === undefined ? yield* claimNames(core, task, [directory, newDirectory], request, true) : yield* formerNames(core, task);
   if (typeof named === "number") return named;
   const isExchange = (request.flags & files.RENAME_EXCHANGE) !== 0;
   const handle1 = core.handleOf(directory);
@@ -246,18 +277,20 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
   const events = told(core, task, "rename", [handle1, handle2], { handle1, name1: request.name, handle2, name2: request.newName });
   const uses = [core.useOf(directory, "change")];
   if (newDirectory !== directory) uses.push(core.useOf(newDirectory, "change"));
-  if (named.replaced !== undefined && !isExchange) uses.push(core.useOf(named.replaced, "change"));
+  if (named.replaced !== undefined && !isExchange && before === undefined) uses.push(core.useOf(named.replaced, "change"));
   const { waits } = task;
-  const refused = yield* core.admit(task, uses, events.before);
+  const refused = yield* core.admit(task, uses, before === undefined ? events.before : []);
   if (refused < 0) return refused;
   const fromFd = yield* core.pathFd(directory);
   const toFd = fromFd < 0 ? fromFd : yield* core.pathFd(newDirectory);
-  if (task.waits > waits || !core.callsAtOnce) {
+  if (before === undefined && (task.waits > waits || !core.callsAtOnce)) {
     core.keptNames.changesByName(task);
     named = yield* claimNames(core, task, [directory, newDirectory], request, false);
   }
   const failed = typeof named === "number" ? named : Math.min(toFd, 0);
-  const result = failed < 0 ? failed : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request));
+  if (before === undefined) core.journal.begin(task, typeof named === "number" ? 0 : (named.moved?.nodeid ?? 0));
+  const result = before ?? (failed < 0 ? failed : yield* core.call("rename", fromFd, request.name, toFd, request.newName, request.flags, creationOf(request)));
+  core.journal.done(task, result, typeof named === "number" ? 0 : (named.replaced?.nodeid ?? 0));
   let destroyed: readonly PostEvent[] = [];
   if (result >= 0 && typeof named !== "number") {
     const { moved, replaced } = named;
@@ -286,6 +319,14 @@ function* claimNames(core: ReactorCore, task: Task, [directory, newDirectory]: r
     if (waited <= 0) return waited < 0 ? waited : named;
   }
 }
+/** Of a rename that an earlier daemon made: the entry's note is what it moved, its object what that replaced. */
+function* formerNames(core: ReactorCore, task: Task): Steps<Named> {
+  const known = (nodeid: number) => (nodeid === 0 ? undefined : core.use(task, nodeid));
+  const { note, nodeid } = task.past!;
+  const named = { moved: known(note), replaced: known(nodeid) };
+  if (named.replaced !== undefined && named.replaced.pathFd < 0) yield* core.pathFd(named.replaced); // its link count is looked at
+  return named;
+}
 /** The path shown to people follows. */
 function noteMoved(core: ReactorCore, inode: Inode, directory: Inode, name: string): void {
   inode.parent = directory.nodeid;
@@ -301,7 +342,14 @@ export function* opendir(core: ReactorCore, task: Task, request: RequestOf<"open
   const pathFd = yield* core.pathFd(inode);
   const fd = pathFd < 0 ? pathFd : yield* core.reopen(pathFd, files.open.readOnly | files.open.directory);
   if (fd < 0) return fd;
+  const opened = task.past === undefined ? undefined : core.opens.directory(task.past.fh);
+  if (opened !== undefined) {
+    core.closeLater(fd);
+    core.send(core.reply.begin(request.header.unique).opened(opened.fh, 0).finish());
+    return undefined;
+  }
   core.inodes.pin(inode);
+  core.journal.opening(task, core.opens.next);
   const directory = core.opens.addDirectory(inode, fd);
   if (!core.send(core.reply.begin(request.header.unique).opened(directory.fh, 0).finish())) closeDirectory(core, directory.fh);
   return undefined;
@@ -313,7 +361,7 @@ export function* releasedir(core: ReactorCore, _task: Task, request: RequestOf<"
 function closeDirectory(core: ReactorCore, fh: number): number {
   const directory = core.opens.removeDirectory(fh);
   if (directory === undefined) return -errno.EBADF;
-  core.closeLater(directory.fd);
+  if (directory.fd >= 0) core.closeLater(directory.fd);
   core.inodes.unpin(directory.inode);
   return 0;
 }
@@ -330,6 +378,7 @@ export function* fsyncdir(core: ReactorCore, _task: Task, request: RequestOf<"fs
 export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"readdir"> | RequestOf<"readdirplus">): Steps {
   const directory = core.opens.directory(request.fh);
   if (directory === undefined) return -errno.EBADF;
+  if (directory.fd < 0) return directory.fd;
   const isPlus = request.kind === "readdirplus";
   if (directory.position !== request.offset || directory.isPlus !== isPlus || request.offset === 0n) {
     directory.entries = [];
@@ -369,17 +418,20 @@ function isShown(core: ReactorCore, directory: OpenDirectory, entry: ListedEntry
 function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory, entries: readonly ListedEntry[], isPlus: boolean, isFresh: boolean): undefined {
   const reply = core.reply.begin(unique);
   const counted: number[] = [];
+  if (isPlus) core.memory?.counts(unique);
   for (const entry of entries) {
     if (isPlus) {
       if (entry.found === undefined) reply.entry(0, noAttributes, undefined, keepNothing);
       else {
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
+        core.memory?.counted(inode.nodeid);
         reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? { nameMs: core.keptNames.listedNameMs, attributesMs: core.keptNames.attributesMs(inode, entry.found) } : keepNothing);
       }
     }
     reply.directoryEntry(entry);
   }
   if (!core.send(reply.finish())) for (const nodeid of counted) core.inodes.forget(nodeid, 1);
+  if (isPlus) core.memory?.countsOver();
   return undefined;
 }

@@ -11,12 +11,14 @@ import { parseRequest, type Request, type RequestOf } from "../../fuse/codec/req
 import { errno } from "../../os/errno.js";
 import type { ToReactor } from "../reactor-port.js";
 import * as attributes from "./attribute-operations.js";
+import { RESENT } from "../holder/mount-memory.js";
 import { type CorePorts, ReactorCore } from "./core.js";
 import * as file from "./file-operations.js";
 import { HeldOperations } from "./held-operations.js";
 import * as locks from "./lock-operations.js";
 import * as names from "./namespace-operations.js";
 import type { ReactorOptions } from "../reactor-port.js";
+import { takeOverMount } from "./takeover.js";
 import { Task, type Steps } from "./task.js";
 
 export class Reactor {
@@ -24,6 +26,7 @@ export class Reactor {
   readonly held: HeldOperations;
   /** Why the mount is over. */
   ended: string | undefined;
+  #survivesNoMore = false;
 
   constructor(options: ReactorOptions, ports: CorePorts) {
     this.core = new ReactorCore(options, ports);
@@ -57,6 +60,7 @@ export class Reactor {
       return;
     }
     const task = new Task(request, request.kind);
+    if (this.core.journal.hasPast) this.#recall(task, request.header.unique & ~RESENT);
     this.core.start(task, this.#steps(task, request));
   }
 
@@ -69,7 +73,29 @@ export class Reactor {
     }
     this.core.send(writeInitReply(this.core.reply, request, agreed));
     this.core.backingFiles.isOffered = agreed.hasPassthrough;
-    this.core.post({ kind: "ready" });
+    this.core.memory?.begins(agreed.hasPassthrough);
+    this.core.post({ kind: "ready", canSurvive: agreed.hasResend });
+  }
+  /** Goes on with a mount that an earlier daemon left: first what it knew, then what it had not answered. */
+  takeOver(): void {
+    takeOverMount(this.core);
+    this.core.post({ kind: "ready", canSurvive: true });
+  }
+  #recall(task: Task, unique: bigint): void {
+    for (const nodeid of this.core.journal.countedFor(unique)) this.core.inodes.forget(nodeid, 1);
+    this.core.journal.claim(task, unique);
+  }
+  /** Once a second. */
+  #lookAtMemory(): void {
+    const { core } = this;
+    core.keeper?.flush();
+    core.keepNewlyOpen();
+    if (core.memory?.isIncomplete !== true || this.#survivesNoMore) return;
+    this.#survivesNoMore = true;
+    core.post({ kind: "survives-no-more", why: "what the kernel knows could not all be written down" });
+  }
+  look(): void {
+    this.held.look(() => this.#lookAtMemory());
   }
 
   #steps(task: Task, request: Exclude<Request, { kind: "init" | "forget" | "interrupt" | "destroy" }>): Steps {
@@ -142,8 +168,11 @@ export class Reactor {
         return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
       case "forget": return core.forgetEverything();
       case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
+      case "held":
+        core.keeper?.connect(message.keeperFd);
+        return;
       case "end":
-        this.ended = "asked to end";
+        this.ended = message.isLeft === true ? "left to the next daemon" : "asked to end";
         return;
       default: return unreachable(message);
     }

@@ -8,6 +8,7 @@ import type { EventType, DmEvent, ProcessInfo } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { HoldCause } from "../../cluster/admission/operation.js";
 import type { Request } from "../../fuse/codec/request.js";
+import type { JournalEntry } from "../holder/mount-memory.js";
 import type { HeldData, KeptData } from "./held-data.js";
 import type { Inode } from "./inode-table.js";
 
@@ -58,6 +59,10 @@ export class Task {
   inode: Inode | undefined = undefined;
   process: ProcessInfo | undefined = undefined;
   interruptedAtMs: number | undefined = undefined;
+  /** Its entry in the journal; -1: none. */
+  entry = -1;
+  /** An earlier daemon had begun with the same request. */
+  past: JournalEntry | undefined = undefined;
   #kept: KeptData | undefined;
 
   constructor(request: Request | undefined, call: string) {

@@ -59,6 +59,8 @@ const poll = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN 
 const pollUnsent = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN | POLLOUT }]);
 const mainTakes = new PollSet([{ fd: options.channelFd, events: POLLOUT }]);
 
+const isTakenOver = options.survival?.left !== undefined;
+if (isTakenOver) reactor.takeOver();
 run();
 endIo();
 core.close();
@@ -66,7 +68,7 @@ channel.post({ kind: "ended", why: reactor.ended ?? "" });
 while (!channel.flush()) mainTakes.wait(SIDE_LOOK_MS);
 
 function run(): void {
-  let isMounted = false;
+  let isMounted = isTakenOver;
   while (reactor.ended === undefined) {
     Atomics.add(ticks, options.tickCell, 1);
     core.timers.tick();
@@ -82,14 +84,17 @@ function run(): void {
       } else if (length === -errno.EPERM && !isMounted) {
         pauseMs = NOT_MOUNTED_YET_MS; // the device is not bound to its mount yet
         break;
-      } else if (length === -errno.EAGAIN) break;
+      } else if (length === -errno.EAGAIN) {
+        if (core.journal.hasPast) core.journal.pastIsOver();
+        break;
+      }
       else if (length === -errno.ENODEV) reactor.ended = "unmounted";
       else if (length === -errno.ECONNABORTED) reactor.ended = "the connection was aborted";
       else if (length !== -errno.EINTR && length !== -errno.ENOENT) reactor.ended = `the device cannot be read (${errnoName(length)})`;
     }
     core.timers.runDue();
     if (io.hasQueue) io.assign();
-    reactor.held.look();
+    reactor.look();
     core.runReady();
     core.keptNames.flush();
     sleep(served === BATCH || core.hasReady ? 0 : pauseMs >= 0 ? pauseMs : untilNextMs(), pauseMs >= 0);

@@ -52,6 +52,8 @@ export const initFlags2 = {
   directIoAllowMmap: 1 << 4,
   /** 7.40; the kernel reads and writes the backing file itself. */
   passthrough: 1 << 5,
+  /** 7.40; requests not answered are sent again when asked for. */
+  hasResend: 1 << 7,
   /** 7.43: never taken; it ends the whole connection. */
   requestTimeout: 1 << 10,
 } as const;

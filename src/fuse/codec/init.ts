@@ -14,7 +14,7 @@ import type { RequestOf } from "./request.js";
 const wanted =
   f.posixLocks | f.flockLocks | f.atomicTruncate | f.bigWrites | f.dontMask | f.autoInvalData | f.doReaddirplus | f.readdirplusAuto |
   f.parallelDirops | f.posixAcl | f.abortError | f.maxPages | f.handleKillprivV2 | f.setxattrExt | f.initExt;
-const wanted2 = f2.hasExpireOnly | f2.createSuppGroup | f2.directIoAllowMmap;
+const wanted2 = f2.hasExpireOnly | f2.createSuppGroup | f2.directIoAllowMmap | f2.hasResend;
 const needed = f.posixLocks | f.flockLocks | f.atomicTruncate | f.autoInvalData | f.setxattrExt;
 
 /** How deep file systems may lie above each other when ours passes through to its backing: that is a plain one. */
@@ -28,6 +28,8 @@ export interface Agreed {
   readonly allowsDirectMmap: boolean;
   /** Opens may be answered with a backing file. */
   readonly hasPassthrough: boolean;
+  /** Another server may go on with this connection. */
+  readonly hasResend: boolean;
 }
 
 /** The agreement, or why this kernel cannot be served. A kernel with a newer major version asks again with ours. */
@@ -41,7 +43,7 @@ export function agree(init: RequestOf<"init">, wants: { readonly passthrough: bo
   const flags2 = hasMore ? (wanted2 | (wants.passthrough ? f2.passthrough : 0)) & init.flags2 : 0;
   return {
     minor: Math.min(init.minor, KERNEL_MINOR_VERSION), flags, flags2, allowsDirectMmap: (flags2 & f2.directIoAllowMmap) !== 0,
-    hasPassthrough: (flags2 & f2.passthrough) !== 0,
+    hasPassthrough: (flags2 & f2.passthrough) !== 0, hasResend: (flags2 & f2.hasResend) !== 0,
   };
 }
 

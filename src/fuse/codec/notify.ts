@@ -29,6 +29,11 @@ export function beginEpoch(): Buffer {
   return message(notifyCodes.incEpoch, 0);
 }
 
+/** Requests that were read and not answered come again, with the highest bit of their unique number set. Linux 6.9. */
+export function resend(): Buffer {
+  return message(notifyCodes.resend, 0);
+}
+
 /** The name is looked up again at its next use; nothing is detached or shown as deleted (needs HAS_EXPIRE_ONLY). */
 export function expireEntry(parent: number, name: string): Buffer {
   const bytes = message(notifyCodes.invalEntry, 16 + name.length + 1);

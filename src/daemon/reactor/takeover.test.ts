@@ -1,0 +1,160 @@
+/**
+ * One reactor after another on the same mount: what the first had done, begun or only held is done once, and its users see
+ * nothing but a pause. The first ends between two steps; what a kill leaves in the midst of a call is put into the journal.
+ *
+ * Not here  daemons as processes (conformance/survives.test.ts).
+ * Source    safety H11.
+ */
+import assert from "node:assert/strict";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { eventSet } from "../../dmapi/events.js";
+import { socketPair } from "../../os/descriptors.js";
+import { close, dup } from "../../os/files.js";
+import type { LeftMount } from "../holder/holder-link.js";
+import type { MountPlace } from "../holder/messages.js";
+import { MountMemory } from "../holder/mount-memory.js";
+import { whyNoMounts } from "../machine.js";
+import { Bench, type BenchMount, type Program } from "./harness.js";
+import type { MountHolder } from "./mount.js";
+
+const skip = whyNoMounts() ?? false;
+
+/** A holder in this process: it keeps the device and the memory, and takes descriptors without looking at them. */
+class Holding implements MountHolder {
+  #place: MountPlace | undefined;
+  #fds: number[] = [];
+  #keepers: number[] = [];
+
+  take(): LeftMount {
+    const [fuseFd, memoryFd] = this.#fds;
+    return { place: this.#place!, fuseFd: dup(fuseFd!), memoryFd: dup(memoryFd!), kept: [], goneMs: 0 };
+  }
+  hold(place: MountPlace, fuseFd: number, memoryFd: number): number {
+    this.#place = place;
+    this.#fds = [dup(fuseFd), dup(memoryFd)];
+    return this.served();
+  }
+  served(): number {
+    const pair = socketPair("messages");
+    assert(typeof pair !== "number");
+    this.#keepers.push(pair[1]);
+    return pair[0];
+  }
+  end(): void {
+    for (const fd of [...this.#fds.splice(0), ...this.#keepers.splice(0)]) close(fd);
+  }
+  discard(): void {
+    assert.fail("nothing is discarded here");
+  }
+  /** What a kill in the midst of the call would have left. */
+  makeBegun(): number {
+    const memory = MountMemory.takeOver(this.#fds[1]!);
+    assert(!("refusal" in memory));
+    const entries = [...memory.journal()];
+    for (const { place, note } of entries) memory.beginAgain(place, note, Date.now() - 1000);
+    memory.diedAtMs = Date.now();
+    memory.close();
+    return entries.length;
+  }
+}
+
+interface Scene {
+  readonly call: string;
+  readonly script: string;
+  /** What stands in the backing before, and as the call leaves it. */
+  readonly prepare?: (backing: string) => void;
+  readonly isDone: (backing: string) => boolean;
+  readonly undo?: (backing: string) => void;
+  readonly says?: string;
+}
+const scenes: readonly Scene[] = [
+  { call: "mkdir", script: "mkdir x", isDone: (at) => existsSync(join(at, "x")), undo: (at) => rmSync(join(at, "x"), { recursive: true }) },
+  { call: "create, alone", script: "set -C; echo new > x; cat x", says: "new\n", isDone: (at) => existsSync(join(at, "x")), undo: (at) => rmSync(join(at, "x")) },
+  { call: "mknod", script: "mkfifo x", isDone: (at) => lstatSync(join(at, "x"), { throwIfNoEntry: false })?.isFIFO() ?? false, undo: (at) => rmSync(join(at, "x")) },
+  { call: "symlink", script: "ln -s there x", isDone: (at) => { try { return readlinkSync(join(at, "x")) === "there"; } catch { return false; } }, undo: (at) => rmSync(join(at, "x")) },
+  { call: "link", script: "ln old x; cat x", says: "old", prepare: (at) => writeFileSync(join(at, "old"), "old"), isDone: (at) => statSync(join(at, "old")).nlink === 2, undo: (at) => rmSync(join(at, "x")) },
+  { call: "unlink", script: "unlink old", prepare: (at) => writeFileSync(join(at, "old"), "old"), isDone: (at) => !existsSync(join(at, "old")) },
+  { call: "rmdir", script: "rmdir old", prepare: (at) => mkdirSync(join(at, "old")), isDone: (at) => !existsSync(join(at, "old")) },
+  { call: "rename", script: "mv -T old x; cat x", says: "old", prepare: (at) => writeFileSync(join(at, "old"), "old"), isDone: (at) => existsSync(join(at, "x")) && !existsSync(join(at, "old")), undo: (at) => renameSync(join(at, "x"), join(at, "old")) },
+  { call: "rename over another", script: "mv -fT old x; cat x", says: "old", prepare: (at) => { writeFileSync(join(at, "old"), "old"); writeFileSync(join(at, "x"), "other"); }, isDone: (at) => readFileSync(join(at, "x"), "latin1") === "old" },
+  { call: "truncation", script: "truncate -s 2 old; cat old", says: "ol", prepare: (at) => writeFileSync(join(at, "old"), "old"), isDone: (at) => statSync(join(at, "old")).size === 2 },
+  { call: "open with truncation", script: ": > old; cat old", says: "", prepare: (at) => writeFileSync(join(at, "old"), "old"), isDone: (at) => statSync(join(at, "old")).size === 0 },
+];
+const posts = ["postcreate", "postremove", "postrename", "postsymlink", "postlink", "attribute", "destroy"] as const;
+
+async function inTheMidst(scene: Scene, meanwhile: (holding: Holding, backing: string) => void, check: (mount: BenchMount, backing: string) => void | Promise<void> = () => {}): Promise<void> {
+  const bench = new Bench();
+  const holding = new Holding();
+  try {
+    scene.prepare?.(bench.backing);
+    const first = await bench.mount({ holder: holding, eventList: eventSet(posts) }, posts);
+    first.holdsPostEvents = true;
+    const user: Program = bench.shell(`cd ${first.mountpoint} && ${scene.script}`);
+    await first.until(`${scene.call} is done and not answered`, () => first.held.length > 0 && scene.isDone(bench.backing));
+    await first.mount.leave();
+    meanwhile(holding, bench.backing);
+    const second = await bench.mount({ holder: holding, left: holding.take(), mountpoint: first.mountpoint, eventList: eventSet(posts) }, posts);
+    const { code, output } = await user.ended;
+    assert.deepEqual({ code, output }, { code: 0, output: scene.says ?? "" }, scene.call);
+    assert(scene.isDone(bench.backing), `${scene.call}: it is as the user wanted it`);
+    await check(second, bench.backing);
+  } finally {
+    await bench.close();
+    holding.end();
+  }
+}
+
+for (const scene of scenes) {
+  test(`${scene.call}: done and not answered; it is answered, not done again, and told of`, { skip }, () =>
+    inTheMidst(scene, () => {}, async (second) => {
+      assert(second.seen.some(({ event }) => (posts as readonly string[]).includes(event.type)), "its post event is told");
+      assert.equal((await second.report()).counters["operations answered that an earlier daemon had done"], 1);
+    }));
+  test(`${scene.call}: the daemon died in the midst of the call, which was done`, { skip }, () =>
+    inTheMidst(scene, (holding) => void holding.makeBegun()));
+}
+for (const scene of scenes.filter(({ undo }) => undo !== undefined)) {
+  test(`${scene.call}: the daemon died in the midst of the call, which was not done`, { skip }, () =>
+    inTheMidst(scene, (holding, backing) => {
+      holding.makeBegun();
+      scene.undo!(backing);
+    }));
+}
+
+test("what somebody else made of the same name meanwhile is not taken for ours", { skip }, async () => {
+  const [, create] = scenes;
+  await assert.rejects(inTheMidst(create!, (holding, backing) => {
+    holding.makeBegun();
+    rmSync(join(backing, "x"));
+    writeFileSync(join(backing, "x"), "another's");
+  }), /cannot overwrite existing file|File exists/);
+});
+
+test("held events are raised anew, reads and look-ups are simply done", { skip }, async () => {
+  const bench = new Bench();
+  const holding = new Holding();
+  try {
+    writeFileSync(join(bench.backing, "f"), "content");
+    symlinkSync("f", join(bench.backing, "l"));
+    const first = await bench.mount({ holder: holding });
+    first.own("create", "attribute");
+    first.eventList("create");
+    const makers = ["a", "b", "c"].map((name) => bench.shell(`mkdir ${first.mountpoint}/${name}`));
+    const inside = bench.shell(`exec 3< ${first.mountpoint}/f; echo open; read line; cat <&3; ls ${first.mountpoint}`);
+    await first.until("one is held, the others wait for the directory", () => first.held.length >= 1);
+    await first.mount.leave();
+    const second = await bench.mount({ holder: holding, left: holding.take(), mountpoint: first.mountpoint });
+    second.own("create", "attribute");
+    second.eventList("create");
+    second.answer = () => ({ kind: "continue" });
+    for (const maker of makers) assert.equal((await maker.ended).code, 0);
+    assert.deepEqual(readdirSync(bench.backing).sort(), [".sluice", "a", "b", "c", "f", "l"]);
+    inside.child.kill("SIGKILL");
+    assert.equal((await bench.shell(`cat ${first.mountpoint}/l`).ended).output, "content");
+  } finally {
+    await bench.close();
+    holding.end();
+  }
+});
