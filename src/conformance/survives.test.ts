@@ -62,6 +62,7 @@ acceptance("the daemon is killed and comes back: a file that is open goes on, wh
   assert.equal(await user.does("write", "f", 6, " and after"), 10);
   assert.equal(await other.does("read", "h", 0, 100), "before and after");
   assert.deepEqual(await user.does("here"), []);
+  assert.equal(await user.does("where"), "directory", "it has a name still");
   assert.equal(readFileSync(bench().backing("fs1", "kept"), "latin1"), "before and after");
   assert.match(logOf("A"), /taken over from an earlier daemon/);
   await user.end();

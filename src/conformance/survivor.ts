@@ -5,7 +5,7 @@
  * open files being called by a name of the teller's choice. The answer is `{"ok": RESULT}` or `{"error": CODE}`.
  */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, linkSync, mkdirSync, openSync, readdirSync, readSync, renameSync, statSync, symlinkSync, unlinkSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { errnoName } from "../os/errno.js";
 import { openAt, open as flagsOf } from "../os/files.js";
@@ -66,6 +66,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
   symlink: (target: string, file: string) => symlinkSync(target, path(file)),
   enter: (file: string) => process.chdir(path(file)),
   here: () => readdirSync(".").sort(),
+  where: () => basename(process.cwd()),
   lock: lockRange(lockCommands.set),
   lockOfOpen: lockRange(lockCommands.setOfOpenFile),
   lockWaiting: lockRange(lockCommands.setWaiting),
