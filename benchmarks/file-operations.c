@@ -102,6 +102,17 @@ static long do_create(long count) {
   }
   return count;
 }
+/* What do_create changes meanwhile: the directory it makes files in, and a name that is not there. */
+static long do_lookmade(long count) {
+  struct stat at;
+  for (long i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "%s/made", dir);
+    need(stat(name, &at) == 0, name);
+    strcat(name, "/none");
+    need(stat(name, &at) != 0, name);
+  }
+  return count;
+}
 static long do_unlink(long count) {
   for (long i = 0; i < count; i++) need(unlink(made(i)) == 0, name);
   return count;
@@ -219,7 +230,7 @@ static long do_keep(long count) {
 }
 
 static const struct { const char *name; long (*act)(long); } operations[] = {
-  {"stat", do_stat}, {"open", do_open}, {"create", do_create}, {"unlink", do_unlink}, {"rename", do_rename}, {"list", do_list},
+  {"stat", do_stat}, {"open", do_open}, {"create", do_create}, {"lookmade", do_lookmade}, {"unlink", do_unlink}, {"rename", do_rename}, {"list", do_list},
   {"getxattr", do_getxattr}, {"setxattr", do_setxattr}, {"read", do_read}, {"write", do_write}, {"mmap", do_mmap},
   {"readall", do_readall}, {"writeall", do_writeall}, {"parallel", do_parallel}, {"look", do_look}, {"keep", do_keep},
 };

@@ -19,13 +19,14 @@ const pinned = (file, args) => (options.cpu === undefined ? [file, args] : ["tas
 const run = (file, args, more = {}) => execFileSync(...pinned(file, args), { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...more });
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Nodes with one file system; gives the mount of the first. */
+/** Nodes with one file system; gives the mount of the first, and has that of the last. */
 function cluster(name, nodeCount, args) {
   return {
     name,
     up() {
       const dir = join(work, name);
       const { nodes } = JSON.parse(run(process.execPath, [sluice, "cluster", "up", "--nodes", String(nodeCount), "--dir", dir, "--json", ...args]));
+      this.other = nodes.at(-1).mounts[0].mountpoint;
       return nodes[0].mounts[0].mountpoint;
     },
     down() {
@@ -47,6 +48,7 @@ const targets = [
   },
   cluster("fast", 1, ["--mode", "fast"]),
   cluster("shared", 2, ["--mode", "fast"]),
+  cluster("asked", 2, ["--mode", "fast", "--set", "fileSystems.keepsNames=false"]),
   cluster("cached", 1, ["--mode", "fast", "--set", "fileSystems.passthrough=no"]),
   cluster("exact", 1, ["--mode", "exact"]),
 ].filter(({ name }) => options.targets === undefined || options.targets.split(",").includes(name));
@@ -75,6 +77,13 @@ const operations = [
 ];
 /** Rows that whole programs make; seconds. */
 const stories = [
+  {
+    // A pair of nodes that disturb each other, where there are two.
+    what: "10,000 looks at a directory and for a missing name beside 1,000 creations there, s",
+    prepare() {},
+    act: (place, other) => run("sh", ["-c", '"$1" lookmade "$2" 10000 & "$1" create "$3" 1000; wait', "sh", program, place, other]),
+    after: (place) => run(program, ["unlink", place, "1000"]),
+  },
   {
     what: "cp -r of 2,000 files of 4 KiB, s",
     prepare(place) {
@@ -119,7 +128,8 @@ try {
     }
     await mayGoOn();
     begun.push(target); // what is half up when it fails is taken down too
-    up.push({ ...target, place: join(target.up(), `bench-${target.name}`) });
+    const place = join(target.up(), `bench-${target.name}`);
+    up.push({ ...target, place, otherPlace: target.other === undefined ? place : join(target.other, `bench-${target.name}`) });
   }
   for (const { place } of up) {
     mkdirSync(place);
@@ -141,10 +151,10 @@ try {
       }
     }
     for (const story of stories.filter(isWanted)) {
-      for (const { name, place } of up) {
+      for (const { name, place, otherPlace } of up) {
         await mayGoOn();
         const sinceMs = performance.now();
-        story.act(place);
+        story.act(place, otherPlace);
         note(story.what, name, (performance.now() - sinceMs) / 1_000);
         story.after(place);
       }
