@@ -164,7 +164,7 @@ const passthrough: readonly Mutant[] = [
   },
   {
     name: "id closed at RELEASE", rule: "a descriptor stays registered until the kernel says that nothing uses the file (C2)", scene: "data", stress: "passthrough",
-    edits: [openModes(`effects.push({ kind: "test-backing", handle: this.#handle, isAsked: false });`, `{ this.#backing = "none"; effects.push({ kind: "close-backing", handle: this.#handle }); }`)],
+    edits: [openModes(`assert(this.#passing >= 0, "each open ends once"); if (this.#isUnopened) effects.push({ kind: "test-backing", handle: this.#handle, isAsked: false });`, `if (this.#isUnopened) { this.#backing = "none"; effects.push({ kind: "close-backing", handle: this.#handle }); }`)],
   },
   {
     name: "mark outlives the first writable open", rule: "who may write unseen removes the mark before he is let in (C3)", scene: "data", stress: "passthrough",

@@ -53,6 +53,7 @@ class Holder {
   #daemon = -1;
   #daemonPid = 0;
   #limitMs = 0;
+  /** Of `performance`: the clock on the wall may jump. */
   #aloneSinceMs: number | undefined;
   #said: string[] = [];
   #hasServed = false;
@@ -88,10 +89,10 @@ class Holder {
   }
   get #untilNextMs(): number {
     if (this.#aloneSinceMs === undefined) return LONGEST_WAIT_MS;
-    return Math.max(0, Math.min(LONGEST_WAIT_MS, this.#aloneSinceMs + this.#limitMs - Date.now()));
+    return Math.max(0, Math.min(LONGEST_WAIT_MS, this.#aloneSinceMs + this.#limitMs - performance.now()));
   }
   #giveUp(): void {
-    if (this.#aloneSinceMs === undefined || Date.now() < this.#aloneSinceMs + this.#limitMs) return;
+    if (this.#aloneSinceMs === undefined || performance.now() < this.#aloneSinceMs + this.#limitMs) return;
     for (const held of [...this.#held.values()]) this.#end(held, `was given up: no daemon came within ${this.#limitMs} ms`);
   }
 
@@ -137,7 +138,7 @@ class Holder {
     }
   }
   #handOver(): void {
-    const goneMs = this.#aloneSinceMs === undefined ? 0 : Date.now() - this.#aloneSinceMs;
+    const goneMs = this.#aloneSinceMs === undefined ? 0 : Math.round(performance.now() - this.#aloneSinceMs);
     this.#aloneSinceMs = undefined;
     for (const { place, fuseFd, memoryFd, kept } of this.#held.values()) {
       sendPatiently(this.#daemon, { kind: "mount", place, goneMs }, [fuseFd, memoryFd]);
@@ -161,7 +162,7 @@ class Holder {
       this.#forgetNames(held, now);
     }
     if (this.#held.size === 0) return;
-    this.#aloneSinceMs = now;
+    this.#aloneSinceMs = performance.now();
     this.#say(`daemon ${this.#daemonPid} has ended; ${this.#held.size} of its mounts wait for the next one`);
     this.#tell();
   }
@@ -214,7 +215,7 @@ class Holder {
   }
   #tell(): void {
     const document: HolderDocument = {
-      ...identity, mounts: [...this.#held.values()].map(({ place }) => place), ...(this.#aloneSinceMs === undefined ? {} : { aloneSinceMs: this.#aloneSinceMs }),
+      ...identity, mounts: [...this.#held.values()].map(({ place }) => place), ...(this.#aloneSinceMs === undefined ? {} : { aloneSinceMs: Math.round(Date.now() - (performance.now() - this.#aloneSinceMs)) }),
     };
     try {
       writeFileSync(`${this.#path}.json.new`, JSON.stringify(document), { mode: 0o600 });
