@@ -72,5 +72,5 @@ acceptance("every daemon in turn is killed, and restarted, under load: no progra
 const takeovers = (letter: Letter) => bench().cluster.log(bench().id(letter)).split("taken over from an earlier daemon").length;
 /** What nobody reads just now is moved out; the readers bring it back. */
 async function migrate(letter: Letter): Promise<void> {
-  await within(bench().program(process.execPath, [command, "migrate", "-r", "--json", bench().path(letter, "fs1", "shared"), "--socket", bench().cluster.socket(bench().id(letter))]).end, "the migrations");
+  await within(bench().program(process.execPath, [command, "migrate", "-r", "--json", bench().path(letter, "fs1", "shared"), "--socket", bench().cluster.socket(bench().id(letter))]).end, "the migrations", 120_000);
 }

@@ -3,6 +3,8 @@
  *
  * Results follow native.ts.
  */
+import { readdirSync, readlinkSync } from "node:fs";
+import { close } from "./files.js";
 import { bind, rawSyscall, syscallNumbers, type Path } from "./native.js";
 
 const nativePrctl = bind("int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)");
@@ -70,6 +72,29 @@ const nativeUmask = bind("uint32_t umask(uint32_t mask)");
 export function separateFileMode(): number {
   const separated = nativeUnshare(CLONE_FS);
   return separated < 0 ? separated : nativeUmask(0);
+}
+
+const CLONE_FILES = 0x400;
+/**
+ * This thread alone gets a table of descriptors of its own, with those of the process that it is to keep: the others are
+ * closed here, and are the process's affair. What the runtime itself waits on is kept. 0 or the negative errno.
+ */
+export function separateDescriptors(keep: readonly number[]): number {
+  const separated = nativeUnshare(CLONE_FILES);
+  if (separated < 0) return separated;
+  for (const name of readdirSync("/proc/thread-self/fd")) {
+    const fd = Number(name);
+    if (keep.includes(fd) || (fd > 2 && isOfRuntime(fd))) continue;
+    close(fd);
+  }
+  return 0;
+}
+function isOfRuntime(fd: number): boolean {
+  try {
+    return /^(anon_inode:|pipe:)/.test(readlinkSync(`/proc/thread-self/fd/${fd}`));
+  } catch {
+    return true; // it was the listing's own
+  }
 }
 
 const SIGIO = 29;

@@ -24,6 +24,7 @@ import type { BeginSide, ThreadData } from "./thread.js";
 const IO_THREADS = 16;
 /** One for droppings that a round waits for, the others for those that may wait long in the kernel. */
 const NOTIFIER_THREADS = 3;
+const CLOSE_WITHIN_MS = 500;
 const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
@@ -73,6 +74,7 @@ export class ReactorMount {
   /** Tells the holder that there is nothing to hold any more. */
   #endHold: (() => void) | undefined;
   #memoryFd = -1;
+  readonly #isTakenOver: boolean;
   #overResolve: () => void = () => {};
   readonly #over: Promise<void>;
 
@@ -113,15 +115,16 @@ export class ReactorMount {
     this.connection = undefined;
     this.#wakeFd = options.wakeFd;
     this.#fuseFd = options.fuseFd;
+    this.#isTakenOver = options.survival?.left !== undefined;
     this.#over = new Promise((resolve) => (this.#overResolve = resolve));
     const over = new SharedArrayBuffer(4);
-    const side = (count: number): MessagePort[] =>
+    const side = (count: number, isNotifier: boolean): MessagePort[] =>
       Array.from({ length: count }, () => {
         const channel = new MessageChannel();
-        this.#sidesToBegin.push({ port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, over });
+        this.#sidesToBegin.push({ port: channel.port2, wakeFd: options.wakeFd, fuseFd: options.fuseFd, isAlone: isNotifier, over });
         return channel.port1;
       });
-    const data: ThreadData = { options, io: side(IO_THREADS), notifiers: side(NOTIFIER_THREADS), over };
+    const data: ThreadData = { options, io: side(IO_THREADS, false), notifiers: side(NOTIFIER_THREADS, true), over };
     this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
     this.#reactor.on("message", (at: BeginSide) => this.#beginSide(at));
     this.#channel = new MainEnd(mainEnd, (message) => this.#received(message));
@@ -153,7 +156,8 @@ export class ReactorMount {
     this.#endHold = undefined;
     this.post({ kind: "end", isLeft: true });
     await this.#over;
-    await this.#closeAll();
+    // A notifier may wait for a page that only the next daemon fills: it ends then, and keeps nobody waiting (side-thread.ts).
+    await Promise.race([this.#closeAll(), new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS))]);
   }
 
   onMessage(listener: (message: FromReactor) => void): void {
@@ -188,7 +192,8 @@ export class ReactorMount {
     const workerData = this.#sidesToBegin[at];
     this.#sidesToBegin[at] = undefined;
     if (workerData === undefined) return; // the mount is over
-    this.#sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData, transferList: [workerData.port] }));
+    const given = { ...workerData, isAlone: workerData.isAlone && (this.isHeld || this.#isTakenOver) };
+    this.#sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData: given, transferList: [given.port] }));
   }
 
   /** What it had said before counts for more. */

@@ -6,11 +6,11 @@
 import { workerData } from "node:worker_threads";
 import { signalEvent, write } from "../../os/device.js";
 import { errno } from "../../os/errno.js";
-import { separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
+import { separateDescriptors, separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
 import { backingCalls, takeThreadIdentity } from "./backing-calls.js";
 import type { SideAnswer, SideThreadOptions, SideRequest } from "./side-threads.js";
 
-const { port, wakeFd, fuseFd, over } = workerData as SideThreadOptions;
+const { port, wakeFd, fuseFd, isAlone, over } = workerData as SideThreadOptions;
 const isOver = new Int32Array(over);
 /** Done also when the mount is over. */
 const givesBack = new Set(["close", "dropGuard", "closeBacking"]);
@@ -18,6 +18,9 @@ setThreadName("sluice-io");
 setIoFlusher();
 separateFileMode();
 takeThreadIdentity();
+// A notification may wait for a page that only a daemon can fill, and when this one is killed only the next one: the thread
+// cannot end before that. It must not keep open what proves this daemon's end: identity, guards, connections (safety H11).
+if (isAlone) separateDescriptors([fuseFd, wakeFd]);
 
 function notify(message: Uint8Array): number {
   return Atomics.load(isOver, 0) === 0 ? write(fuseFd, Buffer.from(message), 0, message.length) : -errno.ENODEV;

@@ -20,6 +20,8 @@ export interface SideThreadOptions {
   readonly port: MessagePort;
   readonly wakeFd: number;
   readonly fuseFd: number;
+  /** It does nothing but notify, of a mount that outlives the daemon: it keeps only descriptors of its own (side-thread.ts). */
+  readonly isAlone: boolean;
   /** One Int32 cell, not 0 once the mount is over: what has not begun by then is not done. */
   readonly over: SharedArrayBuffer;
 }
