@@ -194,12 +194,9 @@ const fences: readonly Mutant[] = [
     ],
   },
   {
-    name: "invalidate before answer", rule: "nobody waits for pages that a held read has locked (C6)", scene: "joined",
-    edits: [
-      reactor("const mayWait = isAwaited && heldFills === 0;", "const mayWait = true;"),
-      objectCalls(`if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => undefined);`,
-        `if (result.kind === "ok" && result.announcement !== undefined) result = { ...result, round: { kind: "flush", handle: result.announcement.handle } };`),
-    ],
+    name: "invalidate before answer", rule: "a cleared region waits for nobody's pages (C6)", test: "cluster/data-management.test.js", only: "object-calls", says: "work:{kind:flush",
+    edits: [objectCalls(`if (result.kind === "ok" && result.announcement !== undefined) this.#rounds.begin(lease.fs, result.announcement, "all", () => undefined);`,
+      `if (result.kind === "ok" && result.announcement !== undefined) result = { ...result, round: { kind: "flush", handle: result.announcement.handle } };`)],
   },
   {
     name: "fence not heeded", rule: "what a fence stops waits (H3)", scene: "joined", stress: "rights",
@@ -214,7 +211,7 @@ const fences: readonly Mutant[] = [
     edits: [rightsServer("if (!claim.isManaged)", "if (false)")],
   },
   {
-    name: "first record thought known", rule: "an object of which not every member knows that it has a record is fenced on all that mount its file system (H3)", scene: "joined",
+    name: "first record thought known", rule: "an object of which not every member knows that it has a record is fenced on all that mount its file system (H3)", test: "cluster/data-management.test.js", only: "rights-first-record", says: "isManaged:true",
     edits: [objectGate("record.generation > 1", "record.generation > 0")],
   },
   {
@@ -583,7 +580,7 @@ const beside: readonly Mutant[] = [
 const real: readonly Mutant[] = [
   {
     name: "reactor calls a remote backing itself", rule: "what may block runs in workers (H1)", test: "daemon/reactor/remote-backing.test.js", only: "workers stand still", says: "the read waits for a worker",
-    edits: [core("if (!this.isLocal) return yield* this.callAside(name, ...args);", "")],
+    edits: [core("this.isLocal = options.isRemote !== true && isLocalBacking(this.rootFd);", "this.isLocal = isLocalBacking(this.rootFd);")],
   },
   {
     name: "standstill without end", rule: "a watchdog ends a daemon that stands still (H1)", test: "daemon/watchdog.test.js", only: "no word from the daemon", says: "due once it is past the limit",
