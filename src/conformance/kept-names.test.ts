@@ -12,7 +12,7 @@ import type { FsName } from "../dmapi/ids.js";
 import { setTimeout } from "node:timers/promises";
 import { acceptance, shareBench } from "./bench.js";
 
-const bench = shareBench({ nodes: 2, fileSystems: ["fs1"] });
+const bench = shareBench({ nodes: 2, fileSystems: ["fs1"], settings: ["fileSystems.keepsNamesBeside=true"] });
 const fs = "fs1" as FsName;
 
 async function requests(): Promise<number> {

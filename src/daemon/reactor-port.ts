@@ -92,6 +92,8 @@ export interface ReactorOptions {
   readonly tickCell: number;
   /** One double: until when this node's lease lasts, in milliseconds of the monotonic clock. Absent: the kernel keeps no names and attributes. */
   readonly leaseUntil?: SharedArrayBuffer;
+  /** The kernel keeps names and attributes also where others mount, with their permission (decision 0012). */
+  readonly keepsBeside?: boolean;
   readonly dataEventRetry: number;
   /** Absent: wait. */
   readonly withoutOwner?: "wait" | "error" | "ignore";

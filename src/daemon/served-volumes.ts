@@ -93,7 +93,7 @@ export class ServedVolumes implements NodeVolumes {
       const reactor = await ReactorMount.start(
         {
           fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), passthrough: noPassthrough(config, attached.capabilities) === undefined, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
-          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
+          slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), keepsBeside: config.keepsNamesBeside, dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
           allowsRequestTimeouts: kernelRequestTimeouts === "warn", holder, left,
         },

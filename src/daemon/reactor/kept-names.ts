@@ -127,7 +127,7 @@ export class KeptNames {
   }
   #mayKeep(inode: Inode): boolean {
     if (this.#isSole) return true;
-    if (this.#canForget !== true || this.#untilMs === undefined || this.#core.currentTask.hasWaited) return false;
+    if (this.#core.options.keepsBeside !== true || this.#canForget !== true || this.#untilMs === undefined || this.#core.currentTask.hasWaited) return false;
     return this.#keeping.look(inode.own, this.#core.inodes.get(inode.parent)?.own);
   }
 
