@@ -495,7 +495,7 @@ const durable: readonly Mutant[] = [
   },
   {
     name: "name of a segment not synced", rule: "a segment's name is on stable storage before its events count (M11)", scene: "cluster", stress: "durable",
-    edits: [logStore("if (size === 0) { this.#files.syncDirectory(folder);", "if (size === 0) {")],
+    edits: [logStore(`if (size !== 0) return "used"; this.#files.syncDirectory(folder);`, `if (size !== 0) return "used";`)],
   },
   {
     name: "behind a failed sync", rule: "nothing is put behind what a failed sync left (M11)", scene: "cluster", stress: "durable",

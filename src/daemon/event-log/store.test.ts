@@ -106,6 +106,25 @@ test("a life begins its own segment, and lets go of those of the life before it"
   again.close();
 });
 
+test("a segment that could not be begun is begun at the next try", () => {
+  for (const call of ["lock", "state", "syncDirectory"] as const) {
+    let fails = true;
+    const files = Object.assign(Object.create(systemFiles) as typeof systemFiles, {
+      [call](...args: never[]) {
+        if (fails) {
+          fails = false;
+          throw Object.assign(new Error("EIO: lost"), { errno: -5 });
+        }
+        return (systemFiles[call] as (...all: never[]) => unknown)(...args);
+      },
+    });
+    const store = new EventLogStore(directory(), files);
+    assert("code" in append(store, log("A"), events(1, 2)), `${call} fails`);
+    assert(!("code" in append(store, log("A"), events(1, 2))), `after ${call} had failed`);
+    assert.deepEqual(sequences(read(store, log("A"))), [1, 2]);
+  }
+});
+
 test("cursors of all hosts count together; removed sessions leave nothing", () => {
   const path = directory();
   const store = new EventLogStore(path, systemFiles);

@@ -132,19 +132,28 @@ export class EventLogStore {
     for (;;) {
       const path = `${folder}/${segmentName(log, number)}`;
       const fd = this.#files.open(path, "write");
+      const taken = this.#take(folder, fd);
+      if (taken === "made") return { fd, number, size: 0, isSpoilt: false };
+      this.#files.close(fd);
+      if (taken === "locked") throw Object.assign(new Error(`${path} is locked by another process`), { errno: -16 });
+      if (taken === "used") number++;
+    }
+  }
+  /** What was opened is closed when this fails: with its lock it would stand in the way of the next try for ever. */
+  #take(folder: string, fd: number): "made" | "locked" | "gone" | "used" {
+    try {
       const isLocked = this.#files.lock(fd);
       // One that was removed between the two calls by somebody who took this life for dead is no place to write to.
       const { links, size } = this.#files.state(fd);
-      if (isLocked && links === 1) {
-        // What a former thread of this life left may end in half a frame.
-        if (size === 0) {
-          this.#files.syncDirectory(folder);
-          return { fd, number, size: 0, isSpoilt: false };
-        }
-        number++;
-      }
+      if (!isLocked) return "locked";
+      if (links !== 1) return "gone";
+      // What a former thread of this life left may end in half a frame.
+      if (size !== 0) return "used";
+      this.#files.syncDirectory(folder);
+      return "made";
+    } catch (error) {
       this.#files.close(fd);
-      if (!isLocked) throw Object.assign(new Error(`${path} is locked by another process`), { errno: -16 });
+      throw error;
     }
   }
   #close(key: string, segment: Segment): void {
