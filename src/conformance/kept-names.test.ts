@@ -9,8 +9,8 @@ import {
   appendFileSync, chmodSync, chownSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync,
 } from "node:fs";
 import type { FsName } from "../dmapi/ids.js";
-import { setTimeout } from "node:timers/promises";
 import { acceptance, shareBench } from "./bench.js";
+import { eventually } from "./waiting.js";
 
 const bench = shareBench({ nodes: 2, fileSystems: ["fs1"], settings: ["fileSystems.keepsNamesBeside=true"] });
 const fs = "fs1" as FsName;
@@ -34,11 +34,8 @@ acceptance("a node is not asked again for what its kernel knows, whether it alon
   const known = bench().path("A", "fs1", "known");
   const missing = bench().path("A", "fs1", "missing");
   writeFileSync(known, "content");
-  await looking(known, missing); // often enough for its kernel to want them
-  await setTimeout(200); // what it wants the other node has to permit
-  const beside = await looking(known, missing);
-  note(`200 looks while B mounts too made ${beside} requests`);
-  assert(beside < 50, `200 looks made ${beside} requests`);
+  // Its kernel wants them after some looks, and the other node permits it.
+  await eventually("200 looks while B mounts too make few requests", async () => (await looking(known, missing)) < 50);
   await bench().call("B", "fs.unmount", { fs });
   const asked = await looking(known, missing);
   note(`200 looks while only A mounts made ${asked} requests`);
@@ -83,13 +80,16 @@ acceptance("what another node changes is seen at once, though all of it was kept
         existsSync(at("A", `sub/later${i}`));
       }
     }
-    await setTimeout(100);
+    // Until the other node has permitted what it permits.
+    for (let before = -1, now = await kept(); now !== before; now = await kept()) before = now;
     existsSync(at("A", "sub/file0"));
   };
-  await wantAll();
   const kept = () => bench().status("A").then(({ counters }) => counters["objects kept by the kernel beside others"] ?? 0);
+  await eventually("they are kept beside B", async () => {
+    await wantAll();
+    return (await kept()) > 20;
+  });
   note(`${await kept()} objects are kept beside B`);
-  assert(await kept() > 20);
   // Each change of B is of something that A's kernel keeps, as far as those before have left it any.
   const changes: readonly ((name: string) => void)[] = [
     (name) => writeFileSync(at("B", name), "longer"), (name) => truncateSync(at("B", name), 1), (name) => chmodSync(at("B", name), 0o600), (name) => chownSync(at("B", name), 5, 6),

@@ -139,19 +139,21 @@ export class ObjectCalls {
       case "attribute.remove":
       case "eventlist.set":
       case "fileattr.set":
-        return this.#inTurn(call, checked.args.handle, lease, (done) => this.#afterDrained(call, checked, lease, done));
+        return this.#inTurn(call, checked, lease, (done) => this.#afterDrained(call, checked, lease, done));
       default:
         return this.#perform(call, checked, lease, (result) => this.#finish(call, lease, result));
     }
   }
 
   /** Changes of one object's record one after the other: what the next may do says what the last one was. */
-  #inTurn(call: Call, handle: Handle, lease: Lease, change: (done: () => void) => void): void {
+  #inTurn(call: Call, checked: Performed, lease: Lease, change: (done: () => void) => void): void {
+    const { handle } = checked.args;
     const behind = this.#changing.get(handle);
     const turns = behind ?? [];
     const begin = () => {
-      if (behind === undefined || this.#desk.isOpen(call.call)) return change(goOn);
-      lease.end(); // its caller has gone while it waited
+      // While it waited its caller may have gone, or its token's right.
+      if (behind === undefined || (this.#desk.isOpen(call.call) && this.#mayGoOn(call, checked))) return change(goOn);
+      lease.end();
       goOn();
     };
     const goOn = () => {
@@ -188,8 +190,14 @@ export class ObjectCalls {
         return done();
       }
       if (this.#undrained.get(checked.args.handle) === owed) this.#undrained.delete(checked.args.handle);
-      work();
+      if (this.#mayGoOn(call, checked)) return work();
+      lease.end();
+      done();
     });
+  }
+
+  #mayGoOn(call: Call, { name, args }: Performed): boolean {
+    return this.#gate.mayGoOn(call, args, rulesOf[name]);
   }
 
   #perform(call: Call, { name, args }: Performed, lease: Lease, done: (result: VolumeResult) => void): void {

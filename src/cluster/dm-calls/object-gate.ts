@@ -82,6 +82,11 @@ export class ObjectGate {
     return this.#isOutstanding(call, args) ? fs : undefined;
   }
 
+  /** After a wait: a token may have been answered, or have given its right up, meanwhile. False: refused. */
+  mayGoOn(call: Call, args: ObjectArguments, rules: ObjectCallRules): boolean {
+    return args.token === undefined || parseHandle(args.handle)?.type === "fs" || this.#isTokenStrong(call, { ...args, token: args.token }, rules.token);
+  }
+
   /** Whether every member knows that the object has a record decides who must be fenced for a right on it; undefined when the call has ended. */
   readRecord(call: Call, of: { fs: FsName; handle: Handle }, then: (isManaged: boolean | undefined) => void): void {
     this.#desk.job({ kind: "read-record", ...of }, (result) => {

@@ -30,6 +30,7 @@ import { keptFor, serverLimitMs } from "./file-servers.js";
 import { Journal } from "./journal.js";
 import { KeptEvents } from "./kept-events.js";
 import { KeptNames } from "./kept-names.js";
+import { KeptOpens } from "./kept-opens.js";
 import { KnownObjects } from "./known-objects.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
@@ -70,6 +71,7 @@ export class ReactorCore {
   /** What the next daemon will know of this mount; undefined: it ends with this one. */
   readonly memory: MountMemory | undefined;
   readonly keeper: DescriptorKeeper | undefined;
+  readonly keptOpens: KeptOpens;
   readonly journal: Journal;
   readonly isLocal: boolean;
   readonly pace = new BackingPace();
@@ -94,7 +96,6 @@ export class ReactorCore {
   #lastOpen = 0;
   /** Opens whose mode is not known yet. */
   readonly #openers = new Map<number, (answer: OpenMode | number) => void>();
-  readonly #newlyOpen = new Set<Inode>();
   /** The task whose steps run now. */
   #current: Task | undefined;
 
@@ -107,6 +108,7 @@ export class ReactorCore {
       this.memory = survival.left === undefined ? MountMemory.begin(survival.memoryFd) : leftMemory(survival.memoryFd);
       this.keeper = new DescriptorKeeper(survival.keeperFd);
     }
+    this.keptOpens = new KeptOpens(this.keeper);
     this.journal = new Journal(this.memory);
     this.opens = new OpenFiles(this.memory);
     this.rootFd = files.openAt(files.AT_FDCWD, options.backing, files.open.readOnly | files.open.directory);
@@ -348,30 +350,6 @@ export class ReactorCore {
     inode.reader = undefined;
     reader.isRetired = true;
     if (reader.users === 0) this.closeLater(reader.fd);
-  }
-  /**
-   * What is open may lose its name on any node, and then nothing but a descriptor leads to it: one of each file that is open
-   * for long goes to the holder. At once of what has no name; of others each second, since most opens are short.
-   */
-  keepOpen(inode: Inode, isAtOnce = false): void {
-    if (this.keeper === undefined || inode.isKept) return;
-    if (!isAtOnce) this.#newlyOpen.add(inode);
-    else if (inode.pathFd >= 0) {
-      inode.isKept = true;
-      this.keeper.keep(keptInode(inode), inode.pathFd);
-    }
-  }
-  keepNewlyOpen(): void {
-    const wanted = [...this.#newlyOpen].filter((inode) => inode.opens > 0 && !inode.isKept && inode.pathFd >= 0);
-    this.#newlyOpen.clear();
-    for (const inode of wanted) inode.isKept = true;
-    this.keeper?.keepAll(wanted.map((inode) => ({ name: keptInode(inode), fd: inode.pathFd })));
-  }
-  closed(inode: Inode): void {
-    this.#newlyOpen.delete(inode);
-    if (!inode.isKept || inode.opens > 0) return;
-    inode.isKept = false;
-    this.keeper?.drop([keptInode(inode).key]);
   }
   isHidden(directory: Inode, name: string): boolean {
     return directory.nodeid === 1 && name === OWN_DIRECTORY;
@@ -730,9 +708,6 @@ export class ReactorCore {
   }
 }
 
-function keptInode({ nodeid }: Inode): { key: string; note: string } {
-  return { key: `inode ${nodeid}`, note: JSON.stringify({ nodeid }) };
-}
 function leftMemory(fd: number): MountMemory {
   const memory = MountMemory.takeOver(fd);
   if ("refusal" in memory) throw new Error(`what an earlier daemon left cannot be used: ${memory.refusal}`);

@@ -91,7 +91,8 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   if (typeof mode === "number") return mode;
   if (mode === "passthrough") core.backingFiles.used(inode, isWritable);
   if (isWritable) core.keptNames.opened(inode);
-  core.keepOpen(inode, inode.isUnlinked);
+  if (inode.isUnlinked) core.keptOpens.unnamed(inode);
+  else core.keptOpens.opened(inode);
   core.journal.opening(task, core.opens.next);
   return core.opens.add(inode, flags, mode);
 }
@@ -240,7 +241,7 @@ function* replyUnnamed(core: ReactorCore, request: RequestOf<"tmpfile">, directo
 function closeFile(core: ReactorCore, file: OpenFile): void {
   core.opens.remove(file.fh);
   const { inode } = file;
-  if (inode.opens === 0) core.closed(inode);
+  core.keptOpens.closed(inode);
   if (inode.writableOpens === 0) {
     core.guards.closeCreated(inode);
     core.guardDone(inode);

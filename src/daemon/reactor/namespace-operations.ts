@@ -253,7 +253,7 @@ function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<read
   core.pages.expireAttributes(victim); // its link count
   if (links !== 0) return [];
   victim.isUnlinked = true;
-  if (victim.opens > 0 && victim.type === fileTypes.regular) core.keepOpen(victim, true);
+  if (victim.opens > 0 && victim.type === fileTypes.regular) core.keptOpens.unnamed(victim);
   if (victim.opens > 0 || victim.isDestroyTold) return [];
   victim.isDestroyTold = true;
   const handle = core.handleOf(victim);

@@ -89,7 +89,7 @@ export class Reactor {
   #lookAtMemory(): void {
     const { core } = this;
     core.keeper?.flush();
-    core.keepNewlyOpen();
+    core.keptOpens.look();
     if (core.memory?.isIncomplete !== true || this.#survivesNoMore) return;
     this.#survivesNoMore = true;
     core.post({ kind: "survives-no-more", why: "what the kernel knows could not all be written down" });

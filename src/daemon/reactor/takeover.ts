@@ -97,7 +97,7 @@ function restoreOpens(core: ReactorCore): void {
     else {
       const file = core.opens.restore(known, inode);
       inode.mayHavePages = true;
-      core.keepOpen(inode);
+      core.keptOpens.opened(inode);
       if (file.isWritable) core.keptNames.opened(inode);
       core.step({ kind: "open-resumed", handle: core.handleOf(inode), mode: file.mode });
     }
