@@ -11,7 +11,8 @@
 import type { Check } from "./check.js";
 
 interface Raised {
-  readonly session: number;
+  /** Of one whose user still waited when its session was lost: the one that succeeds to it, if any does. */
+  session: number | "whoever takes it";
   hasGoneOn: boolean;
   /** Under which it was offered. */
   id: string | undefined;
@@ -39,14 +40,19 @@ export class DurablePromises {
     const raised = this.#raised.get(operation);
     if (raised !== undefined) raised.hasGoneOn = true;
   }
-  /** The session is no more, with all that was promised of it. */
-  ended(session: number): void {
-    for (const [operation, raised] of this.#raised) if (raised.session === session) this.#raised.delete(operation);
+  /** The session is no more, with all that was promised of it. `waiting`: operations whose users still wait for a log to take them. */
+  ended(session: number, waiting: ReadonlySet<number>): void {
+    for (const [operation, raised] of this.#raised) {
+      if (raised.session !== session) continue;
+      if (waiting.has(operation) && raised.id === undefined) raised.session = "whoever takes it";
+      else this.#raised.delete(operation);
+    }
   }
 
   /** `isJudged` false: by a host that may not know yet that it is none any more. */
   offered(session: number, id: string, operation: number, isJudged = true): void {
     const raised = this.#raised.get(operation);
+    if (raised?.session === "whoever takes it") raised.session = session;
     if (!isJudged) {
       if (raised !== undefined && raised.id === undefined) raised.id = id;
       return;

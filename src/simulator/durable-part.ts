@@ -95,7 +95,7 @@ export class DurablePart {
   allLost(): void {
     for (const served of this.#served) {
       if (served.session === undefined || served.isOver) continue;
-      this.#promises.ended(served.session);
+      this.#promises.ended(served.session, this.#waiting);
       this.#lost.push(served.session);
       Object.assign(served, { session: undefined, mustAssume: false });
       served.held.clear();
@@ -249,8 +249,9 @@ export class DurablePart {
       if (!isOver) return `session ${session} cannot be destroyed`;
     }
     const over = this.#served.map(({ session }) => session!);
-    // Of lost ones the files go when a later durable session is seen, whose id is higher, unless the volume fails then.
-    const lost = this.#isSound ? this.#lost.filter((each) => each < Math.max(...over)) : [];
+    // Of lost ones the files go when a durable session is seen for the first time, whose id is higher, unless the volume fails
+    // then; and not while a node that was out still has the session.
+    const lost = this.#isSound ? this.#lost.filter((each) => each < Math.max(...over) && !this.#scene.nodes().some((node) => node.node.session(each) !== undefined)) : [];
     const left = [...over, ...lost].find((session) => this.#volume.names(`${LOG_DIRECTORY}/${session}`).length > 0);
     return left === undefined ? undefined : `session ${left} is over and leaves ${this.#volume.names(`${LOG_DIRECTORY}/${left}`).join(" ")}`;
   }

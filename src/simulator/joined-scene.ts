@@ -120,19 +120,28 @@ export class JoinedScene {
 
   /** In a healed world every file can be migrated, recalled and read everywhere. */
   #goThrough(): void {
-    for (const verb of ["migrate", "read", "migrate", "recall"] as const) {
-      const application = this.#application()!;
-      const before = { ...this.#checks.counts };
-      for (const file of this.#files.values()) {
-        if (verb !== "read") application.wish(file, verb);
-        else for (const site of this.#sites.values()) this.#use(site, readAll(site.kernel!, file));
-      }
-      this.#settle(`after the last ${verb}`, () => (application.isIdle ? this.#unrest() : "the migrator is busy"));
-      const refused = Object.entries(this.#checks.counts).filter(([what, count]) => !mayStillHappen.has(what) && count !== (before[what] ?? 0));
-      this.world.check(refused.length === 0, () => `in a healed world the last ${verb} was refused: ${refused.map(([what]) => what).join(", ")}`);
-    }
+    // Stores through a mapping that are older than the file's last way out meet its next one: the write-back waits for a
+    // recall, and the flush for the pages, until the round is over. So that one may be asked for once more.
+    const first = this.#refused("migrate");
+    const begin = first.length === 0 || first.some((what) => what !== "migrate EBUSY") ? first : this.#refused("migrate");
+    this.#check("first migrate", begin);
+    for (const verb of ["read", "migrate", "recall"] as const) this.#check(`last ${verb}`, this.#refused(verb));
     this.#isOver = true;
     this.#checks.cluster.atRest();
+  }
+  #check(what: string, refused: readonly string[]): void {
+    this.world.check(refused.length === 0, () => `in a healed world the ${what} was refused: ${refused.join(", ")}`);
+  }
+  /** What was refused when each file was asked for that. */
+  #refused(verb: MoveVerb | "read"): string[] {
+    const application = this.#application()!;
+    const before = { ...this.#checks.counts };
+    for (const file of this.#files.values()) {
+      if (verb !== "read") application.wish(file, verb);
+      else for (const site of this.#sites.values()) this.#use(site, readAll(site.kernel!, file));
+    }
+    this.#settle(`after the last ${verb}`, () => (application.isIdle ? this.#unrest() : "the migrator is busy"));
+    return Object.entries(this.#checks.counts).filter(([what, count]) => !mayStillHappen.has(what) && count !== (before[what] ?? 0)).map(([what]) => what);
   }
 
   /** An item with choices of its own: those of the others stay when it is left out. */

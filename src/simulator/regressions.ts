@@ -15,7 +15,6 @@ export const regressions: readonly Regression[] = [
   { scene: "joined", seed: 3163, showed: "a first record stored by a node that was out by then: others hold that there is none, register no interest, and the next right on the object did not fence them" },
   { scene: "cluster", seed: 5465, showed: "a new manager takes the older of two copies of its predecessor's versions, because that one came to its node under a later view" },
   { scene: "cluster", seed: 57, showed: "a node that was evicted while it stood still renews its lease when it wakes and answers from its old copy before it hears of the view" },
-  { scene: "cluster", seed: 465, showed: "a durable session is lost with every node that knew of it, and its log stays on the volume: files of the dead were looked for only when a node saw its first durable session" },
   { scene: "cluster", seed: 226, showed: "a segment of an event log is made and locked, its directory cannot be synced: the descriptor stays open, and its lock refuses each further try" },
   { scene: "data", seed: 306, showed: "two flushes of one file at a time: write-back that one lets through while the other syncs still runs when the guard goes back" },
   { scene: "lease", seed: 718, showed: "a renewal that took effect unknown to its holder counted from a later try, while others saw the lease as over: an old listing had made it forget the first" },

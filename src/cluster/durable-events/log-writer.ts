@@ -66,8 +66,6 @@ export class LogWriter {
   readonly #logs = new Map<SessionId, SessionLog>();
   /** Sessions that may have files; undefined until the first durable one is seen. */
   #durable: Set<SessionId> | undefined;
-  /** Files were looked for that nobody's sessions have, of ids up to here. */
-  #lookedBelow = 0;
   #incarnation = 0 as Incarnation;
   #isWriting = false;
   #failure: DmFailure | undefined;
@@ -141,17 +139,12 @@ export class LogWriter {
     this.#write();
   }
 
-  /**
-   * Files of sessions that are no more are removed; also those of sessions that were lost with every node that knew of them,
-   * when a durable session comes whose id is higher.
-   */
+  /** Files of sessions that are no more are removed, also those that a former life of the cluster left. */
   #heedSessions(): void {
     const registry = this.#here.registry;
     const durable = [...(registry?.eachDurable() ?? [])];
     if (registry === undefined || (this.#durable === undefined && durable.length === 0)) return;
-    const highest = durable.reduce((most, { id }) => Math.max(most, id), 0);
-    if (highest > this.#lookedBelow) this.#lookForLeftovers();
-    this.#lookedBelow = Math.max(this.#lookedBelow, highest);
+    if (this.#durable === undefined) this.#lookForLeftovers();
     for (const session of this.#durable ?? []) if (registry.session(session) === undefined) this.#remove(session);
     this.#durable = new Set(durable.map((session) => session.id));
   }
