@@ -5,14 +5,16 @@
  * Source    blueprint section 6, coherence; safety H7.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
-  appendFileSync, chmodSync, chownSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync,
+  appendFileSync, chmodSync, chownSync, copyFileSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync,
 } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FsName } from "../dmapi/ids.js";
 import { acceptance, shareBench } from "./bench.js";
 import { eventually } from "./waiting.js";
 
-const bench = shareBench({ nodes: 2, fileSystems: ["fs1"], settings: ["fileSystems.keepsNamesBeside=true"] });
+const bench = shareBench({ nodes: 2, fileSystems: ["fs1"] });
 const fs = "fs1" as FsName;
 
 async function requests(): Promise<number> {
@@ -94,10 +96,12 @@ acceptance("what another node changes is seen at once, though all of it was kept
   const changes: readonly ((name: string) => void)[] = [
     (name) => writeFileSync(at("B", name), "longer"), (name) => truncateSync(at("B", name), 1), (name) => chmodSync(at("B", name), 0o600), (name) => chownSync(at("B", name), 5, 6),
     (name) => utimesSync(at("B", name), 5, 6), (name) => linkSync(at("B", name), at("B", `${name}-link`)), (name) => appendFileSync(at("B", name), "more"),
+    // Each was written after it was last read, so a read moves its time of access.
+    (name) => readFileSync(at("B", name)), (name) => copyFileSync(at("B", name), at("B", `${name}-copy`)),
   ];
   const told = (path: string) => {
-    const { size, mode, uid, gid, mtimeMs, ctimeMs, nlink } = lstatSync(path);
-    return { size, mode, uid, gid, mtimeMs, ctimeMs, nlink };
+    const { size, mode, uid, gid, atimeMs, mtimeMs, ctimeMs, nlink } = lstatSync(path);
+    return { size, mode, uid, gid, atimeMs, mtimeMs, ctimeMs, nlink };
   };
   for (const [i, change] of changes.entries()) {
     await wantAll();
@@ -122,6 +126,31 @@ acceptance("what another node changes is seen at once, though all of it was kept
       assert.equal(existsSync(at("A", name)), existsSync(at("B", name)), `${name} after ${String(change)}`);
     }
     assert.deepEqual(list("A"), list("B"));
+  }
+});
+
+acceptance("whom another node gave a file to may change it by its name at once, and who had it may not", async () => {
+  if (!(await bench().status("B")).fileSystems.some(({ isMounted }) => isMounted)) await bench().call("B", "fs.mount", { fs });
+  const at = (letter: "A" | "B", name: string) => bench().path(letter, "fs1", name);
+  // Not chmod(1), which asks for the attributes first.
+  const script = 'try { require("node:fs").chmodSync(process.argv[1], 0o604) } catch ({ code }) { console.log(code) }';
+  const changedBy = (uid: number, path: string) => spawnSync(process.execPath, ["-e", script, path], { uid, gid: uid, cwd: "/", encoding: "utf8" }).stdout.trim() || "changed";
+  const keptByBoth = async () => {
+    for (let turn = 0; turn < 2; turn++) {
+      for (let i = 0; i < 300; i++) for (const letter of ["A", "B"] as const) statSync(at(letter, "given"));
+      await sleep(50); // until it is permitted
+    }
+  };
+  writeFileSync(at("A", "given"), "");
+  for (let turn = 0; turn < 8; turn++) {
+    const [owner, former] = turn % 2 === 0 ? [71, 72] : [72, 71];
+    chownSync(at("B", "given"), owner, owner);
+    assert.equal(changedBy(former, at("A", "given")), "EPERM", "whose it was");
+    chownSync(at("B", "given"), former, former);
+    await keptByBoth();
+    chownSync(at("B", "given"), owner, owner);
+    assert.equal(changedBy(owner, at("A", "given")), "changed", "whose it is");
+    await keptByBoth();
   }
 });
 

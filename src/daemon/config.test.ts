@@ -19,7 +19,7 @@ test("a small file is enough; the rest has defaults", () => {
   assert.equal(config.coordination.driver, "shared-volume");
   assert.deepEqual(config.fileSystems[0], {
     name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", passthrough: "yes", autoMount: true, mountEvents: "optional", dataEventRetry: 2, ownerTimeout: "wait",
-    heldBytesMax: 268_435_456, keepsNames: true, keepsNamesBeside: false,
+    heldBytesMax: 268_435_456, keepsNames: true, keepsNamesBeside: true,
   });
   assert.equal(config.timeouts.ownerTimeoutMs, 5000);
   assert.equal(config.timeouts.linkGraceMs, 2000);

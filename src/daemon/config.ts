@@ -63,7 +63,7 @@ const fileSystem = map({
   /** Where no other node mounts it, the kernel keeps names and attributes as long as the lease lasts; no: it always asks. */
   keepsNames: withDefault(flag, true),
   /** The same where others mount it too, with the permission of each (decision 0012). Not in all calls like the file system beneath: docs/posix.md. */
-  keepsNamesBeside: withDefault(flag, false),
+  keepsNamesBeside: withDefault(flag, true),
   /** "required": a mount waits for a session with a disposition for mount events (XDSM mount event). */
   mountEvents: withDefault(oneOf(["required", "optional"]), "optional"),
   /** How often a data event is raised again when its condition still holds after CONTINUE; -1 = always. */

@@ -11,7 +11,7 @@
 import type { Check } from "./check.js";
 
 interface Raised {
-  /** Of one whose user still waited when its session was lost: the one that succeeds to it, if any does. */
+  /** Of one whose user had not gone on when its session was lost: the one that succeeds to it, if any does. */
   session: number | "whoever takes it";
   hasGoneOn: boolean;
   /** Under which it was offered. */
@@ -40,12 +40,12 @@ export class DurablePromises {
     const raised = this.#raised.get(operation);
     if (raised !== undefined) raised.hasGoneOn = true;
   }
-  /** The session is no more, with all that was promised of it. `waiting`: operations whose users still wait for a log to take them. */
-  ended(session: number, waiting: ReadonlySet<number>): void {
+  /** The session is no more, with all that was promised of it. */
+  ended(session: number): void {
     for (const [operation, raised] of this.#raised) {
       if (raised.session !== session) continue;
-      if (waiting.has(operation) && raised.id === undefined) raised.session = "whoever takes it";
-      else this.#raised.delete(operation);
+      if (raised.hasGoneOn) this.#raised.delete(operation);
+      else Object.assign(raised, { session: "whoever takes it", id: undefined });
     }
   }
 

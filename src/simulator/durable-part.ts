@@ -95,7 +95,7 @@ export class DurablePart {
   allLost(): void {
     for (const served of this.#served) {
       if (served.session === undefined || served.isOver) continue;
-      this.#promises.ended(served.session, this.#waiting);
+      this.#promises.ended(served.session);
       this.#lost.push(served.session);
       Object.assign(served, { session: undefined, mustAssume: false });
       served.held.clear();

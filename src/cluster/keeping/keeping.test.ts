@@ -15,7 +15,7 @@ const life = (id: NodeId, incarnation = 1) => ({ id, incarnation: incarnation as
 
 /** Nodes whose words come in order on each way, when `carry` says so; kernels forget when `forget` says so. */
 class Company {
-  readonly nodes = new Map<NodeId, { keeping: Keeping; drops: { drop: number; objects: readonly string[] }[]; may: number[] }>();
+  readonly nodes = new Map<NodeId, { keeping: Keeping; drops: { drop: number; objects: readonly string[] }[]; may: number[]; unseen: Set<string> }>();
   readonly ways = new Map<string, KeepingWord[]>();
   readonly said: string[] = [];
 
@@ -26,7 +26,9 @@ class Company {
     this.said.length = 0;
   }
   start(id: NodeId): void {
-    const node = { keeping: new Keeping((effect) => this.#perform(id, effect)), drops: [] as { drop: number; objects: readonly string[] }[], may: [] as number[] };
+    const unseen = new Set<string>();
+    const keeping = new Keeping((effect) => this.#perform(id, effect), (own) => unseen.has(own));
+    const node = { keeping, drops: [] as { drop: number; objects: readonly string[] }[], may: [] as number[], unseen };
     this.nodes.set(id, node);
   }
   at(id: NodeId): Keeping {
@@ -111,6 +113,34 @@ test("what is being changed, or open for writing, is permitted when that has end
   company.at(B).release("x");
   company.carryAll();
   assert(company.at(A).isKept("x"));
+});
+
+test("what may change without a word is held when it is wanted, and permitted when that is over", () => {
+  const company = new Company(A, B);
+  company.nodes.get(B)!.unseen.add("x");
+  for (let looks = 0; looks < 3; looks++) company.at(A).look("x", undefined);
+  company.at(A).flush();
+  company.carryAll();
+  assert.equal(company.at(A).isKept("x"), false);
+  company.nodes.get(B)!.unseen.delete("x");
+  company.at(B).release("x");
+  company.carryAll();
+  assert(company.at(A).isKept("x"));
+});
+
+test("who gives up an object by itself says so when its kernel has forgotten it, and may want it again", () => {
+  const company = new Company(A, B);
+  company.keep(A, "x");
+  company.at(A).giveUp("x");
+  company.at(A).flush();
+  company.carry("AB");
+  assert(company.at(B).isPermitted("x"), "its kernel may still have it");
+  assert.equal(company.at(A).look("x", undefined), false);
+  company.forget(A);
+  company.at(A).flush();
+  company.carry("AB");
+  assert(!company.at(B).isPermitted("x"));
+  company.keep(A, "x");
 });
 
 test("a permission that answers a former question says nothing", () => {
@@ -218,7 +248,7 @@ class RandomCompany {
     const id = random.pick([A, B, C]);
     const own = random.pick(["d", "x", "y"]);
     const node = company.nodes.get(id)!;
-    switch (random.below(8)) {
+    switch (random.below(9)) {
       case 0:
       case 1:
         for (let looks = 0; looks < 8; looks++) if (node.keeping.look(own, own === "d" ? undefined : "d")) this.#kernels.get(id)!.add(own);
@@ -241,11 +271,19 @@ class RandomCompany {
         if (random.chance(0.1)) node.keeping.eased();
         return;
       }
+      case 7: {
+        // Users whom nobody hears of: what they open others must not keep already.
+        if (node.unseen.has(own)) this.#run({ at: id, objects: [own], runs: true });
+        else if (!node.keeping.isPermitted(own)) node.unseen.add(own);
+        if (!random.chance(0.3) || !node.unseen.delete(own)) return;
+        return node.keeping.release(own);
+      }
       default: {
         const at = this.#changes.findIndex(({ runs }) => runs || random.chance(0.05));
         const [ended] = at < 0 ? [] : this.#changes.splice(at, 1);
         if (ended !== undefined) company.at(ended.at).end(ended.change, ended.objects);
         if (random.chance(0.1) && !this.#kernels.get(id)!.has(own)) node.keeping.forgotten(own);
+        else if (random.chance(0.1)) node.keeping.giveUp(own);
         else if (random.chance(0.02)) node.keeping.giveUpAll();
       }
     }

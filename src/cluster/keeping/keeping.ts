@@ -77,6 +77,7 @@ interface Dropping {
 
 export class Keeping {
   readonly #emit: (effect: KeepingEffect) => void;
+  readonly #changesUnseen: (own: string) => boolean;
   /** Whoever mounts it in the view adopted; and who was there before and may still keep something. */
   #others = new Map<NodeId, Peer>();
   #departing: Peer[] = [];
@@ -109,8 +110,10 @@ export class Keeping {
   /** Changes under way whose objects are found by a name that others may give away meanwhile. */
   #paused = 0;
 
-  constructor(emit: (effect: KeepingEffect) => void) {
+  /** @param changesUnseen asked before an object is permitted: whether it may change here without a word. Then it is held. */
+  constructor(emit: (effect: KeepingEffect) => void, changesUnseen: (own: string) => boolean = () => false) {
     this.#emit = emit;
+    this.#changesUnseen = changesUnseen;
   }
 
   get counts(): { readonly kept: number; readonly permitted: number; readonly waiting: number } {
@@ -239,6 +242,13 @@ export class Keeping {
     if (siblings?.size === 0) this.#byParent.delete(kept.parent);
   }
 
+  /** It is not to be kept any more; the others hear of it when the kernel has forgotten it. */
+  giveUp(own: string): void {
+    const kept = this.#kept.get(own);
+    if (kept?.isKept !== true) return;
+    this.#remove(own, kept);
+    this.#drop([own], (objects) => this.#ended.push(...objects));
+  }
   /** Nothing is kept any more; `done` when the kernel has forgotten it. */
   giveUpAll(done?: () => void): void {
     const objects = [...new Set([...this.#beingDropped.keys(), ...[...this.#kept].flatMap(([own, { isKept }]) => (isKept ? [own] : []))])];
@@ -381,6 +391,10 @@ export class Keeping {
     if (!this.#changing.has(own)) this.#permitDeferred([own]);
   }
 
+  /** Some kernel elsewhere may keep it. */
+  isPermitted(own: string): boolean {
+    return this.#permitted.has(own);
+  }
   #mayChange(own: string): boolean {
     return this.#paused > 0 || this.#changing.has(own) || this.#held.has(own) || this.#dropping.has(own);
   }
@@ -389,6 +403,7 @@ export class Keeping {
     if (peer === undefined || peer.bit === 0) return;
     const now: string[] = [];
     for (const own of objects) {
+      if (this.#changesUnseen(own)) this.#held.add(own);
       if (this.#mayChange(own)) {
         const wants = this.#deferred.get(own) ?? new Map<NodeId, number>();
         if (wants.size === 0 && this.#deferred.size >= PERMITTED_MAX) continue;

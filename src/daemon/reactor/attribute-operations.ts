@@ -293,6 +293,7 @@ export function* ioctl(core: ReactorCore, task: Task, request: RequestOf<"ioctl"
   // A stub that nobody may write could never be recalled.
   if (fd >= 0 && bars && inode.type === fileTypes.regular && (yield* isPartial(core, inode))) result = -errno.EOPNOTSUPP;
   else if (fd >= 0) result = yield* core.call("fileFlags", fd, command, data);
+  if (!isGet && typeof result !== "number") core.pages.expireAttributes(inode); // its ctime
   if (!isGet) yield* core.ran(task, typeof result === "number" ? [] : [{ type: "attribute", lists: [handle] }]);
   if (typeof result === "number") return result;
   core.send(core.reply.begin(request.header.unique).u32(0).u32(0).u32(0).u32(0).data(result.subarray(0, request.outSize)).finish());

@@ -16,6 +16,7 @@ import type { Handle } from "../../dmapi/ids.js";
 import { prune } from "../../fuse/codec/notify.js";
 import { errno, errnoName } from "../../os/errno.js";
 import * as files from "../../os/files.js";
+import { FileStat } from "../../os/stat.js";
 import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps } from "./task.js";
@@ -43,9 +44,11 @@ interface BackingFile {
   isTesting: boolean;
   /** Not since the last open ended. */
   isTested: boolean;
-  /** An open for writing passes or passed through it: it may be changed without a word to us until the kernel uses it no more. */
-  isWritten: boolean;
+  /** An open for writing passes or passed through it, or reads that move its time of access: it changes without a word to us until the kernel uses it no more. */
+  changesUnseen: boolean;
 }
+
+const stat = new FileStat();
 
 export class BackingFiles {
   readonly #core: ReactorCore;
@@ -74,17 +77,24 @@ export class BackingFiles {
     if (file !== undefined && inode.opens === 0 && !file.isTested) this.#begin(file, false);
     return this.#files.has(inode);
   }
-  mayBeWritten(inode: Inode): boolean {
-    return this.#files.get(inode)?.isWritten === true;
+  changesUnseen(inode: Inode): boolean {
+    return this.#files.get(inode)?.changesUnseen === true;
+  }
+  /** The same, where a read by the kernel alone may change it. @param moves whether a read would, of what a file's struct statx says. */
+  isReadUnseen(inode: Inode, moves: (statx: Uint8Array) => boolean): boolean {
+    const file = this.#files.get(inode);
+    if (file === undefined) return false;
+    file.changesUnseen ||= files.fstat(file.fd, stat) < 0 || moves(stat.bytes);
+    return file.changesUnseen;
   }
   get size(): number {
     return this.#files.size;
   }
   /** An open is answered with it. */
-  used(inode: Inode, isForWriting: boolean): void {
+  used(inode: Inode, changesUnseen: boolean): void {
     const file = this.#files.get(inode);
     if (file === undefined) return;
-    file.isWritten ||= isForWriting;
+    file.changesUnseen ||= changesUnseen;
     this.#unopened.delete(file);
   }
 
@@ -111,7 +121,7 @@ export class BackingFiles {
     const { stored } = done;
     if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
     if (done.kind === "registered") {
-      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, isWritten: false });
+      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, changesUnseen: false });
       if (inode.place >= 0) core.memory?.setBackingId(inode.place, done.id);
       core.pages.expireAttributes(inode); // from now on they change unseen
       core.step({ kind: "backing-registered", handle, record: done.stored.record, stored: done.stored.generation, isMarkGone: done.isMarkGone });
@@ -127,7 +137,7 @@ export class BackingFiles {
 
   /** Registered by an earlier daemon (safety H11): the kernel has the descriptor, with the guard on it, and nobody else. */
   restore(inode: Inode, id: number): void {
-    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, isWritten: true }); // perhaps
+    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, changesUnseen: true }); // perhaps
     this.#core.step({ kind: "backing-resumed", handle: this.#core.handleOf(inode) });
   }
 

@@ -20,7 +20,7 @@ import type { ReactorCore } from "./core.js";
 import { appendedBefore, changedBefore, madeAs, madeBefore } from "./done-before.js";
 import type { Inode } from "./inode-table.js";
 import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
-import { creationOf, creationTold, keepOf } from "./namespace-operations.js";
+import { creationOf, creationTold } from "./namespace-operations.js";
 import type { OpenFile } from "./open-files.js";
 import type { Steps, Task } from "./task.js";
 
@@ -89,8 +89,9 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
   const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
   if (typeof mode === "number") return mode;
-  if (mode === "passthrough") core.backingFiles.used(inode, isWritable);
-  if (isWritable) core.keptNames.opened(inode);
+  const changesUnseen = isWritable || (mode === "passthrough" && (yield* core.keptNames.opensToRead(task, inode)));
+  if (mode === "passthrough") core.backingFiles.used(inode, changesUnseen);
+  if (changesUnseen) core.keptNames.opened(inode);
   if (inode.isUnlinked) core.keptOpens.unnamed(inode);
   else core.keptOpens.opened(inode);
   core.journal.opening(task, core.opens.next);
@@ -165,7 +166,7 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   return undefined;
 }
 function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found, file: OpenFile): Buffer {
-  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, directory, name, file.inode, found));
+  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, core.keptNames.entry(directory, name, file.inode, found));
   return opened(core, entry, file).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
@@ -300,7 +301,9 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
     if (typeof reader === "number") result = reader;
     else {
       const generation = core.generationUnder(task, inode);
+      if (core.isLocal) yield* core.keptNames.mayRead(task, inode, true);
       const here = core.isLocal ? readHere(core, request, reader.fd, size, generation) : "aside";
+      if (here === "aside") yield* core.keptNames.mayRead(task, inode, false);
       result = here === "aside" ? yield* core.callAside("read", reader.fd, size, request.offset, generation) : here;
       core.returnReader(reader);
     }
@@ -525,6 +528,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
     const reader = yield* core.borrowReader(from);
     if (typeof reader === "number") copied = reader;
     else {
+      yield* core.keptNames.mayRead(task, from, false);
       core.journal.begin(task);
       copied = yield* core.callAside("copyRange", reader.fd, request.offset, core.guards.fdOf(to), request.offsetOut, length, core.generationUnder(task, from));
       core.returnReader(reader);
@@ -537,6 +541,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
   }
   if (verdict < 0) return verdict;
   core.journal.done(task, copied);
+  if (copied > 0) core.pages.expireAttributes(from); // its time of access
   if (copied > 0) copied = yield* showGrowth(core, to, request.offsetOut + copied, copied);
   yield* core.ran(task);
   return copied < 0 ? copied : replyCopied(core, request, copied);

@@ -17,8 +17,10 @@
  *
  * Attributes of a file that has a record are always asked for: an application may change them beneath the kernel. So are
  * those of a file that passes through and was opened for writing: stores through its mappings change its times beneath the
- * kernel's own idea of it. Reads change the time of access, which is no change here: among several mounts a kept one may be
- * behind.
+ * kernel's own idea of it. A read is a change where it moves the time of access (access-times.ts).
+ *
+ * Calls that change the owner or mode by a name are checked by the kernel against the attributes it has, which it does not
+ * ask for again while the name stands. So beside others a name stands where its object is kept, and goes with it.
  *
  * Owns      whether anything may be kept, the forgetting of it, changes that wait for other kernels.
  * Not here  who else mounts (cluster/sole-mounts.ts), who permits what (cluster/keeping), pages (kernel-pages.ts).
@@ -29,13 +31,15 @@ import { Keeping, type KeepingEffect, type OtherMount } from "../../cluster/keep
 import type { KeepingWord } from "../../cluster/keeping/words.js";
 import type { Handle, NodeId } from "../../dmapi/ids.js";
 import { beginEpoch, expireEntry } from "../../fuse/codec/notify.js";
-import { statxAt } from "../../fuse/codec/reply.js";
+import { type Keep, keepNothing, statxAt } from "../../fuse/codec/reply.js";
 import * as device from "../../os/device.js";
 import { errno } from "../../os/errno.js";
 import { fileTypes } from "../../os/stat.js";
 import type { Stored } from "./backing-calls.js";
+import { AccessTimes } from "./access-times.js";
 import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
+import { NotedNames } from "./noted-names.js";
 import type { Steps, Task } from "./task.js";
 
 /** Until a reply on its way has brought the kernel what it knew nothing of. */
@@ -46,22 +50,19 @@ const FORGET_TRIES = 1_000;
 const REPLY_ARRIVES_MS = 50;
 /** Longer than a directory is locked by operations that wait for nobody. */
 const NAMES_WITHIN_MS = 50;
-/** Of one directory: more are asked for each time. */
-const NAMES_MAX = 16_384;
-
-interface Names {
-  readonly names: Set<string>;
-  /** When the last of them was told to the kernel. */
-  toldMs: number;
+interface Looked {
+  readonly statx: Uint8Array;
+  readonly stored: Stored | undefined;
 }
 
 export class KeptNames {
   readonly #core: ReactorCore;
   readonly #untilMs: Float64Array | undefined;
   readonly #keeping: Keeping;
+  readonly #accessTimes: AccessTimes;
   readonly #notifiers: CorePorts["patientNotifiers"];
-  /** By directory, which names the kernel may keep beside others. */
-  readonly #names = new Map<Inode, Names>();
+  /** Which names the kernel may keep beside others. */
+  readonly #names = new NotedNames<Inode>();
   #isSole = false;
   /** The kernel can forget all names at once; one that cannot keeps none. */
   #canForget: boolean | undefined;
@@ -76,7 +77,8 @@ export class KeptNames {
     this.#core = core;
     this.#notifiers = ports.patientNotifiers;
     this.#untilMs = leaseUntil === undefined ? undefined : new Float64Array(leaseUntil);
-    this.#keeping = new Keeping((effect) => this.#perform(effect));
+    this.#keeping = new Keeping((effect) => this.#perform(effect), (own) => this.#isReadUnseen(own));
+    this.#accessTimes = new AccessTimes(core.rootFd);
   }
 
   get counts(): Readonly<Record<string, number>> {
@@ -86,41 +88,43 @@ export class KeptNames {
 
   // What the kernel may keep.
 
-  /** Of a name in that directory, also of one that is not there. */
-  nameMs(directory: Inode, name: string): number {
+  /** Of a name that is not there. */
+  missingMs(directory: Inode, name: string): number {
     if (!this.#mayKeep(directory)) return 0;
     return this.#isSole || this.#noteName(directory, name) ? this.#leaseMs : 0;
   }
-  #noteName(directory: Inode, name: string): boolean {
-    let known = this.#names.get(directory);
-    if (known === undefined) {
-      known = { names: new Set(), toldMs: 0 };
-      this.#names.set(directory, known);
-    }
-    if (known.names.size >= NAMES_MAX && !known.names.has(name)) return false;
-    known.names.add(name);
-    known.toldMs = this.#core.timers.nowMs;
-    return true;
+  /** Of a name, and of the attributes of what has it: beside others a name is kept where its object is too. */
+  entry(directory: Inode, name: string, inode: Inode, found: Looked): Keep {
+    if (this.#isSole) return { nameMs: this.#leaseMs, attributesMs: this.attributesMs(inode, found) };
+    const keepsNames = this.#mayKeep(directory);
+    if (!this.#mayKeep(inode)) return keepNothing;
+    const keepsName = keepsNames && this.#noteName(directory, name, inode);
+    return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found) ? 0 : this.#leaseMs };
+  }
+  #noteName(directory: Inode, name: string, object?: Inode): boolean {
+    return this.#names.note({ directory, name, object, toldMs: this.#core.timers.nowMs });
   }
   /**
    * A user has given an object another name, with which the kernel takes over how long it may keep the old one. Where it
    * may keep none, it is not to keep this one.
    */
-  renamed(task: Task, [from, name]: readonly [Inode, string], [to, newName]: readonly [Inode, string]): void {
-    if (this.#isSole || from === to && !this.#names.has(from)) return;
-    if (this.#keeping.isKept(to.own) && this.#noteName(to, newName)) return;
-    if (task.hasWaited || this.#names.get(from)?.names.has(name) === true) this.#beginEpoch();
+  renamed(task: Task, moved: Inode | undefined, [from, name]: readonly [Inode, string], [to, newName]: readonly [Inode, string]): void {
+    if (this.#isSole || from === to && !this.#names.hasAny(from)) return;
+    if (this.#keeping.isKept(to.own) && (moved === undefined || this.#keeping.isKept(moved.own)) && this.#noteName(to, newName, moved)) return;
+    if (task.hasWaited || this.#names.has(from, name)) this.#beginEpoch();
   }
-  /** Of a name in a listing. */
-  get listedNameMs(): number {
-    return this.#isSole ? this.#leaseMs : 0;
+  /** Of an entry in a listing. */
+  listed(inode: Inode, found: Looked): Keep {
+    return { nameMs: this.#isSole ? this.#leaseMs : 0, attributesMs: this.attributesMs(inode, found) };
   }
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
-  attributesMs(inode: Inode, { statx, stored }: { readonly statx: Uint8Array; readonly stored: Stored | undefined }): number {
-    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return 0;
+  attributesMs(inode: Inode, found: Looked): number {
+    return !this.#changesUnasked(inode, found) && this.#mayKeep(inode) ? this.#leaseMs : 0;
+  }
+  #changesUnasked(inode: Inode, { statx, stored }: Looked): boolean {
+    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return true;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
-    if ((isRegular ? stored?.record : null) !== null) return 0;
-    return this.#mayKeep(inode) ? this.#leaseMs : 0;
+    return (isRegular ? stored?.record : null) !== null;
   }
   get #leaseMs(): number {
     return this.#untilMs === undefined ? 0 : Math.max(0, this.#untilMs[0]! - Number(process.hrtime.bigint()) / 1e6);
@@ -167,40 +171,37 @@ export class KeptNames {
   /** An application, here or elsewhere, changed the object. */
   changedBeneath(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
-    if (inode !== undefined && inode.lookups > 0) this.#core.pages.expireAttributes(inode);
+    if (inode !== undefined && inode.lookups > 0) this.#forget([inode], () => {});
   }
   /** The kernel has given it back. */
   gone(inode: Inode): void {
     this.#keeping.forgotten(inode.own);
-    this.#names.delete(inode);
+    this.#names.gone(inode);
     this.#hasForgotten(inode);
   }
 
   #forget(inodes: readonly Inode[], done: () => void): void {
-    let left = 1;
+    let left = 2;
     const oneDone = () => {
       if (--left === 0) done();
     };
-    for (const inode of inodes) {
-      const names = this.#names.get(inode);
-      if (names === undefined) continue;
-      left++;
-      this.#forgetNames(inode, names, oneDone);
-    }
+    this.#forgetNames(inodes, oneDone);
     this.#forgetAttributes(inodes, oneDone);
   }
-  /** None is added meanwhile, since the directory is not kept any more. */
-  #forgetNames(directory: Inode, known: Names, done: () => void): void {
+  /** Those in a directory, and those of an object. None is added meanwhile, since it is not kept any more. */
+  #forgetNames(inodes: readonly Inode[], done: () => void): void {
+    const names = new Set(inodes.flatMap((inode) => [...this.#names.about(inode)]));
+    if (names.size === 0) return done();
     const { timers } = this.#core;
     let isDone = false;
     const finish = () => {
       if (isDone) return;
       isDone = true;
-      if (this.#names.get(directory) === known) this.#names.delete(directory);
+      for (const noted of names) this.#names.forgotten(noted);
       done();
     };
     const expire = () => {
-      const messages = [...known.names].map((name) => expireEntry(directory.nodeid, name));
+      const messages = [...names].map(({ directory, name }) => expireEntry(directory.nodeid, name));
       this.#notifiers.ask({ kind: "notify-each", messages }, finish);
       timers.after(NAMES_WITHIN_MS, () => {
         if (isDone) return;
@@ -209,7 +210,8 @@ export class KeptNames {
         finish();
       });
     };
-    const arrivesMs = known.toldMs + REPLY_ARRIVES_MS - timers.nowMs;
+    const toldMs = [...names].reduce((last, noted) => Math.max(last, noted.toldMs), 0);
+    const arrivesMs = toldMs + REPLY_ARRIVES_MS - timers.nowMs;
     if (arrivesMs <= 0) expire();
     else timers.after(arrivesMs, expire);
   }
@@ -264,6 +266,29 @@ export class KeptNames {
     this.#waiting.delete(change);
     return verdict;
   }
+  /**
+   * A read is about to move the time of access, perhaps: as `mayChange`, where it is so. Where nothing else runs between this and the
+   * read (`isAtOnce`), what nobody keeps need not be looked at.
+   */
+  *mayRead(task: Task, inode: Inode, isAtOnce: boolean): Steps<void> {
+    if (isAtOnce && !this.#keeping.isPermitted(inode.own)) return;
+    const looked = yield* this.#core.look(inode);
+    if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return; // it fails as it would, or moves nothing
+    yield* this.mayChange(task, [inode], false);
+  }
+  /** Files that pass through to the kernel are read without a word: whether such a read would move the time of access. */
+  #isReadUnseen(own: string): boolean {
+    const inode = this.#core.inodes.byOwn(own);
+    return inode !== undefined && this.#core.backingFiles.isReadUnseen(inode, (statx) => this.#accessTimes.movesWithRead(statx));
+  }
+  /** An open passes through that only reads. What a read of it would move is open for changes from now on. */
+  *opensToRead(task: Task, inode: Inode): Steps<boolean> {
+    if (!this.#keeping.isPermitted(inode.own)) return false; // before it is, it is looked at
+    const looked = yield* this.#core.look(inode);
+    if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return false;
+    yield* this.mayChange(task, [inode], false);
+    return true;
+  }
   /** What it changes is found by a name, and others run between the look and the change: until it ends nothing is permitted to anybody. */
   changesByName(task: Task): void {
     if (task.changesByName) return;
@@ -272,10 +297,17 @@ export class KeptNames {
   }
   /** The task is over. */
   changed(task: Task): void {
-    for (const { change, objects } of task.changes) this.#keeping.end(change, objects);
+    for (const { change, objects } of task.changes) {
+      for (const own of objects) this.#changedHere(own);
+      this.#keeping.end(change, objects);
+    }
     task.changes.length = 0;
     if (task.changesByName) this.#keeping.resume();
     task.changesByName = false;
+  }
+  /** Whose reads pass through elsewhere may move its time of access again, unseen: it has to be permitted anew. */
+  #changedHere(own: string): void {
+    if (this.#keeping.isKept(own) && this.#core.inodes.byOwn(own)?.type === fileTypes.regular) this.#keeping.giveUp(own);
   }
   /** Part of a change: it is open for writing, and changes without a word from now on. */
   opened(inode: Inode): void {
@@ -283,7 +315,7 @@ export class KeptNames {
   }
   /** An open has ended, or what the kernel wrote by itself. */
   closed(inode: Inode): void {
-    if (inode.writableOpens === 0 && !this.#core.backingFiles.mayBeWritten(inode)) this.#keeping.release(inode.own);
+    if (inode.writableOpens === 0 && !this.#core.backingFiles.changesUnseen(inode)) this.#keeping.release(inode.own);
   }
 
   #perform(effect: KeepingEffect): void {

@@ -9,7 +9,7 @@
 import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
-import { decodeDevice, type Keep, keepNothing, ReplyBuffer, statxAt } from "../../fuse/codec/reply.js";
+import { decodeDevice, keepNothing, ReplyBuffer, statxAt } from "../../fuse/codec/reply.js";
 import type { RequestHeader, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
@@ -73,17 +73,14 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
 
 /** Kept for some time, or forgotten at once. */
 function replyNoEntry(core: ReactorCore, directory: Inode, { header, name }: RequestOf<"lookup">): number | undefined {
-  const nameMs = core.keptNames.nameMs(directory, name);
+  const nameMs = core.keptNames.missingMs(directory, name);
   if (nameMs === 0) return -errno.ENOENT;
   core.send(core.reply.begin(header.unique).entry(0, noAttributes, undefined, { nameMs, attributesMs: 0 }).finish());
   return undefined;
 }
-export function keepOf(core: ReactorCore, directory: Inode, name: string, inode: Inode, found: Found): Keep {
-  return { nameMs: core.keptNames.nameMs(directory, name), attributesMs: core.keptNames.attributesMs(inode, found) };
-}
 /** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
 function replyEntry(core: ReactorCore, directory: Inode, { header, name }: { readonly header: RequestHeader; readonly name: string }, found: Found, inode: Inode): undefined {
-  const message = core.reply.begin(header.unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, keepOf(core, directory, name, inode, found)).finish();
+  const message = core.reply.begin(header.unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, core.keptNames.entry(directory, name, inode, found)).finish();
   if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
   return undefined;
 }
@@ -92,6 +89,7 @@ export function* readlink(core: ReactorCore, task: Task, request: RequestOf<"rea
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   const fd = yield* core.pathFd(inode);
+  if (fd >= 0) yield* core.keptNames.mayRead(task, inode, core.callsAtOnce);
   const target = fd < 0 ? fd : yield* core.call("readLink", fd);
   if (typeof target === "number") return target;
   core.send(core.reply.begin(request.header.unique).data(target).finish());
@@ -297,8 +295,8 @@ export function* rename(core: ReactorCore, task: Task, request: RequestOf<"renam
     if (replaced !== undefined && !isExchange) destroyed = yield* noteUnlinked(core, task, replaced);
     else if (replaced !== undefined) noteMoved(core, replaced, directory, request.name);
     if (moved !== undefined) noteMoved(core, moved, newDirectory, request.newName);
-    core.keptNames.renamed(task, [directory, request.name], [newDirectory, request.newName]);
-    if (isExchange) core.keptNames.renamed(task, [newDirectory, request.newName], [directory, request.name]);
+    core.keptNames.renamed(task, moved, [directory, request.name], [newDirectory, request.newName]);
+    if (isExchange) core.keptNames.renamed(task, replaced, [newDirectory, request.newName], [directory, request.name]);
   }
   yield* core.ran(task, [...destroyed, ...events.after(undefined, -Math.min(result, 0))]);
   return Math.min(result, 0);
@@ -375,7 +373,7 @@ export function* fsyncdir(core: ReactorCore, _task: Task, request: RequestOf<"fs
   return result;
 }
 
-export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"readdir"> | RequestOf<"readdirplus">): Steps {
+export function* readdir(core: ReactorCore, task: Task, request: RequestOf<"readdir"> | RequestOf<"readdirplus">): Steps {
   const directory = core.opens.directory(request.fh);
   if (directory === undefined) return -errno.EBADF;
   if (directory.fd < 0) return directory.fd;
@@ -392,6 +390,7 @@ export function* readdir(core: ReactorCore, _task: Task, request: RequestOf<"rea
   for (;;) {
     if (directory.next >= directory.entries.length) {
       if (chosen.length > 0) break;
+      yield* core.keptNames.mayRead(task, directory.inode, core.callsAtOnce);
       const listed = yield* core.call("list", directory.fd, cookie, isPlus, core.metaFd);
       if (typeof listed === "number") return listed;
       cookie = undefined;
@@ -426,7 +425,7 @@ function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
         core.memory?.counted(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? { nameMs: core.keptNames.listedNameMs, attributesMs: core.keptNames.attributesMs(inode, entry.found) } : keepNothing);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? core.keptNames.listed(inode, entry.found) : keepNothing);
       }
     }
     reply.directoryEntry(entry);

@@ -451,8 +451,8 @@ ioctl d 0x5401 = ENOTTY
 file f 644 text
 mkdir d
 file d/x
-under: u=open f rdonly
-under: setflags u immutable
+u=open f rdonly
+setflags u immutable
 open f wronly = EPERM
 open f rdonly
 unlink f = EPERM
@@ -466,22 +466,22 @@ truncate f 0 = EPERM
 setxattr f user.k v = EPERM
 cat f
 access f write = EPERM # mount: ok, immutable-access
-under: setflags u none
-under: v=open d rdonly
-under: setflags v immutable
+setflags u none
+v=open d rdonly
+setflags v immutable
 unlink d/x = EPERM
 open d/y wronly,creat = EPERM
 mkdir d/y = EPERM
 rename d/x y = EPERM
 rmdir d = EPERM
 file d/x 644 new
-under: setflags v none
+setflags v none
 unlink d/x
 
 == what may only grow
 file f 644 text
-under: u=open f rdonly
-under: setflags u append
+u=open f rdonly
+setflags u append
 open f wronly = EPERM
 d=open f wronly,append
 write d more
@@ -494,6 +494,6 @@ utimens f 1 2 = EPERM
 utimens f now now
 chmod f 600 = EPERM
 cat f
-under: setflags u none
+setflags u none
 unlink f
 `);
