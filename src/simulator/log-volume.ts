@@ -17,7 +17,7 @@ interface Inode {
   lock: number | undefined;
   writer: Process | undefined;
 }
-/** Made or removed, and not synced by whoever did it. */
+/** Made or removed, and not synced. */
 interface NameChange {
   readonly by: Process;
   readonly name: string;
@@ -121,9 +121,10 @@ export class LogVolume {
     }
     inode.synced = inode.size;
   }
-  syncDirectory(path: string, by: Process): void {
+  /** All that is seen there is safe then, whoever did it. */
+  syncDirectory(path: string): void {
     const directory = this.#directories.get(path);
-    if (directory !== undefined) directory.changes = directory.changes.filter((change) => change.by !== by);
+    if (directory !== undefined) directory.changes = [];
   }
   lock(fd: number): boolean {
     const { inode } = this.#of(fd);
@@ -232,7 +233,7 @@ export class FilesOfProcess implements LogFiles {
     this.#before(false).sync(fd);
   }
   syncDirectory(path: string): void {
-    this.#before().syncDirectory(path, this.#process);
+    this.#before().syncDirectory(path);
   }
   lock(fd: number): boolean {
     return this.#before(false).lock(fd);

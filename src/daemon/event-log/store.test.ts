@@ -146,6 +146,37 @@ test("cursors of all hosts count together; removed sessions leave nothing", () =
   next.close();
 });
 
+test("a log that another host removed is gone for good before what was acknowledged of it is forgotten", () => {
+  const calls: string[] = [];
+  const files = Object.assign(Object.create(systemFiles) as typeof systemFiles, {
+    syncDirectory: (path: string) => {
+      calls.push("sync");
+      systemFiles.syncDirectory(path);
+    },
+    names: (path: string) => {
+      calls.push("look");
+      return systemFiles.names(path);
+    },
+    remove: (path: string) => {
+      calls.push("remove");
+      systemFiles.remove(path);
+    },
+  });
+  const path = directory();
+  const writer = new EventLogStore(path, systemFiles);
+  append(writer, log("A"), events(1, 2));
+  writer.close();
+  const former = new EventLogStore(path, systemFiles);
+  former.run({ kind: "acknowledge", session, hostGeneration: 1, cursors: [{ node: "A" as NodeId, incarnation: 1 as Incarnation, through: 2, beyond: [] }] });
+  assert((former.run({ kind: "trim", log: log("A"), through: 2, isOver: true }) as EventLogResults["trim"]).isGone);
+  const next = new EventLogStore(path, files);
+  next.run({ kind: "acknowledge", session, hostGeneration: 2, cursors: [] });
+  assert(calls.includes("remove"), "the former host's cursors are not needed any more");
+  assert.deepEqual(calls.slice(calls.lastIndexOf("look"), calls.indexOf("remove") + 1), ["look", "sync", "remove"]);
+  former.close();
+  next.close();
+});
+
 test("a full volume takes nothing of a batch, and the log goes on where it was", { skip: process.getuid?.() === 0 ? false : "needs root" }, async () => {
   const { execFileSync } = await import("node:child_process");
   const { mkdirSync } = await import("node:fs");

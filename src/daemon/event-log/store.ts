@@ -264,14 +264,21 @@ export class EventLogStore {
     }
     const folder = this.#folder(session);
     const known = new Map(cursors.map((cursor) => [`${cursor.node}@${cursor.incarnation}`, cursor]));
+    const unneeded: string[] = [];
+    let isOfGone = false;
     for (const name of this.#files.names(folder)) {
       const named = parseCursorName(name);
       if (named === undefined || name === keep || named.generation > own.generation) continue;
       const said = new Map<string, LogCursor>();
       this.#readCursors(`${folder}/${name}`, said);
-      const isKnown = [...said].every(([key, cursor]) => isWithin(cursor, known.get(key)) || !this.#hasLog(session, cursor));
-      if (isKnown) this.#files.remove(`${folder}/${name}`);
+      const more = [...said].filter(([key, cursor]) => !isWithin(cursor, known.get(key))).map(([, cursor]) => cursor);
+      if (more.some((cursor) => this.#hasLog(session, cursor))) continue;
+      unneeded.push(name);
+      isOfGone ||= more.length > 0;
     }
+    // A log that somebody else removed would be back, without its cursor, if his machine died before that is on stable storage.
+    if (isOfGone) this.#files.syncDirectory(folder);
+    for (const name of unneeded) this.#files.remove(`${folder}/${name}`);
   }
   #hasLog(session: SessionId, { node, incarnation }: LogCursor): boolean {
     return this.#segmentNumbers({ session, node, incarnation }).length > 0;
