@@ -47,8 +47,8 @@ const targets = [
     down: () => run("umount", [join(work, "bindfs")]),
   },
   cluster("fast", 1, ["--mode", "fast"]),
-  cluster("shared", 2, ["--mode", "fast", "--set", "fileSystems.keepsNamesBeside=true"]),
-  cluster("asked", 2, ["--mode", "fast"]),
+  cluster("shared", 2, ["--mode", "fast"]),
+  cluster("asked", 2, ["--mode", "fast", "--set", "fileSystems.keepsNamesBeside=false"]),
   cluster("cached", 1, ["--mode", "fast", "--set", "fileSystems.passthrough=no"]),
   cluster("exact", 1, ["--mode", "exact"]),
 ].filter(({ name }) => options.targets === undefined || options.targets.split(",").includes(name));

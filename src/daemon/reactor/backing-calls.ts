@@ -18,7 +18,7 @@ import { registerBackingFile, unregisterBackingFile } from "../../fuse/backing-f
 import * as device from "../../os/device.js";
 import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
-import { readMark, removeMark } from "../../volume/mark.js";
+import { removeMark } from "../../volume/mark.js";
 import { RESERVE_PATH, reserveState } from "../../volume/reserve.js";
 import { changeVirtual, peekGeneration, readRecord, type AttributePlace, type StoredRecord } from "../../volume/record.js";
 import { isMember } from "./user-process.js";
@@ -188,8 +188,6 @@ export const backingCalls = {
       if (fd < 0) return fd;
       let failed = tryTakeGuard(fd, "shared", slot);
       if (failed >= 0) failed = removeMark(fd);
-      // Nobody can change the attributes of such a file, so where there is no mark none comes.
-      if (onlyAppends && failed === -errno.EPERM && readMark(fd) === undefined) failed = 0;
       const record = failed < 0 ? failed : stored({ fd }, own, metaFd);
       if (typeof record !== "number" && record.generation === before) return { fd, stored: record, onlyAppends };
       files.close(fd);
@@ -221,7 +219,10 @@ export const backingCalls = {
       switch (step) {
         case "open": return openToPass();
         case "guard": return tryTakeGuard(fd, "shared", slot);
-        case "mark": return removeMark(fd);
+        case "mark": {
+          const removed = removeMark(fd);
+          return removed === -errno.EPERM ? -errno.EACCES : removed; // of this file, which may only grow
+        }
         case "record": return stored({ fd }, own, metaFd);
         case "register": return withoutSetIdRights(() => registerBackingFile(device, fd));
         case "close": return files.close(fd);
