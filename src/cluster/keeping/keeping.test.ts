@@ -128,19 +128,30 @@ test("what may change without a word is held when it is wanted, and permitted wh
   assert(company.at(A).isKept("x"));
 });
 
-test("who gives up an object by itself says so when its kernel has forgotten it, and may want it again", () => {
+test("who changes what it keeps itself keeps the names, and has the attributes permitted anew", () => {
   const company = new Company(A, B);
   company.keep(A, "x");
-  company.at(A).giveUp("x");
-  company.at(A).flush();
-  company.carry("AB");
-  assert(company.at(B).isPermitted("x"), "its kernel may still have it");
-  assert.equal(company.at(A).look("x", undefined), false);
-  company.forget(A);
-  company.at(A).flush();
-  company.carry("AB");
-  assert(!company.at(B).isPermitted("x"));
+  assert(company.at(A).isFresh("x"));
+  company.at(A).begin(1, ["x"]);
+  assert(company.at(A).age("x"));
+  company.at(A).end(1, ["x"]);
+  assert(!company.at(A).age("x"), "its kernel has forgotten them already");
+  assert(company.at(A).isKept("x") && !company.at(A).isFresh("x"));
+  company.nodes.get(B)!.unseen.add("x");
   company.keep(A, "x");
+  assert(!company.at(A).isFresh("x"), "B may change it unseen");
+  company.nodes.get(B)!.unseen.delete("x");
+  company.at(B).release("x");
+  company.carryAll();
+  assert(company.at(A).isFresh("x"));
+  // Asked for before the change, permitted while it runs.
+  company.at(A).age("x");
+  for (let looks = 0; looks < 3; looks++) company.at(A).look("x", undefined);
+  company.at(A).flush();
+  company.carry("AB");
+  company.at(A).age("x");
+  company.carryAll();
+  assert(!company.at(A).isFresh("x"));
 });
 
 test("a permission that answers a former question says nothing", () => {
@@ -225,6 +236,9 @@ class RandomCompany {
   readonly #random: Random;
   readonly #company: Company;
   readonly #kernels = new Map<NodeId, Set<string>>();
+  /** Who has what open for reading, unseen; and what was changed since it was last read so. */
+  readonly #readers = new Map<NodeId, Set<string>>();
+  readonly #unread = new Set<string>();
   readonly #changes: { readonly at: NodeId; readonly change: number; readonly objects: string[]; runs: boolean }[] = [];
   readonly #seed: number;
   #last = 0;
@@ -233,7 +247,10 @@ class RandomCompany {
     this.#seed = seed;
     this.#random = new Random(seed);
     this.#company = new Company(A, B, C);
-    for (const id of this.#company.nodes.keys()) this.#kernels.set(id, new Set());
+    for (const id of this.#company.nodes.keys()) {
+      this.#kernels.set(id, new Set());
+      this.#readers.set(id, new Set());
+    }
   }
   run(): void {
     for (let step = 0; step < 600; step++) this.#step();
@@ -251,7 +268,7 @@ class RandomCompany {
     switch (random.below(9)) {
       case 0:
       case 1:
-        for (let looks = 0; looks < 8; looks++) if (node.keeping.look(own, own === "d" ? undefined : "d")) this.#kernels.get(id)!.add(own);
+        for (let looks = 0; looks < 8; looks++) if (node.keeping.look(own, own === "d" ? undefined : "d") && node.keeping.isFresh(own)) this.#kernels.get(id)!.add(own);
         return;
       case 2:
         return node.keeping.flush();
@@ -267,26 +284,43 @@ class RandomCompany {
       case 6: {
         const change = { at: id, change: ++this.#last, objects: random.chance(0.5) ? [own] : ["d", own === "d" ? "x" : own], runs: false };
         this.#changes.push(change);
+        this.#age(change);
         if (node.keeping.begin(change.change, change.objects)) this.#run(change);
         if (random.chance(0.1)) node.keeping.eased();
         return;
       }
       case 7: {
-        // Users whom nobody hears of: what they open others must not keep already.
-        if (node.unseen.has(own)) this.#run({ at: id, objects: [own], runs: true });
-        else if (!node.keeping.isPermitted(own)) node.unseen.add(own);
-        if (!random.chance(0.3) || !node.unseen.delete(own)) return;
+        // A reader whom nobody hears of: of what was changed since it was last read he moves the time of access.
+        const readers = this.#readers.get(id)!;
+        if (readers.has(own)) this.#readUnseen(id, own);
+        else if (!node.keeping.isPermitted(own) || !this.#unread.has(own)) this.#open(id, own);
+        if (!random.chance(0.3) || !readers.delete(own)) return;
+        node.unseen.delete(own);
         return node.keeping.release(own);
       }
       default: {
         const at = this.#changes.findIndex(({ runs }) => runs || random.chance(0.05));
         const [ended] = at < 0 ? [] : this.#changes.splice(at, 1);
-        if (ended !== undefined) company.at(ended.at).end(ended.change, ended.objects);
+        if (ended !== undefined) {
+          this.#age(ended);
+          company.at(ended.at).end(ended.change, ended.objects);
+        }
         if (random.chance(0.1) && !this.#kernels.get(id)!.has(own)) node.keeping.forgotten(own);
-        else if (random.chance(0.1)) node.keeping.giveUp(own);
         else if (random.chance(0.02)) node.keeping.giveUpAll();
       }
     }
+  }
+  #open(id: NodeId, own: string): void {
+    this.#readers.get(id)!.add(own);
+    if (this.#unread.has(own)) this.#company.nodes.get(id)!.unseen.add(own);
+  }
+  #readUnseen(id: NodeId, own: string): void {
+    if (!this.#unread.delete(own)) return;
+    for (const { unseen } of this.#company.nodes.values()) unseen.delete(own);
+    this.#check(id, own);
+  }
+  #age({ at, objects }: { at: NodeId; objects: string[] }): void {
+    for (const own of objects) if (this.#company.at(at).age(own)) this.#kernels.get(at)!.delete(own);
   }
   #runWhatMay(): void {
     for (const [id, { may }] of this.#company.nodes) {
@@ -298,10 +332,14 @@ class RandomCompany {
   }
   #run(change: { at: NodeId; objects: string[]; runs: boolean }): void {
     change.runs = true;
-    for (const [id, kept] of this.#kernels) {
-      if (id === change.at) continue;
-      for (const own of change.objects) assert(!kept.has(own), `seed ${this.#seed}: ${change.at} changes ${own}, which the kernel of ${id} keeps`);
+    for (const own of change.objects) {
+      this.#check(change.at, own);
+      this.#unread.add(own);
+      for (const [id, readers] of this.#readers) if (readers.has(own)) this.#company.nodes.get(id)!.unseen.add(own);
     }
+  }
+  #check(at: NodeId, own: string): void {
+    for (const [id, kept] of this.#kernels) assert(id === at || !kept.has(own), `seed ${this.#seed}: ${at} changes ${own}, which the kernel of ${id} keeps`);
   }
 }
 

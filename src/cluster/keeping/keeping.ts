@@ -40,6 +40,8 @@ export type KeepingEffect =
 
 /** Looks before an object is wanted: a stat(2) alone makes two. */
 const LOOKS_FIRST = 3;
+/** Until its attributes are wanted anew after it was changed here. */
+const LOOKS_AGED = 2;
 /** And after it was dropped for somebody, at first and at most. */
 const LOOKS_AGAIN = 16;
 const LOOKS_MOST = 1_048_576;
@@ -62,6 +64,8 @@ interface Kept {
   /** Who has not permitted it yet. */
   missing: Set<NodeId> | undefined;
   isKept: boolean;
+  /** Changed here since it was permitted: its attributes are not to be kept until it is permitted anew. */
+  isAged: boolean;
   parent: string | undefined;
 }
 interface Peer {
@@ -177,10 +181,10 @@ export class Keeping {
 
   // What this node's kernel keeps.
 
-  /** The kernel asks for an object, found in that directory: whether it may keep what it is told. */
+  /** The kernel asks for an object, found in that directory: whether it may keep what it is told, but for attributes (`isFresh`). */
   look(own: string, parent: string | undefined): boolean {
     const kept = this.#kept.get(own);
-    if (kept?.isKept === true) return true;
+    if (kept?.isKept === true && !kept.isAged) return true;
     if (!this.#isOpen || this.#beingDropped.has(own)) return false;
     if (kept === undefined) this.#count(own, parent);
     else if (++kept.looks >= kept.wantedAt) {
@@ -188,21 +192,41 @@ export class Keeping {
       kept.serial = 0;
       this.#wanted.push(own);
     }
-    return false;
+    return kept?.isKept === true;
   }
   /** Without a look. */
   isKept(own: string): boolean {
     return this.#kept.get(own)?.isKept === true;
+  }
+  /** Its attributes may be kept too. */
+  isFresh(own: string): boolean {
+    const kept = this.#kept.get(own);
+    return kept?.isKept === true && !kept.isAged;
+  }
+  /**
+   * Changed here: what others may do to it unseen from now on (`changesUnseen`) they are asked anew. To be called before and
+   * after the change. Whether its attributes were kept: the kernel has to forget those.
+   */
+  age(own: string): boolean {
+    const kept = this.#kept.get(own);
+    if (kept?.isKept !== true) return false;
+    const wasFresh = !kept.isAged;
+    Object.assign(kept, { isAged: true, serial: 0, missing: undefined, wantedAt: kept.looks + LOOKS_AGED });
+    return wasFresh;
   }
   #count(own: string, parent: string | undefined): void {
     if (this.#kept.size >= KEPT_MAX) {
       if (this.#keptCount > KEPT_MAX / 2) return;
       for (const [each, { isKept }] of this.#kept) if (!isKept) this.#kept.delete(each);
     }
-    this.#kept.set(own, { looks: 1, wantedAt: this.#patience.get(own) ?? LOOKS_FIRST, serial: 0, missing: undefined, isKept: false, parent });
+    this.#kept.set(own, { looks: 1, wantedAt: this.#patience.get(own) ?? LOOKS_FIRST, serial: 0, missing: undefined, isKept: false, isAged: false, parent });
   }
 
-  /** What is wanted by now is asked for: to be called after some requests were served, so that many go in one word. */
+  /** Something is to be said: `flush` says it. */
+  get hasWords(): boolean {
+    return this.#ended.length > 0 || this.#wanted.length > 0;
+  }
+  /** What is wanted by now is asked for: to be called a moment later, so that many go in one word. */
   flush(): void {
     if (this.#ended.length > 0) {
       const ended = this.#ended;
@@ -217,7 +241,7 @@ export class Keeping {
       const serial = ++this.#serial;
       const asked = objects.filter((own) => {
         const kept = this.#kept.get(own);
-        if (kept === undefined || kept.isKept || kept.serial !== 0) return false;
+        if (kept === undefined || (kept.isKept && !kept.isAged) || kept.serial !== 0) return false;
         kept.serial = serial;
         kept.missing = new Set(this.#others.keys());
         return true;
@@ -242,13 +266,6 @@ export class Keeping {
     if (siblings?.size === 0) this.#byParent.delete(kept.parent);
   }
 
-  /** It is not to be kept any more; the others hear of it when the kernel has forgotten it. */
-  giveUp(own: string): void {
-    const kept = this.#kept.get(own);
-    if (kept?.isKept !== true) return;
-    this.#remove(own, kept);
-    this.#drop([own], (objects) => this.#ended.push(...objects));
-  }
   /** Nothing is kept any more; `done` when the kernel has forgotten it. */
   giveUpAll(done?: () => void): void {
     const objects = [...new Set([...this.#beingDropped.keys(), ...[...this.#kept].flatMap(([own, { isKept }]) => (isKept ? [own] : []))])];
@@ -455,6 +472,8 @@ export class Keeping {
     const kept = this.#kept.get(own);
     if (kept === undefined || kept.serial !== serial || kept.missing?.delete(from) !== true || kept.missing.size > 0) return;
     kept.missing = undefined;
+    kept.isAged = false;
+    if (kept.isKept) return;
     kept.isKept = true;
     this.#keptCount++;
     if (kept.parent === undefined) return;

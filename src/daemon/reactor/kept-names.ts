@@ -48,6 +48,8 @@ const FORGET_AGAIN_MS = 1;
 const FORGET_TRIES = 1_000;
 /** Within this a reply has come to the thread that waits for it. */
 const REPLY_ARRIVES_MS = 50;
+/** What is wanted within that is asked for together. */
+const WORDS_AFTER_MS = 1;
 /** Longer than a directory is locked by operations that wait for nobody. */
 const NAMES_WITHIN_MS = 50;
 interface Looked {
@@ -66,6 +68,7 @@ export class KeptNames {
   #isSole = false;
   /** The kernel can forget all names at once; one that cannot keeps none. */
   #canForget: boolean | undefined;
+  #willFlush = false;
   #lastChange = 0;
   /** Changes that wait until other kernels have forgotten. */
   readonly #waiting = new Map<number, Task>();
@@ -99,7 +102,7 @@ export class KeptNames {
     const keepsNames = this.#mayKeep(directory);
     if (!this.#mayKeep(inode)) return keepNothing;
     const keepsName = keepsNames && this.#noteName(directory, name, inode);
-    return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found) ? 0 : this.#leaseMs };
+    return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found) || !this.#keeping.isFresh(inode.own) ? 0 : this.#leaseMs };
   }
   #noteName(directory: Inode, name: string, object?: Inode): boolean {
     return this.#names.note({ directory, name, object, toldMs: this.#core.timers.nowMs });
@@ -119,7 +122,8 @@ export class KeptNames {
   }
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
   attributesMs(inode: Inode, found: Looked): number {
-    return !this.#changesUnasked(inode, found) && this.#mayKeep(inode) ? this.#leaseMs : 0;
+    if (this.#changesUnasked(inode, found) || !this.#mayKeep(inode)) return 0;
+    return this.#isSole || this.#keeping.isFresh(inode.own) ? this.#leaseMs : 0;
   }
   #changesUnasked(inode: Inode, { statx, stored }: Looked): boolean {
     if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return true;
@@ -157,9 +161,14 @@ export class KeptNames {
   excluded(): void {
     this.#keeping.excluded();
   }
-  /** Some requests were served. */
+  /** Some requests were served. What others are to be told or asked goes with what comes within the next moment: a word costs more than what it names. */
   flush(): void {
-    this.#keeping.flush();
+    if (this.#willFlush || !this.#keeping.hasWords) return;
+    this.#willFlush = true;
+    this.#core.timers.after(WORDS_AFTER_MS, () => {
+      this.#willFlush = false;
+      this.#keeping.flush();
+    });
   }
   /** Once a second. */
   look(): void {
@@ -254,6 +263,7 @@ export class KeptNames {
     const change = ++this.#lastChange;
     const objects = inodes.map(({ own }) => own);
     task.changes.push({ change, objects });
+    for (const inode of inodes) this.#age(inode);
     if (this.#keeping.begin(change, objects)) return 0;
     this.#core.count("changes that waited for other kernels");
     this.#waiting.set(change, task);
@@ -298,16 +308,19 @@ export class KeptNames {
   /** The task is over. */
   changed(task: Task): void {
     for (const { change, objects } of task.changes) {
-      for (const own of objects) this.#changedHere(own);
+      for (const own of objects) {
+        const inode = this.#core.inodes.byOwn(own);
+        if (inode !== undefined) this.#age(inode);
+      }
       this.#keeping.end(change, objects);
     }
     task.changes.length = 0;
     if (task.changesByName) this.#keeping.resume();
     task.changesByName = false;
   }
-  /** Whose reads pass through elsewhere may move its time of access again, unseen: it has to be permitted anew. */
-  #changedHere(own: string): void {
-    if (this.#keeping.isKept(own) && this.#core.inodes.byOwn(own)?.type === fileTypes.regular) this.#keeping.giveUp(own);
+  /** Whose reads pass through elsewhere may move its time of access again, unseen: its attributes are permitted anew first. */
+  #age(inode: Inode): void {
+    if (inode.type === fileTypes.regular && this.#keeping.age(inode.own)) this.#core.pages.expireAttributes(inode);
   }
   /** Part of a change: it is open for writing, and changes without a word from now on. */
   opened(inode: Inode): void {
