@@ -292,6 +292,14 @@ const fences: readonly Mutant[] = [
     edits: [keeping("kept.serial !== serial ||", "")],
   },
   {
+    name: "permitted though it is read unseen", rule: "what a read by the kernel alone would change is permitted to nobody (H7)", test: "cluster/keeping/keeping.test.js", only: "may change without a word", says: "true !== false",
+    edits: [keeping("if (this.#changesUnseen(own))", "if (false)")],
+  },
+  {
+    name: "fresh after a change of its own", rule: "who changes what its kernel keeps has the attributes permitted anew (H7)", test: "cluster/keeping/keeping.test.js", only: "who changes what it keeps itself", says: "its kernel has forgotten them already",
+    edits: [keeping("isAged: true, serial: 0", "isAged: false, serial: 0")],
+  },
+  {
     name: "permissions outlive a change of the others", rule: "what is kept is void when another node mounts (H7)", scene: "joined", stress: "remounts",
     edits: [keeping("this.#departing.push(peer); this.giveUpAll();", "this.#departing.push(peer);"), at("simulator/joined-node.js")("reactor.giveUpAll(() => this.roundDrained(effect.round, effect.from))", "this.roundDrained(effect.round, effect.from)")],
   },
@@ -503,7 +511,7 @@ const durable: readonly Mutant[] = [
   },
   {
     name: "former cursors forgotten", rule: "what was acknowledged once stays so, whichever host wrote it down (M11)", scene: "cluster", stress: "durable",
-    edits: [logStore("if (isKnown) this", "this"), logStore("into.set(key, joined(into.get(key), cursor));", "into.set(key, cursor);")],
+    edits: [logStore("if (more.some((cursor) => this.#hasLog(session, cursor)))", "if (false)"), logStore("into.set(key, joined(into.get(key), cursor));", "into.set(key, cursor);")],
   },
   {
     name: "log of a departed source not read", rule: "who died right after an operation has left what it owes (M11)", scene: "cluster", stress: "durable",
