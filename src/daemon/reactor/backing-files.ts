@@ -44,8 +44,10 @@ interface BackingFile {
   isTesting: boolean;
   /** Not since the last open ended. */
   isTested: boolean;
-  /** An open for writing passes or passed through it, or reads that move its time of access: it changes without a word to us until the kernel uses it no more. */
-  changesUnseen: boolean;
+  /** An open for writing passes or passed through it: stores through its mappings change it without a word to us, until the kernel uses it no more. */
+  isWritten: boolean;
+  /** So do reads that move its time of access; of those the own kernel knows. */
+  isReadUnseen: boolean;
 }
 
 const stat = new FileStat();
@@ -72,29 +74,32 @@ export class BackingFiles {
     return this.#files.get(inode)?.fd ?? -1;
   }
   /** Somebody may write to the file without a word to us. What nobody has open any more is looked at once for whether it is mapped. */
-  mayChangeUnseen(inode: Inode): boolean {
+  mayBeWritten(inode: Inode): boolean {
     const file = this.#files.get(inode);
     if (file !== undefined && inode.opens === 0 && !file.isTested) this.#begin(file, false);
-    return this.#files.has(inode);
+    return file?.isWritten === true;
   }
   changesUnseen(inode: Inode): boolean {
-    return this.#files.get(inode)?.changesUnseen === true;
+    const file = this.#files.get(inode);
+    return file !== undefined && (file.isWritten || file.isReadUnseen);
   }
-  /** The same, where a read by the kernel alone may change it. @param moves whether a read would, of what a file's struct statx says. */
-  isReadUnseen(inode: Inode, moves: (statx: Uint8Array) => boolean): boolean {
+  /** The kernel alone may change it from now on, if only by reading. @param moves whether a read would, of what a file's struct statx says. */
+  mayChangeUnseen(inode: Inode, moves: (statx: Uint8Array) => boolean): boolean {
     const file = this.#files.get(inode);
     if (file === undefined) return false;
-    file.changesUnseen ||= files.fstat(file.fd, stat) < 0 || moves(stat.bytes);
-    return file.changesUnseen;
+    file.isReadUnseen ||= files.fstat(file.fd, stat) < 0 || moves(stat.bytes);
+    return file.isWritten || file.isReadUnseen;
   }
   get size(): number {
     return this.#files.size;
   }
   /** An open is answered with it. */
-  used(inode: Inode, changesUnseen: boolean): void {
+  used(inode: Inode, { isForWriting, isReadUnseen }: { readonly isForWriting: boolean; readonly isReadUnseen: boolean }): void {
     const file = this.#files.get(inode);
     if (file === undefined) return;
-    file.changesUnseen ||= changesUnseen;
+    if (isForWriting && !file.isWritten) this.#core.pages.expireAttributes(inode); // from now on they change unseen
+    file.isWritten ||= isForWriting;
+    file.isReadUnseen ||= isReadUnseen;
     this.#unopened.delete(file);
   }
 
@@ -121,9 +126,8 @@ export class BackingFiles {
     const { stored } = done;
     if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
     if (done.kind === "registered") {
-      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, changesUnseen: false });
+      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, isWritten: false, isReadUnseen: false });
       if (inode.place >= 0) core.memory?.setBackingId(inode.place, done.id);
-      core.pages.expireAttributes(inode); // from now on they change unseen
       core.step({ kind: "backing-registered", handle, record: done.stored.record, stored: done.stored.generation, isMarkGone: done.isMarkGone });
       return undefined;
     }
@@ -137,7 +141,7 @@ export class BackingFiles {
 
   /** Registered by an earlier daemon (safety H11): the kernel has the descriptor, with the guard on it, and nobody else. */
   restore(inode: Inode, id: number): void {
-    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, changesUnseen: true }); // perhaps
+    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, isWritten: true, isReadUnseen: true }); // perhaps
     this.#core.step({ kind: "backing-resumed", handle: this.#core.handleOf(inode) });
   }
 

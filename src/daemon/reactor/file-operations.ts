@@ -89,9 +89,9 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
   const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
   if (typeof mode === "number") return mode;
-  const changesUnseen = isWritable || (mode === "passthrough" && (yield* core.keptNames.opensToRead(task, inode)));
-  if (mode === "passthrough") core.backingFiles.used(inode, changesUnseen);
-  if (changesUnseen) core.keptNames.opened(inode);
+  const isReadUnseen = mode === "passthrough" && !isWritable && (yield* core.keptNames.opensToRead(task, inode));
+  if (mode === "passthrough") core.backingFiles.used(inode, { isForWriting: isWritable, isReadUnseen });
+  if (isWritable || isReadUnseen) core.keptNames.opened(inode);
   if (inode.isUnlinked) core.keptOpens.unnamed(inode);
   else core.keptOpens.opened(inode);
   core.journal.opening(task, core.opens.next);

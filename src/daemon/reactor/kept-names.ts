@@ -80,7 +80,7 @@ export class KeptNames {
     this.#core = core;
     this.#notifiers = ports.patientNotifiers;
     this.#untilMs = leaseUntil === undefined ? undefined : new Float64Array(leaseUntil);
-    this.#keeping = new Keeping((effect) => this.#perform(effect), (own) => this.#isReadUnseen(own));
+    this.#keeping = new Keeping((effect) => this.#perform(effect), (own) => this.#mayChangeUnseen(own));
     this.#accessTimes = new AccessTimes(core.rootFd);
   }
 
@@ -126,7 +126,7 @@ export class KeptNames {
     return this.#isSole || this.#keeping.isFresh(inode.own) ? this.#leaseMs : 0;
   }
   #changesUnasked(inode: Inode, { statx, stored }: Looked): boolean {
-    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayChangeUnseen(inode)) return true;
+    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayBeWritten(inode)) return true;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
     return (isRegular ? stored?.record : null) !== null;
   }
@@ -286,10 +286,10 @@ export class KeptNames {
     if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return; // it fails as it would, or moves nothing
     yield* this.mayChange(task, [inode], false);
   }
-  /** Files that pass through to the kernel are read without a word: whether such a read would move the time of access. */
-  #isReadUnseen(own: string): boolean {
+  /** Files that pass through to the kernel are written, and read, without a word: whether such a read would move the time of access. */
+  #mayChangeUnseen(own: string): boolean {
     const inode = this.#core.inodes.byOwn(own);
-    return inode !== undefined && this.#core.backingFiles.isReadUnseen(inode, (statx) => this.#accessTimes.movesWithRead(statx));
+    return inode !== undefined && this.#core.backingFiles.mayChangeUnseen(inode, (statx) => this.#accessTimes.movesWithRead(statx));
   }
   /** An open passes through that only reads. What a read of it would move is open for changes from now on. */
   *opensToRead(task: Task, inode: Inode): Steps<boolean> {
