@@ -81,6 +81,7 @@ acceptance("what another node changes is seen at once, though all of it was kept
         existsSync(at("A", `sub/file${i}`));
         existsSync(at("A", `sub/later${i}`));
       }
+      if (existsSync(at("A", "sub"))) readdirSync(at("A", "sub")); // tells the kernel of each entry
     }
     // Until the other node has permitted what it permits.
     for (let before = -1, now = await kept(); now !== before; now = await kept()) before = now;

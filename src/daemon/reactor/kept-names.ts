@@ -13,7 +13,7 @@
  * is held for long, by an operation that itself waits, all names are forgotten at once, which waits for nothing (safety C6) but
  * is felt: working directories and running programs are without a name until they are looked up, and mounts below are
  * detached. A reply to somebody who looks a known name up again holds no lock, so what was told within the last moment may
- * not have arrived yet, and has time to. Entries of listings (READDIRPLUS) do not say whether they have: those names are not kept.
+ * not have arrived yet, and has time to; listings hold the directory's lock until their entries have.
  *
  * Attributes of a file that has a record are always asked for: an application may change them beneath the kernel. So are
  * those of a file that passes through and was opened for writing: stores through its mappings change its times beneath the
@@ -115,10 +115,6 @@ export class KeptNames {
     if (this.#isSole || from === to && !this.#names.hasAny(from)) return;
     if (this.#keeping.isKept(to.own) && (moved === undefined || this.#keeping.isKept(moved.own)) && this.#noteName(to, newName, moved)) return;
     if (task.hasWaited || this.#names.has(from, name)) this.#beginEpoch();
-  }
-  /** Of an entry in a listing. */
-  listed(inode: Inode, found: Looked): Keep {
-    return { nameMs: this.#isSole ? this.#leaseMs : 0, attributesMs: this.attributesMs(inode, found) };
   }
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
   attributesMs(inode: Inode, found: Looked): number {

@@ -425,7 +425,7 @@ function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
         core.memory?.counted(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? core.keptNames.listed(inode, entry.found) : keepNothing);
+        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? core.keptNames.entry(directory.inode, entry.name, inode, entry.found) : keepNothing);
       }
     }
     reply.directoryEntry(entry);
