@@ -30,6 +30,8 @@ try {
   run("taskset", ["-c", "0", process.execPath, ...fairness]);
   process.stdout.write("beside a slow disk and held events, unpinned\n");
   run(process.execPath, fairness);
+  process.stdout.write("asynchronous events from one node to another\n");
+  run(process.execPath, [join(top, "dist", "benchmarks", "asynchronous-events.js")]);
   process.stdout.write("durable events, group commit\n");
   run(process.execPath, [join(top, "dist", "benchmarks", "durable-events.js")]);
 } finally {

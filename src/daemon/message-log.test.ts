@@ -48,11 +48,14 @@ test("the manager's functions have the standard's names; the file has every entr
   log.wait(60_000, () => (isWoken = true));
   log.managerRan(b, { kind: "create-session", info: "x" }, 4);
   assert.ok(isWoken);
+  log.sent(b, frame(7));
   log.managerRan(b, { kind: "set-dispositions", owner: { kind: "session", session: 5 as SessionId }, fs: "global", events: ["mount"], below: 24 }, 4);
   await log.close();
   const lines = readFileSync(join(directory, "log"), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(lines.map(({ number, from, to, kind, summary }) => [number, from, to, kind, summary]), [
     [1, "b", "a", "dm_create_session", '"x"'],
-    [2, "b", "a", "dm_set_disp", "5 global: mount"],
+    [2, "a", "b", "answer-taken", undefined],
+    [3, "b", "a", "dm_set_disp", "5 global: mount"],
   ]);
+  assert.deepEqual(lines, log.after(0));
 });

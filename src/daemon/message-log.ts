@@ -2,6 +2,9 @@
  * The message log of a node: every message it sent to or received from another node, and on the manager each DMAPI
  * function it ran; the last `LOG_ENTRIES_MAX` in memory, all of them in a file of JSON lines if one is configured.
  *
+ * An entry makes no object of its own: tens of thousands that live just long enough to be moved by the collector would cost more
+ * than the messages they tell of.
+ *
  * Owns      the ring, the numbers of entries, whoever waits for a new one.
  * Source    requirements 1.2 (message log); dmapi/status.ts.
  */
@@ -31,16 +34,87 @@ const functionOf: Readonly<Record<ManagerCall["kind"], string>> = {
   "fence-node": "fence-node",
 };
 
-type Noted = Omit<LogEntry, "number" | "at">;
+/** Texts made once of few different parts; they begin anew when there are too many. */
+class MadeTexts {
+  readonly #made = new Map<string, Map<string, string>>();
+  readonly #make: (first: string, second: string) => string;
+  #count = 0;
+  constructor(make: (first: string, second: string) => string) {
+    this.#make = make;
+  }
+  of(first: string, second: string): string {
+    const known = this.#made.get(first)?.get(second);
+    if (known !== undefined) return known;
+    if (++this.#count > MADE_TEXTS_MAX) {
+      this.#made.clear();
+      this.#count = 0;
+    }
+    const made = this.#make(first, second);
+    const ofFirst = this.#made.get(first) ?? new Map<string, string>();
+    this.#made.set(first, ofFirst.set(second, made));
+    return made;
+  }
+}
+const MADE_TEXTS_MAX = 4_096;
+const eventWords = new MadeTexts((type, fs) => `${type} fs ${fs}`);
+const quoted = new MadeTexts((name, text) => `${name}${JSON.stringify(text)}`);
+
+/** The last entries, n at place n modulo their number. NaN: not there. */
+class Ring {
+  readonly #atMs = new Float64Array(LOG_ENTRIES_MAX);
+  readonly #epochs = new Float64Array(LOG_ENTRIES_MAX);
+  readonly #sessions = new Float64Array(LOG_ENTRIES_MAX);
+  readonly #tokens = new Float64Array(LOG_ENTRIES_MAX);
+  readonly #from: NodeId[] = [];
+  readonly #to: NodeId[] = [];
+  readonly #kinds: string[] = [];
+  readonly #summaries: (string | undefined)[] = [];
+  #lastMs = -1;
+  #lastTime = "";
+
+  put(number: number, atMs: number, from: NodeId, to: NodeId, kind: string, epoch: number, session: SessionId | undefined, token: Token | undefined, summary: string | undefined): void {
+    const place = number % LOG_ENTRIES_MAX;
+    this.#atMs[place] = atMs;
+    this.#epochs[place] = epoch;
+    this.#sessions[place] = session ?? Number.NaN;
+    this.#tokens[place] = token ?? Number.NaN;
+    this.#from[place] = from;
+    this.#to[place] = to;
+    this.#kinds[place] = kind;
+    this.#summaries[place] = summary;
+  }
+  entry(number: number): LogEntry {
+    const place = number % LOG_ENTRIES_MAX;
+    const [session, token, summary] = [this.#sessions[place]!, this.#tokens[place]!, this.#summaries[place]];
+    return {
+      number, at: this.#time(this.#atMs[place]!), from: this.#from[place]!, to: this.#to[place]!, kind: this.#kinds[place]!, epoch: this.#epochs[place]!,
+      ...(!Number.isNaN(session) && { session: session as SessionId }), ...(!Number.isNaN(token) && { token: token as Token }), ...(summary !== undefined && { summary }),
+    };
+  }
+  /** The same as JSON with a line's end, from texts that are mostly there already. */
+  line(number: number): string {
+    const place = number % LOG_ENTRIES_MAX;
+    const [session, token, summary] = [this.#sessions[place]!, this.#tokens[place]!, this.#summaries[place]];
+    let line = `{"number":${number},"at":"${this.#time(this.#atMs[place]!)}"${quoted.of(',"from":', this.#from[place]!)}${quoted.of(',"to":', this.#to[place]!)}${quoted.of(',"kind":', this.#kinds[place]!)},"epoch":${this.#epochs[place]!}`;
+    if (!Number.isNaN(session)) line += `,"session":${session}`;
+    if (!Number.isNaN(token)) line += `,"token":${token}`;
+    if (summary !== undefined) line += quoted.of(',"summary":', summary);
+    return `${line}}\n`;
+  }
+  #time(atMs: number): string {
+    if (atMs !== this.#lastMs) this.#lastTime = new Date(atMs).toISOString();
+    this.#lastMs = atMs;
+    return this.#lastTime;
+  }
+}
 
 export class MessageLog {
   readonly #node: NodeId;
   readonly #file: WriteStream | undefined;
-  /** Entry n at place n modulo LOG_ENTRIES_MAX. */
-  readonly #ring: { readonly entry: Noted; readonly atMs: number }[] = [];
+  readonly #ring = new Ring();
   readonly #waiters = new Set<() => void>();
-  /** Highest number sent to each incarnation: what is not above it is sent again. */
-  readonly #sent = new Map<string, number>();
+  /** Highest number sent to each node in its present life: what is not above it is sent again. */
+  readonly #sent = new Map<NodeId, { readonly from: number; readonly to: number; sequence: number }>();
   readonly #lastSaid = new Map<string, number>();
   #count = 0;
   /** Entries up to this number have been handed to the file. */
@@ -56,41 +130,52 @@ export class MessageLog {
   }
 
   sent(to: NodeId, frame: Frame): void {
-    if (frame.body === undefined || this.#isRepeated(`to ${to}`, frame.body)) return;
-    const stream = `${to} ${frame.toIncarnation} ${frame.fromIncarnation}`;
-    const isAgain = frame.sequence !== undefined && frame.sequence <= (this.#sent.get(stream) ?? -1);
-    if (frame.sequence !== undefined && !isAgain) this.#sent.set(stream, frame.sequence);
-    this.#note(entryOf(this.#node, to, frame.body, frame.view, isAgain ? "sent again" : undefined));
+    const { body } = frame;
+    if (body === undefined || this.#isRepeated("to", to, body)) return;
+    this.#noteMessage(this.#node, to, body, frame.view, this.#isSentAgain(to, frame) ? "sent again" : undefined);
+  }
+  #isSentAgain(to: NodeId, { sequence, fromIncarnation, toIncarnation }: Frame): boolean {
+    if (sequence === undefined) return false;
+    const stream = this.#sent.get(to);
+    if (stream?.from !== fromIncarnation || stream.to !== toIncarnation) this.#sent.set(to, { from: fromIncarnation, to: toIncarnation, sequence });
+    else if (sequence <= stream.sequence) return true;
+    else stream.sequence = sequence;
+    return false;
   }
 
   received(frame: Frame): void {
-    if (frame.body === undefined || this.#isRepeated(`from ${frame.from}`, frame.body)) return;
-    this.#note(entryOf(frame.from, this.#node, frame.body, frame.view, undefined));
+    const { body } = frame;
+    if (body === undefined || this.#isRepeated("from", frame.from, body)) return;
+    this.#noteMessage(frame.from, this.#node, body, frame.view, undefined);
+  }
+  #noteMessage(from: NodeId, to: NodeId, body: Message, epoch: number, remark: string | undefined): void {
+    const session = "session" in body ? (body.session as SessionId) : sessionOf(body);
+    const token = "token" in body ? (body.token as Token) : undefined;
+    const summary = summaryOf(body);
+    this.#note(from, to, body.kind, epoch, session, token, remark === undefined ? summary : summary === undefined ? remark : `${summary}; ${remark}`);
   }
 
   /** View messages are said again and again until they have done their work; only what is new in them is noted. */
-  #isRepeated(peer: string, body: Message): boolean {
+  #isRepeated(way: "from" | "to", peer: NodeId, body: Message): boolean {
     if (body.kind !== "greeting" && body.kind !== "view-in-force" && body.kind !== "view-proposed" && body.kind !== "view-adopted") return false;
     const said = body.kind === "greeting" ? body.incarnation : body.kind === "view-proposed" ? body.view.number : body.number;
-    const isRepeated = this.#lastSaid.get(`${peer} ${body.kind}`) === said;
-    this.#lastSaid.set(`${peer} ${body.kind}`, said);
+    const key = `${way} ${peer} ${body.kind}`;
+    const isRepeated = this.#lastSaid.get(key) === said;
+    this.#lastSaid.set(key, said);
     return isRepeated;
   }
 
   /** The manager, on this node, runs a call for `from`. */
   managerRan(from: NodeId, call: ManagerCall, epoch: number): void {
     const session = "session" in call ? call.session : undefined;
-    this.#note({ from, to: this.#node, kind: functionOf[call.kind], epoch, ...(session !== undefined && { session }), summary: summaryOfCall(call) });
+    this.#note(from, this.#node, functionOf[call.kind], epoch, session, undefined, summaryOfCall(call));
   }
 
   /** Entries numbered above `after`, at most `max`; the oldest first. */
   after(after: number, max = ANSWER_ENTRIES_MAX): LogEntry[] {
     const first = Math.max(1, this.#count - LOG_ENTRIES_MAX + 1);
     const answer: LogEntry[] = [];
-    for (let number = Math.max(after + 1, first); number <= this.#count && answer.length < Math.min(max, ANSWER_ENTRIES_MAX); number++) {
-      const { entry, atMs } = this.#ring[number % LOG_ENTRIES_MAX]!;
-      answer.push({ number, at: new Date(atMs).toISOString(), ...entry });
-    }
+    for (let number = Math.max(after + 1, first); number <= this.#count && answer.length < Math.min(max, ANSWER_ENTRIES_MAX); number++) answer.push(this.#ring.entry(number));
     return answer;
   }
 
@@ -120,15 +205,14 @@ export class MessageLog {
     if (file !== undefined) await new Promise<void>((resolve) => (file.destroyed ? resolve() : file.end(() => resolve())));
   }
 
-  #note(entry: Noted): void {
+  #note(from: NodeId, to: NodeId, kind: string, epoch: number, session: SessionId | undefined, token: Token | undefined, summary: string | undefined): void {
     const number = ++this.#count;
-    const atMs = Date.now();
-    this.#ring[number % LOG_ENTRIES_MAX] = { entry, atMs };
+    this.#ring.put(number, Date.now(), from, to, kind, epoch, session, token, summary);
     if (this.#file !== undefined) {
       if (number - this.#filed >= FILE_ENTRIES_TOGETHER_MAX) this.#writeFile();
       else this.#fileTimer ??= setTimeout(() => this.#writeFile(), FILE_AFTER_MS);
     }
-    for (const wake of [...this.#waiters]) wake();
+    if (this.#waiters.size > 0) for (const wake of [...this.#waiters]) wake();
   }
 
   #writeFile(): void {
@@ -138,19 +222,9 @@ export class MessageLog {
     this.#filed = this.#count;
     if (this.#file === undefined || this.#file.destroyed || this.#file.writableLength >= FILE_BYTES_WAITING_MAX) return;
     let lines = "";
-    for (let number = first; number <= this.#count; number++) {
-      const { entry, atMs } = this.#ring[number % LOG_ENTRIES_MAX]!;
-      lines += `${JSON.stringify({ number, at: new Date(atMs).toISOString(), ...entry })}\n`;
-    }
+    for (let number = first; number <= this.#count; number++) lines += this.#ring.line(number);
     if (lines !== "") this.#file.write(lines);
   }
-}
-
-function entryOf(from: NodeId, to: NodeId, body: Message, epoch: number, remark: string | undefined): Noted {
-  const session = "session" in body ? (body.session as SessionId) : sessionOf(body);
-  const token = "token" in body ? (body.token as Token) : undefined;
-  const summary = summaryOf(body);
-  return { from, to, kind: body.kind, epoch, session, token, summary: remark === undefined ? summary : summary === undefined ? remark : `${summary}; ${remark}` };
 }
 
 /** Of what the manager tells: the session it is about. */
@@ -186,7 +260,7 @@ function summaryOf(body: Message): string | undefined {
     case "view-in-force":
       return `view ${body.number}`;
     case "event-raised":
-      return `${body.event.type}${body.notice === undefined ? "" : " (notice)"} fs ${body.fs}`;
+      return eventWords.of(body.notice === undefined ? body.event.type : `${body.event.type} (notice)`, body.fs);
     case "events-logged":
       return `${body.events.length} events through ${body.through} of life ${body.incarnation}`;
     case "events-acknowledged":

@@ -152,9 +152,8 @@ export class NodeProcess {
     const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
     this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, mountEvent: this.#config.mountEvent, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
-    this.#holder = await this.#openHolder();
     this.#volumes = this.#options.makeVolumes({
-      holder: this.#config.survivesDaemon ? this.#holder : undefined,
+      holder: () => (this.#config.survivesDaemon ? this.#holder : undefined),
       config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log, failed: this.#options.failed,
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
@@ -169,7 +168,12 @@ export class NodeProcess {
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
     };
-    for (const [at, fs] of this.#config.fileSystems.entries()) await this.#attach(at, fs);
+    const holder = this.#openHolder(); // a process may have to begin, and the volumes are looked at meanwhile
+    try {
+      for (const [at, fs] of this.#config.fileSystems.entries()) await this.#attach(at, fs);
+    } finally {
+      this.#holder = await holder;
+    }
     this.#door = await DescriptorDoor.open({
       path: `${socket}.fd`, group: applicationGroup, redeem: (ticket) => this.#volumes.redeem(ticket), log: this.#log,
     });

@@ -24,8 +24,8 @@ export interface VolumeNeeds {
   /** As in ReactorOptions. */
   readonly leaseUntil: SharedArrayBuffer;
   readonly log: (line: string) => void;
-  /** Keeps mounts alive beyond this daemon; absent: they end with it. */
-  readonly holder?: HolderLink | undefined;
+  /** Keeps mounts alive beyond this daemon; absent: they end with it. Asked when something is mounted. */
+  readonly holder?: () => HolderLink | undefined;
   /** A thread without which this daemon cannot go on has ended. */
   readonly failed: (error: Error) => void;
 }

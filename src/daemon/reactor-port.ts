@@ -103,6 +103,8 @@ export interface ReactorOptions {
   readonly interruptGraceMs: number;
   /** Of waiting writes in memory; what is more waits in an unlinked file (safety M8). */
   readonly heldBytesMax: number;
+  /** Objects that nobody uses and that are not packed all the same; undefined: what is usual. */
+  readonly awakeInodesMax?: number;
   /** Absent: the mount ends with its daemon. */
   readonly survival?: Survival;
 }

@@ -83,7 +83,7 @@ export class ServedVolumes implements NodeVolumes {
   async #mountReactor({ config, attached, mountpoint, hear }: Parameters<MountMaker>[0]): Promise<RunningMount> {
     const { config: { cluster, node, timeouts, kernelRequestTimeouts }, clusterKey, ticks, leaseUntil, log } = this.#needs;
     const source = mountSource(cluster, node, attached.fs);
-    const { holder } = this.#needs;
+    const holder = this.#needs.holder?.();
     const left = holder === undefined ? undefined : takeLeft(holder, source, mountpoint, log);
     if (left === undefined) clearMountpoint(mountpoint, source, log);
     const tickCell = this.#takeCell();

@@ -27,6 +27,7 @@ import { parseDocument } from "../volume/filesystem.js";
 import { nonceOf } from "../volume/mark.js";
 import { decodeBody, type DecodedRecord, decodeValue, encodeBody, encodeSpillBody, encodeValue } from "../volume/record-codec.js";
 import { decodeToApplication, decodeToDaemon, encodeToApplication, encodeToDaemon, FrameError, FrameSplitter, LENGTH_BYTES } from "../wire/application-frames.js";
+import { FrameHead } from "../wire/frame-heads.js";
 import { decodeLinkMessage, encodeLinkMessage } from "../wire/node-frames.js";
 import { mutateBytes, mutateValue } from "./mutate.js";
 import * as samples from "./samples.js";
@@ -95,6 +96,20 @@ function keeps<T>(decode: (bytes: Buffer) => T | undefined, encode: (value: T) =
 }
 
 const link = keeps((input) => attempt(FrameError, () => decodeLinkMessage(input)), (message) => encodeLinkMessage(message).subarray(LENGTH_BYTES));
+/** And by its head, as others like it are sent and read: whole, and spoilt behind the head. */
+function linkMessage(input: Buffer, random: Random): boolean {
+  if (!link(input, random)) return false;
+  const message = decodeLinkMessage(input);
+  if (message.kind !== "frame") return true;
+  const head = new FrameHead();
+  const bytes = Buffer.from(head.encode(message.frame).subarray(LENGTH_BYTES));
+  head.learn(message.frame);
+  assert.ok(encodeLinkMessage(decodeLinkMessage(bytes)).equals(encodeLinkMessage({ kind: "frame", frame: head.decode(bytes) ?? message.frame })), "both ways of reading it agree");
+  const spoilt = Buffer.from(mutateBytes(random, bytes, [bytes]));
+  const known = head.decode(spoilt);
+  if (known !== undefined) assert.deepEqual({ kind: "frame", frame: known }, decodeLinkMessage(spoilt));
+  return true;
+}
 const fromDaemon = keeps((input) => attempt(FrameError, () => decodeToApplication(input)), (message) => encodeToApplication(message).subarray(LENGTH_BYTES));
 const fromApplication = keeps((input) => attempt(FrameError, () => decodeToDaemon(input)), (message) => encodeToDaemon(message).subarray(LENGTH_BYTES));
 
@@ -253,7 +268,7 @@ const asBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? v
 const leaseNames = ["A@3.17", "left+A@3", "taken+A@3+B@5", "view.9", "new+A@3"];
 
 export const targets: readonly Target[] = [
-  target("node-messages", samples.linkMessages, pack, link),
+  target("node-messages", samples.linkMessages, pack, linkMessage),
   target("calls", samples.toDaemon, pack, call),
   target("answers", samples.toApplication, pack, fromDaemon),
   target("stream", framed, asBytes, stream),

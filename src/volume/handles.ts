@@ -17,6 +17,11 @@ import { HandleSeal } from "./handle-seal.js";
 export function ownText(handle: files.KernelHandle): string {
   return typeHex(handle.type) + handle.bytes.toString("hex");
 }
+/** What `ownText` told. */
+export function kernelHandleOf(own: string): files.KernelHandle {
+  const bytes = Buffer.from(own, "hex");
+  return { type: bytes.readInt32LE(0), bytes: bytes.subarray(4) };
+}
 
 export class Handles {
   readonly fsHandle: Handle;

@@ -81,7 +81,8 @@ export class FrameSplitter {
   lengthMax: number;
   #pending: Buffer[] = [];
   #pendingLength = 0;
-  #wanted = -1;
+  /** So many bytes of what is pending make a length, or a frame. */
+  #needed = LENGTH_BYTES;
 
   constructor(lengthMax: number = FRAME_LENGTH_MAX) {
     this.lengthMax = lengthMax;
@@ -89,33 +90,32 @@ export class FrameSplitter {
 
   /** The stream stands in the middle of a frame. */
   get isInside(): boolean {
-    return this.#pendingLength > 0 || this.#wanted >= 0;
+    return this.#pendingLength > 0;
   }
 
+  /** Whole frames, without their lengths; they lie in the chunk itself where they can. */
   push(chunk: Buffer): Buffer[] {
     this.#pending.push(chunk);
     this.#pendingLength += chunk.length;
     const bodies: Buffer[] = [];
-    for (;;) {
-      if (this.#wanted < 0) {
-        if (this.#pendingLength < LENGTH_BYTES) return bodies;
-        this.#wanted = this.#take(LENGTH_BYTES).readUInt32BE(0);
-        if (this.#wanted > this.lengthMax) throw new FrameError(`a frame of ${this.#wanted} bytes; at most ${this.lengthMax} are allowed`);
+    if (this.#pendingLength < this.#needed) return bodies;
+    const all = this.#pending.length === 1 ? chunk : Buffer.concat(this.#pending); // once for each frame that came in pieces
+    let at = 0;
+    this.#needed = LENGTH_BYTES;
+    while (all.length - at >= LENGTH_BYTES) {
+      const length = all.readUInt32BE(at);
+      if (length > this.lengthMax) throw new FrameError(`a frame of ${length} bytes; at most ${this.lengthMax} are allowed`);
+      const end = at + LENGTH_BYTES + length;
+      if (end > all.length) {
+        this.#needed = end - at;
+        break;
       }
-      if (this.#pendingLength < this.#wanted) return bodies;
-      bodies.push(this.#take(this.#wanted));
-      this.#wanted = -1;
+      bodies.push(all.subarray(at + LENGTH_BYTES, end));
+      at = end;
     }
-  }
-
-  /** The first `length` bytes; whole chunks are joined only here, once per frame. */
-  #take(length: number): Buffer {
-    const first = this.#pending[0];
-    const all = this.#pending.length === 1 && first !== undefined ? first : Buffer.concat(this.#pending);
-    const rest = all.subarray(length);
-    this.#pending = rest.length === 0 ? [] : [rest];
-    this.#pendingLength = rest.length;
-    return all.subarray(0, length);
+    this.#pending = at === all.length ? [] : [at === 0 ? all : all.subarray(at)];
+    this.#pendingLength = all.length - at;
+    return bodies;
   }
 }
 

@@ -48,7 +48,7 @@ export type LinkMessage =
 
 /** msgpackr's own types do not list `skipValues`; `copyBuffers` because a frame's bytes outlive the socket's chunk. */
 const packing = { useRecords: false, skipValues: [undefined], copyBuffers: true };
-const packr = new Packr(packing);
+export const packr = new Packr(packing);
 
 /** @throws FrameError when the message is longer than a frame may be. */
 export function encodeLinkMessage(message: LinkMessage): Buffer {

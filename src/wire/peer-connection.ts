@@ -13,6 +13,7 @@ import { commonVersion, tooFarApart, type VersionRange } from "../base/version-r
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { FrameError, FrameSplitter } from "./application-frames.js";
+import { FrameHead } from "./frame-heads.js";
 import {
   type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
   NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, proofOf, type Welcome,
@@ -62,6 +63,8 @@ class Connection implements PeerConnection {
   readonly #handlers: PeerHandlers;
   readonly #isDialer: boolean;
   readonly #splitter = new FrameSplitter(HANDSHAKE_LENGTH_MAX);
+  /** Of the frames that go this connection's one way. */
+  readonly #head = new FrameHead();
   #peer: NodeId | undefined;
   #state: "awaits-challenge" | "awaits-welcome" | "awaits-hello" | "open" | "closed";
   #challenge: Challenge | undefined;
@@ -89,7 +92,7 @@ class Connection implements PeerConnection {
   send(message: LinkMessage): void {
     if (this.#state === "closed" || this.#socket.destroyed) return;
     if (this.#peer !== undefined && !this.#handlers.maySay(this.#peer)) return;
-    writeTogether(this.#socket, encodeLinkMessage(message));
+    writeTogether(this.#socket, message.kind === "frame" ? this.#head.encode(message.frame) : encodeLinkMessage(message));
   }
 
   beat(nowMs: number, wasAsleep: boolean, silenceMs: number): void {
@@ -121,7 +124,9 @@ class Connection implements PeerConnection {
     try {
       for (const body of this.#splitter.push(chunk)) {
         if (this.#state === "closed") return;
-        this.#take(decodeLinkMessage(body));
+        const frame = this.#state === "open" ? this.#head.decode(body) : undefined;
+        if (frame !== undefined) this.#takeFrame(frame);
+        else this.#take(decodeLinkMessage(body));
       }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
@@ -141,11 +146,16 @@ class Connection implements PeerConnection {
     } else if (message.kind === "ping" && this.#state === "open" && !this.#isDialer) {
       this.send({ kind: "pong", count: message.count });
     } else if (message.kind === "frame" && this.#state === "open") {
-      if (message.frame.from === this.#peer) this.#handlers.frame(message.frame);
-      else this.destroy(`refused: a frame from ${message.frame.from} on the connection of ${this.#peer}`);
+      this.#head.learn(message.frame);
+      this.#takeFrame(message.frame);
     } else if (message.kind !== "pong" || this.#state !== "open" || !this.#isDialer) {
       this.destroy(`refused: ${message.kind} in state ${this.#state}`);
     }
+  }
+
+  #takeFrame(frame: Frame): void {
+    if (frame.from === this.#peer) this.#handlers.frame(frame);
+    else this.destroy(`refused: a frame from ${frame.from} on the connection of ${this.#peer}`);
   }
 
   #challenged(challenge: Challenge): void {

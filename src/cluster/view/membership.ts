@@ -605,7 +605,11 @@ export class Membership {
       return { manager: taken, after: base.number, rank: rankAmong(members) + (this.#hands.isHeldHere ? 0 : EMPTY_HANDED_RANKS), settleMs: 0 };
     }
     if (!base.members.every((member) => this.#isOver(member))) return undefined;
-    return { manager: taken, after: base.number, rank: rankAmongStrangers(), settleMs };
+    return { manager: taken, after: base.number, rank: rankAmongStrangers(), settleMs: this.#isAloneAgain(base) ? 0 : settleMs };
+  }
+  /** Its former life was the whole cluster, and nobody else begins: there is nobody whose turn could come before. */
+  #isAloneAgain({ members }: View): boolean {
+    return members.every(({ id }) => id === this.#self.id) && this.#standing.living().length === 0;
   }
 
   /** How many living eligible nodes come before this one. */

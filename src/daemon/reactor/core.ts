@@ -25,7 +25,7 @@ import { BackingPace } from "./backing-pace.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { DescriptorKeeper } from "./descriptor-keeper.js";
 import { HeldData } from "./held-data.js";
-import { type Inode, InodeTable, type Reader } from "./inode-table.js";
+import { type Inode, InodeTable, ROOT, type Reader } from "./inode-table.js";
 import { keptFor, serverLimitMs } from "./file-servers.js";
 import { Journal } from "./journal.js";
 import { KeptEvents } from "./kept-events.js";
@@ -42,6 +42,8 @@ import { Timers } from "./timers.js";
 
 /** Descriptors kept for objects that nobody uses just now. */
 const IDLE_DESCRIPTORS_MAX = 8192;
+/** Objects without a descriptor that nobody uses, and that are not packed all the same: their records are known. */
+const AWAKE_MAX = 4096;
 const OWN_DIRECTORY = ".sluice";
 
 /** Names of counters, made once. */
@@ -126,6 +128,7 @@ export class ReactorCore {
     this.inodes = new InodeTable({
       memory: this.memory,
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
+      awakeMax: options.awakeInodesMax ?? AWAKE_MAX,
       close: (fd) => this.closeLater(fd),
       onClose: (inode) => this.known.letGo(inode),
       onGone: (inode) => {
@@ -135,7 +138,12 @@ export class ReactorCore {
         if (!this.#isOver) this.backingFiles.gone(inode); // that it is forgotten shows that nothing of this mount uses it
         this.retireReader(inode);
       },
+      mayRest: (inode) => this.#mayRest(inode),
       seal: (inode) => this.handles.ofKernel({ type: inode.handleType, bytes: Buffer.from(inode.handleBytes) }),
+      unseal: (handle) => {
+        const parsed = this.handles.parse(handle);
+        return "code" in parsed ? undefined : parsed.kernel;
+      },
     });
     this.#internRoot();
   }
@@ -145,6 +153,17 @@ export class ReactorCore {
     if (typeof found === "number") throw new Error(`the backing ${this.options.backing} gives no handles (errno ${-found})`);
     const root = this.intern(found, undefined, "", this.options.survival?.left === undefined);
     this.inodes.pin(root);
+  }
+
+  /**
+   * Admission is told to forget it first, as if the kernel had: it keeps what is under way, and fences. Pages that the kernel
+   * has of it are dropped all the same when somebody asks for that, since rounds find it by its handle.
+   */
+  #mayRest(inode: Inode): boolean {
+    if (this.#isOver || this.guards.uses(inode) || this.backingFiles.idOf(inode) >= 0 || this.keptNames.uses(inode)) return false;
+    if (inode.handle === undefined) return true;
+    this.step({ kind: "object-forgotten", handle: inode.handle });
+    return this.admission.recordOf(inode.handle) === undefined;
   }
 
   /** The mount is over: every descriptor goes, and with them all locks. */
@@ -692,6 +711,7 @@ export class ReactorCore {
       inode.generation = -1;
       this.pages.drop(inode, 0, 0);
     }
+    this.pages.dropResting();
     this.keptNames.excluded();
     this.step({ kind: "everything-forgotten" });
   }
@@ -699,10 +719,10 @@ export class ReactorCore {
   /** Where an object was last seen, from the root of the mount; for people. */
   pathOf(inode: Inode): string {
     const names: string[] = [];
-    let at: Inode | undefined = inode;
-    while (at !== undefined && at.nodeid !== 1 && names.length < 128) {
+    let [nodeid, at] = [inode.nodeid, this.inodes.peek(inode.nodeid)];
+    while (at !== undefined && nodeid !== ROOT && names.length < 128) {
       names.unshift(Buffer.from(at.name, "latin1").toString("utf8"));
-      at = this.inodes.get(at.parent);
+      [nodeid, at] = [at.parent, this.inodes.peek(at.parent)];
     }
     return `/${names.join("/")}`;
   }

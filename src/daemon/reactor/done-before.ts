@@ -89,7 +89,7 @@ export function* removedBefore(core: ReactorCore, task: Task, directory: Inode, 
   const found = yield* lookAt(core, directory, name);
   if (found === -errno.ENOENT) return 0;
   if (typeof found === "number") return found;
-  return found.own === core.inodes.get(past.note)?.own ? undefined : 0;
+  return found.own === core.inodes.peek(past.note)?.own ? undefined : 0;
 }
 
 /** What is moved is known by its node id, the entry's note. */
@@ -97,7 +97,7 @@ export function* renamedBefore(core: ReactorCore, task: Task, from: Inode, to: I
   const past = pastOf(core, task);
   if (past === undefined) return undefined;
   if (past.state === "done") return past.result;
-  const moved = core.inodes.get(past.note)?.own;
+  const moved = core.inodes.peek(past.note)?.own;
   if (moved === undefined) return undefined; // there was nothing to rename
   const source = yield* lookAt(core, from, request.name);
   if (typeof source !== "number" && source.own === moved) return undefined;

@@ -39,6 +39,9 @@ export class GuardKeeper {
   onlyAppends(inode: Inode): boolean {
     return this.#guards.get(inode)?.onlyAppends ?? false;
   }
+  uses(inode: Inode): boolean {
+    return this.#guards.has(inode) || this.#created.has(inode);
+  }
   get size(): number {
     return this.#guards.size;
   }

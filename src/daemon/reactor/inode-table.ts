@@ -4,12 +4,20 @@
  * A node id is our own small number, never used twice in one life of the mount. A descriptor (O_PATH) is cached for some of
  * them; one is pinned while the object is open or an operation uses it, so that an object without a name stays reachable.
  *
- * Owns      look-up counts, node ids, the O_PATH descriptors and their bound.
- * Not here  open files (open-files.ts), guard descriptors (guard-keeper.ts), records (the admission machine).
+ *   in use (pinned) -> idle (has a descriptor) -> awake (has none) -> resting (packed, no object of ours) -> in use
+ *
+ * The kernel may know millions; of those that are not in use only the last used ones are objects here. One that rests is made
+ * anew when it is wanted: an `Inode` that nobody pins may be kept only until other requests are served.
+ *
+ * Owns      look-up counts, node ids, the O_PATH descriptors and their bound, which objects rest.
+ * Not here  open files (open-files.ts), guard descriptors (guard-keeper.ts), records (the admission machine), how those that
+ *           rest are packed (resting-inodes.ts).
  */
 import { assert } from "../../base/assert.js";
 import type { Handle } from "../../dmapi/ids.js";
+import { kernelHandleOf, ownText } from "../../volume/handles.js";
 import type { Stored } from "./backing-calls.js";
+import { type RestingInode, RestingInodes } from "./resting-inodes.js";
 
 export const ROOT = 1;
 
@@ -64,6 +72,8 @@ export class Inode {
   isDestroyTold = false;
   /** The holder has a descriptor of it (safety H11). */
   isKept = false;
+  /** What is known of it is packed, and this object is not it any more. */
+  isPacked = false;
 
   constructor(identity: { nodeid: number; own: string; handleType: number; handleBytes: Uint8Array; type: number }) {
     this.nodeid = identity.nodeid;
@@ -82,52 +92,89 @@ export interface InodeMemory {
   dropInode(place: number): void;
 }
 
+export interface InodeTableOptions {
+  readonly memory?: InodeMemory | undefined;
+  /** Of objects that nobody uses. */
+  readonly descriptorsMax: number;
+  /** Objects that nobody uses, without a descriptor, that do not rest. */
+  readonly awakeMax: number;
+  readonly close: (fd: number) => void;
+  /** The kernel knows it no more, and nothing here uses it. */
+  readonly onGone: (inode: Inode) => void;
+  readonly onClose: (inode: Inode) => void;
+  /** Whether nothing here hangs on the very `Inode`, which is then let go. */
+  readonly mayRest: (inode: Inode) => boolean;
+  readonly seal: (inode: Inode) => Handle;
+  /** What `seal` was given; undefined: it is not one of this mount's. */
+  readonly unseal: (handle: Handle) => { readonly type: number; readonly bytes: Uint8Array } | undefined;
+}
+
 export class InodeTable {
   readonly #byNodeid = new Map<number, Inode>();
   readonly #byOwn = new Map<string, Inode>();
   readonly #byHandle = new Map<Handle, Inode>();
+  /** None of those above. */
+  readonly #resting = new RestingInodes();
   /** Inodes with a cached descriptor that nothing pins; the longest unused first. */
   readonly #idle = new Set<Inode>();
+  /** Those without one; the longest unused first. */
+  readonly #awake = new Set<Inode>();
   #sweep = 0;
-  readonly #descriptorsMax: number;
-  readonly #close: (fd: number) => void;
-  /** The kernel knows it no more, and nothing here uses it. */
-  readonly #onGone: (inode: Inode) => void;
-  readonly #onClose: (inode: Inode) => void;
-  readonly #seal: (inode: Inode) => Handle;
+  readonly #options: InodeTableOptions;
   readonly #memory: InodeMemory | undefined;
   #next = ROOT;
 
-  constructor(options: { memory?: InodeMemory | undefined; descriptorsMax: number; close: (fd: number) => void; onGone: (inode: Inode) => void; onClose: (inode: Inode) => void; seal: (inode: Inode) => Handle }) {
-    this.#descriptorsMax = options.descriptorsMax;
-    this.#close = options.close;
-    this.#onGone = options.onGone;
-    this.#onClose = options.onClose;
-    this.#seal = options.seal;
+  constructor(options: InodeTableOptions) {
+    this.#options = options;
     this.#memory = options.memory;
   }
 
   get size(): number {
-    return this.#byNodeid.size;
+    return this.#byNodeid.size + this.#resting.size;
+  }
+  get restingSize(): number {
+    return this.#resting.size;
   }
   get(nodeid: number): Inode | undefined {
+    return this.#byNodeid.get(nodeid) ?? this.#woken(this.#resting.take(nodeid));
+  }
+  getAwake(nodeid: number): Inode | undefined {
     return this.#byNodeid.get(nodeid);
   }
   byHandle(handle: Handle): Inode | undefined {
-    return this.#byHandle.get(handle);
+    const inode = this.#byHandle.get(handle);
+    if (inode !== undefined) return inode;
+    const kernel = this.#options.unseal(handle);
+    return kernel === undefined ? undefined : this.#byKernelHandle(ownText({ type: kernel.type, bytes: Buffer.from(kernel.bytes) }), kernel.type, kernel.bytes);
   }
   byOwn(own: string): Inode | undefined {
-    return this.#byOwn.get(own);
+    const { type, bytes } = kernelHandleOf(own);
+    return this.#byKernelHandle(own, type, bytes);
+  }
+  #byKernelHandle(own: string, type: number, bytes: Uint8Array): Inode | undefined {
+    return this.#byOwn.get(own) ?? this.#woken(this.#resting.takeByHandle(type, bytes));
   }
   handleOf(inode: Inode): Handle {
     if (inode.handle === undefined) {
-      inode.handle = this.#seal(inode);
+      inode.handle = this.#options.seal(inode);
       this.#byHandle.set(inode.handle, inode);
     }
     return inode.handle;
   }
+  /** Of one that may go on resting. */
+  peek(nodeid: number): { readonly own: string; readonly parent: number; readonly name: string } | undefined {
+    const inode = this.#byNodeid.get(nodeid);
+    if (inode !== undefined) return inode;
+    const resting = this.#resting.peek(nodeid);
+    return resting === undefined ? undefined : { own: ownOf(resting), parent: resting.parent, name: resting.name };
+  }
+  /** Those that do not rest. */
   [Symbol.iterator](): IterableIterator<Inode> {
     return this.#byNodeid.values();
+  }
+  /** Those that do. */
+  restingNodeids(): number[] {
+    return this.#resting.nodeids();
   }
 
   /**
@@ -135,27 +182,31 @@ export class InodeTable {
    * pin or count it before anything else runs.
    */
   intern(found: { fd: number; own: string; handleType: number; handleBytes: Uint8Array; stored: Stored | undefined }, type: number): Inode {
-    let inode = this.#byOwn.get(found.own);
+    let inode = this.#byKernelHandle(found.own, found.handleType, found.handleBytes);
     if (inode === undefined) {
       inode = new Inode({ nodeid: this.#next++, own: found.own, handleType: found.handleType, handleBytes: found.handleBytes, type });
-      this.#byNodeid.set(inode.nodeid, inode);
-      this.#byOwn.set(inode.own, inode);
+      this.#add(inode);
       if (this.#memory !== undefined) this.#memory.nextNodeid = this.#next;
     }
     if (found.fd >= 0) {
-      if (inode.pathFd >= 0) this.#close(found.fd);
+      if (inode.pathFd >= 0) this.#options.close(found.fd);
       else this.setDescriptor(inode, found.fd);
     }
     return inode;
   }
-
-  /** One that an earlier daemon told the kernel of. */
-  restore(inode: Inode, lookups: number, place: number): void {
-    inode.lookups = lookups;
-    inode.place = place;
+  #add(inode: Inode): void {
     this.#byNodeid.set(inode.nodeid, inode);
     this.#byOwn.set(inode.own, inode);
-    this.#next = Math.max(this.#next, inode.nodeid + 1);
+    if (inode.pins === 0) this.#unused(inode);
+  }
+
+  /** One that an earlier daemon told the kernel of; it rests. */
+  restore(known: Pick<RestingInode, "nodeid" | "handleType" | "handleBytes" | "type" | "lookups" | "place">): void {
+    this.#next = Math.max(this.#next, known.nodeid + 1);
+    const inode = this.#byNodeid.get(known.nodeid);
+    if (inode === undefined) return this.#resting.add({ ...known, parent: 0, name: "", isUnlinked: false, isDestroyTold: false, mayHavePages: false });
+    inode.lookups = known.lookups;
+    inode.place = known.place;
   }
   /** Numbers below have been given. */
   continueFrom(next: number): void {
@@ -179,21 +230,23 @@ export class InodeTable {
   setDescriptor(inode: Inode, fd: number): void {
     assert(inode.pathFd < 0, "one descriptor per inode");
     inode.pathFd = fd;
-    if (inode.pins === 0) this.#makeIdle(inode);
+    if (inode.pins === 0) this.#unused(inode);
   }
   pin(inode: Inode): void {
+    assert(!inode.isPacked, "what nobody pinned was kept while others ran");
     inode.pins++;
     this.#idle.delete(inode);
+    this.#awake.delete(inode);
   }
   unpin(inode: Inode): void {
     inode.pins--;
     assert(inode.pins >= 0, "each pin is taken out once");
     if (inode.pins > 0) return;
     if (inode.lookups === 0 && inode.nodeid !== ROOT) this.#remove(inode);
-    else this.#makeIdle(inode);
+    else this.#unused(inode);
   }
   forget(nodeid: number, count: number): void {
-    const inode = this.#byNodeid.get(nodeid);
+    const inode = this.get(nodeid);
     if (inode === undefined || nodeid === ROOT) return;
     this.#countedDown(inode, Math.max(0, inode.lookups - count));
     if (inode.lookups === 0 && inode.pins === 0) this.#remove(inode);
@@ -203,6 +256,7 @@ export class InodeTable {
     if (inode.pins > 0 || inode.pathFd < 0 || inode.nodeid === ROOT) return;
     this.#idle.delete(inode);
     this.#closeDescriptor(inode);
+    this.#unused(inode);
   }
   /**
    * Closes descriptors that were idle through a whole interval between two calls: another node may have removed the
@@ -219,35 +273,79 @@ export class InodeTable {
   closeAll(): void {
     for (const inode of this.#byNodeid.values()) {
       this.#closeDescriptor(inode);
-      this.#onGone(inode);
+      this.#options.onGone(inode);
     }
     this.#byNodeid.clear();
     this.#byOwn.clear();
     this.#byHandle.clear();
     this.#idle.clear();
+    this.#awake.clear();
   }
 
-  #makeIdle(inode: Inode): void {
+  /** Nobody uses it; one in excess of each bound goes a step further. */
+  #unused(inode: Inode): void {
     if (inode.nodeid === ROOT) return;
+    if (inode.pathFd < 0) {
+      this.#awake.add(inode);
+      if (this.#awake.size > this.#options.awakeMax) this.#letRest(inode);
+      return;
+    }
+    this.#awake.delete(inode);
     this.#idle.delete(inode);
     inode.idleSweep = this.#sweep;
-    if (inode.pathFd >= 0) this.#idle.add(inode);
-    if (this.#idle.size <= this.#descriptorsMax) return;
+    this.#idle.add(inode);
+    if (this.#idle.size <= this.#options.descriptorsMax) return;
     const [oldest] = this.#idle;
     if (oldest !== undefined) this.letGo(oldest);
+  }
+  /** Of those that have to wait some are asked each time, so that they go when they may. */
+  #letRest(last: Inode): void {
+    let tries = REST_TRIES;
+    for (const inode of this.#awake) {
+      // The last one is in somebody's hands just now.
+      if (inode === last || tries-- === 0 || this.#awake.size <= this.#options.awakeMax) return;
+      this.#awake.delete(inode);
+      if (isBusy(inode) || !this.#options.mayRest(inode)) this.#awake.add(inode);
+      else this.#rest(inode);
+    }
+  }
+  #rest(inode: Inode): void {
+    this.#byNodeid.delete(inode.nodeid);
+    this.#byOwn.delete(inode.own);
+    if (inode.handle !== undefined) this.#byHandle.delete(inode.handle);
+    this.#resting.add(inode);
+    inode.isPacked = true;
+  }
+  #woken(resting: RestingInode | undefined): Inode | undefined {
+    if (resting === undefined) return undefined;
+    const { nodeid, handleType, handleBytes, type, lookups, place, parent, name, isUnlinked, isDestroyTold, mayHavePages } = resting;
+    const inode = new Inode({ nodeid, own: ownOf(resting), handleType, handleBytes, type });
+    Object.assign(inode, { lookups, place, parent, name, isUnlinked, isDestroyTold, mayHavePages });
+    this.#add(inode);
+    return inode;
   }
   #remove(inode: Inode): void {
     this.#byNodeid.delete(inode.nodeid);
     this.#byOwn.delete(inode.own);
     if (inode.handle !== undefined) this.#byHandle.delete(inode.handle);
     this.#idle.delete(inode);
-    this.#onGone(inode);
+    this.#awake.delete(inode);
+    this.#options.onGone(inode);
     this.#closeDescriptor(inode);
   }
   #closeDescriptor(inode: Inode): void {
     if (inode.pathFd < 0) return;
-    this.#onClose(inode);
-    this.#close(inode.pathFd);
+    this.#options.onClose(inode);
+    this.#options.close(inode.pathFd);
     inode.pathFd = -1;
   }
+}
+
+const REST_TRIES = 8;
+/** Something is under way that ends in the object itself. */
+function isBusy(inode: Inode): boolean {
+  return inode.pins > 0 || inode.opens > 0 || inode.lookups === 0 || inode.isOpening || inode.isKept || inode.reader !== undefined || inode.lockedRanges.size > 0 || inode.invalidating > 0 || inode.mustDropLocked;
+}
+function ownOf({ handleType, handleBytes }: RestingInode): string {
+  return ownText({ type: handleType, bytes: Buffer.from(handleBytes) });
 }

@@ -132,7 +132,7 @@ export class KeptNames {
   #mayKeep(inode: Inode): boolean {
     if (this.#isSole) return true;
     if (this.#core.options.keepsBeside !== true || this.#canForget !== true || this.#untilMs === undefined || this.#core.currentTask.hasWaited) return false;
-    return this.#keeping.look(inode.own, this.#core.inodes.get(inode.parent)?.own);
+    return this.#keeping.look(inode.own, this.#core.inodes.peek(inode.parent)?.own);
   }
 
   // Who else mounts.
@@ -143,6 +143,16 @@ export class KeptNames {
     if (isSole || !this.#canForget) return;
     this.#beginEpoch();
     this.#forgetAttributes([...this.#core.inodes], () => {});
+    const { inodes, pages } = this.#core;
+    const unknown = inodes.restingNodeids().filter((nodeid) => pages.expireAttributesOf(nodeid) === -errno.ENOENT);
+    for (const nodeid of unknown) {
+      const inode = inodes.get(nodeid);
+      if (inode !== undefined) this.#whenForgotten([inode], () => {});
+    }
+  }
+  /** The very object is remembered here. */
+  uses(inode: Inode): boolean {
+    return this.#names.has(inode) || this.#forgetting.has(inode);
   }
   othersAre(others: readonly OtherMount[], isInForce: boolean): void {
     this.#keeping.othersAre(others, isInForce);

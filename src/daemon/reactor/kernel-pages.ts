@@ -16,6 +16,8 @@ import { gapsBetween } from "./page-gaps.js";
 import type { SideThreads } from "./side-threads.js";
 import type { Steps } from "./task.js";
 
+const DROPPED_AT_ONCE = 64;
+
 export class KernelPages {
   readonly #core: ReactorCore;
   readonly #notifiers: SideThreads;
@@ -29,7 +31,10 @@ export class KernelPages {
 
   /** Attributes only: never waits. -ENOENT: the kernel knows no such object, or not yet. */
   expireAttributes(inode: Inode): number {
-    const message = invalidateInode(inode.nodeid, -1, 0);
+    return this.expireAttributesOf(inode.nodeid);
+  }
+  expireAttributesOf(nodeid: number): number {
+    const message = invalidateInode(nodeid, -1, 0);
     return device.write(this.#core.options.fuseFd, message, 0, message.length);
   }
   /**
@@ -51,6 +56,19 @@ export class KernelPages {
         if (--left === 0) done?.();
       });
     }
+  }
+  /** Of all objects that rest, a few at a time: there may be millions. */
+  dropResting(): void {
+    const { inodes } = this.#core;
+    const nodeids = inodes.restingNodeids();
+    const next = () => {
+      const nodeid = nodeids.pop();
+      if (nodeid === undefined) return;
+      const inode = inodes.getAwake(nodeid); // its pages may have come to be locked
+      if (inode === undefined) this.#patientNotifiers.ask({ kind: "notify", message: invalidateInode(nodeid, 0, 0) }, next);
+      else this.drop(inode, 0, 0, next, true);
+    };
+    for (let asked = 0; asked < DROPPED_AT_ONCE; asked++) next(); // each goes on with another
   }
   /** The current task goes on when all pages are gone, but for those of requests not answered yet. */
   *dropped(inode: Inode): Steps<void> {

@@ -53,6 +53,9 @@ export type MountOptions = Omit<ReactorOptions, "fuseFd" | "wakeFd" | "channelFd
   readonly left?: LeftMount | undefined;
 };
 
+/** What a request leaves behind is small and gone at once: more room makes nothing faster, and is memory that each mount keeps. */
+const YOUNG_GENERATION_MB = 16;
+
 export class ReactorMount {
   readonly mountpoint: string;
   /** Of /sys/fs/fuse/connections, for the watchdog. */
@@ -125,7 +128,9 @@ export class ReactorMount {
         return channel.port1;
       });
     const data: ThreadData = { options, io: side(IO_THREADS, false), notifiers: side(NOTIFIER_THREADS, true), over };
-    this.#reactor = new Worker(new URL("./thread.js", import.meta.url), { workerData: data, transferList: [...data.io, ...data.notifiers] });
+    this.#reactor = new Worker(new URL("./thread.js", import.meta.url), {
+      workerData: data, transferList: [...data.io, ...data.notifiers], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
     this.#reactor.on("message", (at: BeginSide) => this.#beginSide(at));
     this.#channel = new MainEnd(mainEnd, (message) => this.#received(message));
     this.#channelFd = options.channelFd;

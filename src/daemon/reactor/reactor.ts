@@ -182,7 +182,7 @@ export class Reactor {
     const { core } = this;
     const { files, directories } = core.opens.counts;
     return {
-      ...core.counters, ...core.keptNames.counts, "inodes known": core.inodes.size, "files open": files, "directories open": directories, "guards held": core.guards.size,
+      ...core.counters, ...core.keptNames.counts, "inodes known": core.inodes.size, "inodes at rest": core.inodes.restingSize, "files open": files, "directories open": directories, "guards held": core.guards.size,
       "files passed through to the kernel": core.backingFiles.size,
       "operations waiting": core.suspended.size, "bytes of waiting writes in memory": core.heldData.inMemory, "bytes of waiting writes in a file": core.heldData.spooled,
     };

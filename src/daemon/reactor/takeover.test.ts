@@ -158,3 +158,38 @@ test("held events are raised anew, reads and look-ups are simply done", { skip }
     holding.end();
   }
 });
+
+test("objects that rest are as good as others, before and after another daemon has come", { skip }, async () => {
+  const bench = new Bench();
+  const holding = new Holding();
+  try {
+    mkdirSync(join(bench.backing, "d"));
+    const names = Array.from({ length: 300 }, (_, index) => `file-${index}`);
+    for (const name of names) writeFileSync(join(bench.backing, "d", name), name);
+    const first = await bench.mount({ holder: holding, awakeInodesMax: 4 });
+    const at = join(first.mountpoint, "d");
+    // Through descriptors of objects and not by names: the kernel asks with the node ids that it has.
+    const user = bench.converse(`
+      import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
+      const names = ${JSON.stringify(names)}, at = ${JSON.stringify(at)};
+      const open = names.slice(0, 20).map((name) => openSync(at + "/" + name, "r"));
+      const look = () => names.reduce((sum, name) => sum + statSync(at + "/" + name).size, 0);
+      const read = () => open.every((fd, index) => fstatSync(fd).size === names[index].length) && names.every((name) => readFileSync(at + "/" + name, "latin1") === name);
+      process.stdin.on("data", () => process.stdout.write(look() === ${names.join("").length} && read() ? "+" : "-"));
+      process.stdout.write("+");`);
+    assert.equal(await user.ask(2), "++");
+    await first.until("descriptors that nobody uses are closed", async () => ((await first.report()).counters["inodes at rest"] ?? 0) > 200);
+    assert.equal(await user.ask(1), "+");
+    await first.mount.leave();
+    const second = await bench.mount({ holder: holding, left: holding.take(), mountpoint: first.mountpoint, awakeInodesMax: 4 });
+    assert(((await second.report()).counters["inodes at rest"] ?? 0) > 200);
+    assert.equal(await user.ask(1), "+");
+    renameSync(join(at, "file-7"), join(at, "moved"));
+    assert.equal(readFileSync(join(at, "moved"), "latin1"), "file-7");
+    for (const name of names.slice(100)) rmSync(join(at, name));
+    await second.until("what is gone is forgotten", async () => ((await second.report()).counters["inodes known"] ?? 1_000) < 120);
+  } finally {
+    await bench.close();
+    holding.end();
+  }
+});

@@ -20,7 +20,7 @@ import { ownText } from "../../volume/handles.js";
 import type { KnownInode } from "../holder/mount-memory.js";
 import { backingCalls } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
-import { Inode, ROOT } from "./inode-table.js";
+import { type Inode, ROOT } from "./inode-table.js";
 import { restoreLocks } from "./lock-operations.js";
 
 export function takeOverMount(core: ReactorCore): void {
@@ -31,6 +31,7 @@ export function takeOverMount(core: ReactorCore): void {
   for (const [inode, id] of registered) {
     core.backingFiles.restore(inode, id);
     core.keptNames.opened(inode); // by whoever has it mapped
+    core.inodes.unpin(inode);
   }
   closeUnknownBacking(core);
   restoreKept(core);
@@ -41,6 +42,8 @@ export function takeOverMount(core: ReactorCore): void {
     core.pages.expireAttributes(inode);
     if (inode.type === fileTypes.regular) core.pages.drop(inode, 0, 0);
   }
+  for (const nodeid of core.inodes.restingNodeids()) core.pages.expireAttributesOf(nodeid);
+  core.pages.dropResting();
   const again = resend();
   const sent = device.write(core.options.fuseFd, again, 0, again.length);
   if (sent < 0) throw new Error(`the kernel does not send again what was not answered (${errnoName(sent)})`);
@@ -50,14 +53,14 @@ export function takeOverMount(core: ReactorCore): void {
 function restoreInodes(core: ReactorCore, known: Iterable<KnownInode>): Map<Inode, number> {
   const registered = new Map<Inode, number>();
   const root = core.inodes.get(ROOT)!;
-  for (const { nodeid, handleType, handleBytes, type, lookups, place, backingId } of known) {
-    const own = ownText({ type: handleType, bytes: Buffer.from(handleBytes) });
-    if (nodeid !== ROOT) {
-      const inode = new Inode({ nodeid, own, handleType, handleBytes, type });
-      core.inodes.restore(inode, lookups, place);
-      if (backingId !== 0) registered.set(inode, backingId);
-    } else if (own === root.own) core.inodes.restore(root, lookups, place);
-    else throw new Error(`${core.options.backing} is not the directory that the mount was made of`);
+  for (const object of known) {
+    const own = ownText({ type: object.handleType, bytes: Buffer.from(object.handleBytes) });
+    if (object.nodeid === ROOT && own !== root.own) throw new Error(`${core.options.backing} is not the directory that the mount was made of`);
+    core.inodes.restore(object);
+    const inode = object.backingId === 0 ? undefined : core.inodes.get(object.nodeid);
+    if (inode === undefined) continue;
+    core.inodes.pin(inode);
+    registered.set(inode, object.backingId);
   }
   return registered;
 }
