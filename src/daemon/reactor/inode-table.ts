@@ -151,6 +151,9 @@ export class InodeTable {
     const { type, bytes } = kernelHandleOf(own);
     return this.#byKernelHandle(own, type, bytes);
   }
+  awakeByOwn(own: string): Inode | undefined {
+    return this.#byOwn.get(own);
+  }
   #byKernelHandle(own: string, type: number, bytes: Uint8Array): Inode | undefined {
     return this.#byOwn.get(own) ?? this.#woken(this.#resting.takeByHandle(type, bytes));
   }

@@ -64,7 +64,7 @@ export class KeptNames {
   readonly #accessTimes: AccessTimes;
   readonly #notifiers: CorePorts["patientNotifiers"];
   /** Which names the kernel may keep beside others. */
-  readonly #names = new NotedNames<Inode>();
+  readonly #names = new NotedNames();
   #isSole = false;
   /** The kernel can forget all names at once; one that cannot keeps none. */
   #canForget: boolean | undefined;
@@ -105,16 +105,16 @@ export class KeptNames {
     return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found) || !this.#keeping.isFresh(inode.own) ? 0 : this.#leaseMs };
   }
   #noteName(directory: Inode, name: string, object?: Inode): boolean {
-    return this.#names.note({ directory, name, object, toldMs: this.#core.timers.nowMs });
+    return this.#names.note({ directory: directory.nodeid, name, object: object?.nodeid, toldMs: this.#core.timers.nowMs });
   }
   /**
    * A user has given an object another name, with which the kernel takes over how long it may keep the old one. Where it
    * may keep none, it is not to keep this one.
    */
   renamed(task: Task, moved: Inode | undefined, [from, name]: readonly [Inode, string], [to, newName]: readonly [Inode, string]): void {
-    if (this.#isSole || from === to && !this.#names.hasAny(from)) return;
+    if (this.#isSole || from === to && !this.#names.hasAny(from.nodeid)) return;
     if (this.#keeping.isKept(to.own) && (moved === undefined || this.#keeping.isKept(moved.own)) && this.#noteName(to, newName, moved)) return;
-    if (task.hasWaited || this.#names.has(from, name)) this.#beginEpoch();
+    if (task.hasWaited || this.#names.has(from.nodeid, name)) this.#beginEpoch();
   }
   /** Of an object's attributes; what was looked at before the current task waited may be old. */
   attributesMs(inode: Inode, found: Looked): number {
@@ -152,7 +152,7 @@ export class KeptNames {
   }
   /** The very object is remembered here. */
   uses(inode: Inode): boolean {
-    return this.#names.has(inode) || this.#forgetting.has(inode);
+    return this.#forgetting.has(inode);
   }
   othersAre(others: readonly OtherMount[], isInForce: boolean): void {
     this.#keeping.othersAre(others, isInForce);
@@ -191,7 +191,7 @@ export class KeptNames {
   /** The kernel has given it back. */
   gone(inode: Inode): void {
     this.#keeping.forgotten(inode.own);
-    this.#names.gone(inode);
+    this.#names.gone(inode.nodeid);
     this.#hasForgotten(inode);
   }
 
@@ -205,7 +205,7 @@ export class KeptNames {
   }
   /** Those in a directory, and those of an object. None is added meanwhile, since it is not kept any more. */
   #forgetNames(inodes: readonly Inode[], done: () => void): void {
-    const names = new Set(inodes.flatMap((inode) => [...this.#names.about(inode)]));
+    const names = new Set(inodes.flatMap((inode) => [...this.#names.about(inode.nodeid)]));
     if (names.size === 0) return done();
     const { timers } = this.#core;
     let isDone = false;
@@ -216,7 +216,7 @@ export class KeptNames {
       done();
     };
     const expire = () => {
-      const messages = [...names].map(({ directory, name }) => expireEntry(directory.nodeid, name));
+      const messages = [...names].map(({ directory, name }) => expireEntry(directory, name));
       this.#notifiers.ask({ kind: "notify-each", messages }, finish);
       timers.after(NAMES_WITHIN_MS, () => {
         if (isDone) return;
@@ -294,7 +294,7 @@ export class KeptNames {
   }
   /** Files that pass through to the kernel are written, and read, without a word: whether such a read would move the time of access. */
   #mayChangeUnseen(own: string): boolean {
-    const inode = this.#core.inodes.byOwn(own);
+    const inode = this.#core.inodes.awakeByOwn(own); // none that passes through rests
     return inode !== undefined && this.#core.backingFiles.mayChangeUnseen(inode, (statx) => this.#accessTimes.movesWithRead(statx));
   }
   /** An open passes through that only reads. What a read of it would move is open for changes from now on. */

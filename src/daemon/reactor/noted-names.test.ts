@@ -2,18 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type NotedName, NotedNames } from "./noted-names.js";
 
-const top = { id: "top" };
-const sub = { id: "sub" };
-const file = { id: "file" };
-type Place = typeof top;
+const [top, sub, file] = [1, 2, 3];
+const called = ["", "top", "sub", "file"];
 
-function namesAbout(names: NotedNames<Place>, object: Place): string[] {
-  return [...names.about(object)].map(({ directory, name }) => `${directory.id}/${name}`).sort();
+function namesAbout(names: NotedNames, object: number): string[] {
+  return [...names.about(object)].map(({ directory, name }) => `${called[directory]}/${name}`).sort();
 }
-const noted = (directory: Place, name: string, object?: Place, toldMs = 1): NotedName<Place> => ({ directory, name, object, toldMs });
+const noted = (directory: number, name: string, object?: number, toldMs = 1): NotedName => ({ directory, name, object, toldMs });
 
 test("names are found by their directory and by their object", () => {
-  const names = new NotedNames<Place>();
+  const names = new NotedNames();
   for (const each of [noted(top, "sub", sub), noted(sub, "a", file), noted(top, "b", file), noted(sub, "missing")]) assert(names.note(each));
   assert.deepEqual(namesAbout(names, sub), ["sub/a", "sub/missing", "top/sub"]);
   assert.deepEqual(namesAbout(names, file), ["sub/a", "top/b"]);
@@ -21,7 +19,7 @@ test("names are found by their directory and by their object", () => {
 });
 
 test("one that is told again stays, though the former note is forgotten", () => {
-  const names = new NotedNames<Place>();
+  const names = new NotedNames();
   const former = noted(top, "a", file);
   names.note(former);
   names.note(noted(top, "a", file, 2));
@@ -35,7 +33,7 @@ test("one that is told again stays, though the former note is forgotten", () => 
 });
 
 test("an object that is gone leaves nothing", () => {
-  const names = new NotedNames<Place>();
+  const names = new NotedNames();
   for (const each of [noted(top, "sub", sub), noted(sub, "a", file), noted(sub, "b", file), noted(sub, "missing")]) names.note(each);
   names.gone(file);
   assert.deepEqual(namesAbout(names, sub), ["sub/missing", "top/sub"]);
@@ -44,7 +42,7 @@ test("an object that is gone leaves nothing", () => {
 });
 
 test("of one directory only so many are noted, but those again", () => {
-  const names = new NotedNames<Place>();
+  const names = new NotedNames();
   for (let i = 0; i < 16_384; i++) assert(names.note(noted(top, `n${i}`)));
   assert(!names.note(noted(top, "one more")));
   assert(names.note(noted(top, "n5", undefined, 2)));
