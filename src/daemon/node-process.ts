@@ -28,7 +28,8 @@ import { MessageLog } from "./message-log.js";
 import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
 import { spokenVersions } from "./spoken-versions.js";
-import { answerMember, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
+import { inOneLine } from "./busy-mount.js";
+import { answerMember, busyMount, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
 import { RenewalWatch } from "./renewal-watch.js";
 
@@ -51,6 +52,7 @@ const INSIDE_CALLS_FROM = 2 ** 40;
 const MOUNT_RETRY_MS = 200;
 const WAITING_LINE_MS = 10_000;
 const CLOCK_TOLD_EVERY_MS = 60_000;
+const LATE = "it took too long";
 
 export class NodeProcess {
   readonly #config: NodeConfig;
@@ -286,7 +288,9 @@ export class NodeProcess {
       }
       case "unmount": {
         const failure = await this.#fileSystems.unmount(work.fs, work.isForced);
-        return failure === undefined ? { kind: "ok", result: {} } : { kind: "failed", failure };
+        if (failure === undefined) return { kind: "ok", result: {} };
+        const isBusy = failure.code === "EBUSY" && failure.message.includes("busy");
+        return { kind: "failed", failure: isBusy ? { ...failure, message: await busyMount(this.#parts, work.fs) } : failure };
       }
       case "event-log":
         return this.#eventLog.run(work.work);
@@ -397,9 +401,10 @@ export class NodeProcess {
   /** In order first, so that applications hear of it; by force when they do not answer or users stay inside. */
   async #unmountAtStop(fs: FsName, stopMs: number): Promise<void> {
     const inOrder = this.#callInside("fs.unmount", { fs }).then(() => undefined, (refused: DmFailure) => refused.message);
-    const found = await within(stopMs / 2, inOrder, "it took too long");
+    let found = await within(stopMs / 2, inOrder, LATE);
+    if (found === LATE && this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) found = `${found}; ${await busyMount(this.#parts, fs)}`;
     if (found === undefined || !this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) return;
-    this.#log(`unmounting ${fs}: ${found}; it is detached`);
+    this.#log(`unmounting ${fs}: ${inOneLine(found)}; it is detached`);
     const failure = await this.#fileSystems.unmount(fs, true);
     if (failure !== undefined) this.#log(`unmounting ${fs}: ${failure.message}`);
   }

@@ -12,6 +12,7 @@ import type { RenewalsEntry, ReserveEntry, StatusDocument, TraceDocument, Waiter
 import type { Links } from "../wire/links.js";
 import type { NodeConfig } from "./config.js";
 import type { NodeAnswer, NodeQuestion } from "../cluster/messages.js";
+import { describeBusyMount } from "./busy-mount.js";
 import type { FileSystems } from "./file-systems.js";
 import { joined, waitersHere } from "./waiters.js";
 import type { MemberQuestions } from "./member-questions.js";
@@ -141,6 +142,13 @@ export async function answerMember(parts: NodeParts, about: NodeQuestion): Promi
   const { waiters } = await waitersHere(parts);
   const { queues, rights } = parts.machine.describe().dataManagement;
   return { kind: "waiters", waiters, queues, held: rights.held };
+}
+
+/** Why it cannot be unmounted just now: who holds what, and what to do. */
+export async function busyMount(parts: NodeParts, fs: FsName): Promise<string> {
+  const { waiters } = await clusterWaiters(parts);
+  const mountpoint = parts.fileSystems.list().find(({ attached }) => attached.fs === fs)?.mountpoint ?? "";
+  return describeBusyMount(fs, mountpoint, waiters.filter((entry) => entry.node === parts.config.node && entry.fs === fs && entry.operation !== 0));
 }
 
 async function clusterWaiters(parts: NodeParts): Promise<WaitersDocument> {
