@@ -55,16 +55,17 @@ test("the next daemon goes on with the mount of one that was killed: its users h
   await second.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
+function isLockedAt(fd: number): boolean {
+  const asked = new LockRequest().fill("write", FLOCK_BYTE, 1n);
+  assert.equal(getLock(fd, asked), 0);
+  return asked.conflict !== undefined;
+}
 test("users' locks hold while no daemon is there, and end with their user's close under the next one", { skip }, async () => {
   const first = await start();
   const locker = user(`exec 3> ${file()}; flock 3; echo locked > ${stage.top}/locked; exec sleep 1000`);
   await first.until(() => existsSync(join(stage.top, "locked")), "the lock");
   const fd = openSync(join(stage.backing, "file"), "r+");
-  const isLocked = () => {
-    const asked = new LockRequest().fill("write", FLOCK_BYTE, 1n);
-    assert.equal(getLock(fd, asked), 0);
-    return asked.conflict !== undefined;
-  };
+  const isLocked = () => isLockedAt(fd);
   assert(isLocked(), "while the first daemon is there");
   await first.kill();
   assert(isLocked(), "while no daemon is there");
@@ -82,17 +83,49 @@ test("a mount whose daemon does not come back is given up by its holder: its use
   await daemon.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
-test("when the holder is ended while no daemon is there its mounts end; while one is there they go on with that", { skip }, async () => {
-  const holder = () => (JSON.parse(readFileSync(`${stage.socket}.holder.json`, "utf8")) as { pid: number }).pid;
+const holder = () => (JSON.parse(readFileSync(`${stage.socket}.holder.json`, "utf8")) as { pid: number; mounts: unknown[] });
+test("when the holder is ended while no daemon is there its mounts end", { skip }, async () => {
   const first = await start();
   await first.kill();
   const waiting = user(`cat ${file()}`);
-  process.kill(holder(), "SIGTERM");
+  process.kill(holder().pid, "SIGTERM");
   assert.notEqual((await waiting.ended).code, 0);
   const second = await start();
-  process.kill(holder(), "SIGTERM");
-  await second.until(() => /the holder has ended/.test(second.told), "it says so");
   assert.equal((await user(`echo on > ${file()}`).ended).code, 0);
+  assert.equal(second.child.exitCode, null);
+});
+
+test("when the holder is ended while a daemon is there another begins, and the mount outlives the daemon again; also one that is asked to leave at once", { skip }, async () => {
+  let daemon = await start();
+  const connection = connectionOf(stage.mountpoint);
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  const locker = user(`exec 3< ${file()}; flock 3; echo locked > ${stage.top}/locked; exec sleep 1000`);
+  await daemon.until(() => existsSync(join(stage.top, "locked")), "a user's lock");
+  const fd = openSync(join(stage.backing, "file"), "r+");
+  for (const how of ["SIGKILL", "SIGUSR2"] as const) {
+    const ended = holder().pid;
+    process.kill(ended, "SIGKILL");
+    await daemon.until(() => !existsSync(`/proc/${ended}`) || / Z /.test(readFileSync(`/proc/${ended}/stat`, "latin1")), "it has ended");
+    if (how === "SIGKILL") {
+      await daemon.until(() => /another holder has begun; it holds 1 of this daemon's mounts/.test(daemon.told), "another has begun");
+      assert.notEqual(holder().pid, ended);
+      assert.equal(holder().mounts.length, 1);
+    }
+    daemon.child.kill(how);
+    await daemon.ended;
+    assert.ok(isLockedAt(fd), "the lock is held while no daemon is there, by another holder");
+    const waiting = user(`cat ${file()}`);
+    daemon = await start();
+    assert.deepEqual(await waiting.ended, { code: 0, said: "kept\n" }, how);
+    assert.match(daemon.told, /taken over from an earlier daemon/);
+    assert.equal(connectionOf(stage.mountpoint), connection, "the same mount");
+  }
+  process.kill(locker.pid, "SIGKILL");
+  await daemon.until(() => !isLockedAt(fd), "the lock is gone with its user");
+  closeSync(fd);
+  daemon.child.kill("SIGTERM");
+  assert.equal(await daemon.ended, 0);
+  await daemon.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
 test("where mounts are not to survive, the one a killed daemon left is detached by the next, which mounts anew", { skip }, async () => {

@@ -376,6 +376,7 @@ export class NodeProcess {
     const { stopMs } = this.#config.timeouts;
     clearInterval(this.#clock);
     clearInterval(this.#watching);
+    if (leavesMounts) await this.#holder?.whenThere();
     for (const { fs } of this.#fileSystems?.mounts() ?? []) {
       if (leavesMounts) await this.#fileSystems.leave(fs);
       if (this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) await this.#unmountAtStop(fs, stopMs);

@@ -9,7 +9,7 @@
  * It tells in a file beside its socket what it is and what it holds; the next daemon logs what it has seen.
  *
  * Run as    node holder.js SOCKET
- * Ends      when it holds nothing and no daemon is connected; by any signal.
+ * Ends      when it holds nothing and no daemon is connected, or none has come for a minute; by any signal.
  * Source    safety H11; fuse-facts section 5.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -72,7 +72,8 @@ class Holder {
     rmSync(`${this.#path}.json`, { force: true });
   }
   get #isOver(): boolean {
-    return this.#hasServed && this.#daemon < 0 && this.#held.size === 0;
+    if (this.#daemon >= 0 || this.#held.size > 0) return false;
+    return this.#hasServed || performance.now() >= LONGEST_WAIT_MS; // since it began
   }
 
   #wait(): void {

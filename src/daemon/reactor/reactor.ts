@@ -169,7 +169,9 @@ export class Reactor {
       case "forget": return core.forgetEverything();
       case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
       case "held":
-        core.keeper?.connect(message.keeperFd);
+        if (core.keeper?.connect(message.keeperFd) !== true) return;
+        locks.keepLocksAgain(core);
+        core.keptOpens.keepAgain(core.inodes);
         return;
       case "end":
         this.ended = message.isLeft === true ? "left to the next daemon" : "asked to end";
