@@ -38,7 +38,7 @@ export interface NodeProcessOptions {
   readonly log: (line: string) => void;
   /** This process can mount; absent: no. */
   readonly hasMounts?: boolean;
-  /** A mount has come. */
+  /** A mount has come, or whether it outlives this daemon has changed: who watches is to look. */
   readonly mounted: () => void;
   /** Something that this daemon cannot go on without has ended. */
   readonly failed: (error: Error) => void;
@@ -201,7 +201,7 @@ export class NodeProcess {
     if (this.#options.hasMounts !== true) return undefined;
     const begins = survivesDaemon && fileSystems.some(({ mountpoint }) => mountpoint !== undefined);
     try {
-      return await HolderLink.open({ path: holderSocket(socket), limitMs: timeouts.daemonAwaitedMs, begins, log: this.#log });
+      return await HolderLink.open({ path: holderSocket(socket), limitMs: timeouts.daemonAwaitedMs, begins, log: this.#log, changed: () => this.#options.mounted() });
     } catch (error) {
       this.#log(`warning: ${(error as Error).message}; mounts end with this daemon`);
       return undefined;

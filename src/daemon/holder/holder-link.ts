@@ -18,6 +18,8 @@ const BEGIN_WITHIN_MS = 20_000;
 const ANSWER_WITHIN_MS = 20_000;
 const LOOK_AGAIN_MS = 10;
 const LOOK_MS = 500;
+/** What a reactor that stands still has not given by then it gives later. */
+const GIVEN_WITHIN_MS = 5_000;
 /** Between two tries to begin another; one that lives for the longest of these was a good one. */
 const AGAIN_MS = { first: 0, least: 1_000, most: 60_000 };
 
@@ -44,8 +46,19 @@ interface Served {
   readonly place: MountPlace;
   readonly fuseFd: number;
   readonly memoryFd: number;
-  /** Takes the reactor's end of a connection to another holder, which has nothing of it yet. */
-  readonly connect: (keeperFd: number) => void;
+  /** Takes the reactor's end of a connection to another holder, which has nothing of it yet; returns when it has everything. */
+  readonly connect: (keeperFd: number) => Promise<void>;
+}
+
+export interface HolderOptions {
+  readonly path: string;
+  /** So long users wait for the next daemon. */
+  readonly limitMs: number;
+  /** Where there is none. */
+  readonly begins: boolean;
+  readonly log: (line: string) => void;
+  /** Whether mounts outlive this daemon may be otherwise than before. */
+  readonly changed: () => void;
 }
 
 export class HolderLink {
@@ -53,6 +66,7 @@ export class HolderLink {
   readonly #limitMs: number;
   readonly #begins: boolean;
   readonly #log: (line: string) => void;
+  readonly #changed: () => void;
   /** -1 while there is none. */
   #socket: number;
   readonly #served = new Map<string, Served>();
@@ -65,7 +79,7 @@ export class HolderLink {
   #beginning: Promise<void> | undefined;
 
   /** Connects to the holder there. Undefined: there is none, and none was to begin. @throws Error in words for the operator. */
-  static async open(options: { readonly path: string; readonly limitMs: number; readonly begins: boolean; readonly log: (line: string) => void }): Promise<HolderLink | undefined> {
+  static async open(options: HolderOptions): Promise<HolderLink | undefined> {
     const { path, begins } = options;
     const untilMs = performance.now() + ANSWER_WITHIN_MS;
     for (;;) {
@@ -81,12 +95,13 @@ export class HolderLink {
     }
   }
 
-  private constructor(socket: number, { path, limitMs, begins, log }: { readonly path: string; readonly limitMs: number; readonly begins: boolean; readonly log: (line: string) => void }) {
+  private constructor(socket: number, { path, limitMs, begins, log, changed }: HolderOptions) {
     this.#socket = socket;
     this.#path = path;
     this.#limitMs = limitMs;
     this.#begins = begins;
     this.#log = log;
+    this.#changed = changed;
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
     this.#looking.unref();
   }
@@ -101,32 +116,43 @@ export class HolderLink {
       this.#socket = -1;
       if (performance.now() - this.#begunAtMs > AGAIN_MS.most) this.#againMs = AGAIN_MS.first;
       this.#log(`warning: the holder has ended; ${this.#begins ? "until another has begun " : ""}mounts end with this daemon${this.#begins ? "" : " from now on"}`);
+      this.#changed();
     }
     if (!this.#begins) return;
-    this.#beginning = this.#beginAgain().finally(() => (this.#beginning = undefined));
+    this.#beginning = this.#beginAgain().then((told) => {
+      this.#beginning = undefined;
+      if (this.#isClosed) return;
+      this.#changed();
+      this.#log(told);
+    });
   }
-  async #beginAgain(): Promise<void> {
+  /** What came of it, for the log. */
+  async #beginAgain(): Promise<string> {
     await new Promise((resolve) => setTimeout(resolve, this.#againMs).unref());
     this.#againMs = Math.min(AGAIN_MS.most, Math.max(AGAIN_MS.least, this.#againMs * 2));
-    if (this.#isClosed) return;
+    if (this.#isClosed) return "";
     try {
       const socket = await begin(this.#path);
-      if (this.#isClosed) return void close(socket);
+      if (this.#isClosed) {
+        close(socket);
+        return "";
+      }
       this.#socket = socket;
       this.#begunAtMs = performance.now();
       this.#say({ kind: "hello", limitMs: this.#limitMs });
-      if (!this.#hearAll(this.#log)) return; // it has ended already, which the next look finds
-      for (const served of this.#served.values()) this.#holdAgain(served);
-      this.#log(`another holder has begun; it holds ${this.#served.size} of this daemon's mounts, which outlive this daemon again`);
+      if (!this.#hearAll(this.#log)) return "warning: another holder has begun and ended at once";
+      const given = Promise.all([...this.#served.values()].map((served) => this.#holdAgain(served)));
+      await Promise.race([given, new Promise((resolve) => setTimeout(resolve, GIVEN_WITHIN_MS).unref())]);
+      return `another holder has begun; it holds ${this.#served.size} of this daemon's mounts, which outlive this daemon again`;
     } catch (error) {
       if (this.#socket >= 0) close(this.#socket);
       this.#socket = -1;
-      this.#log(`warning: ${(error as Error).message}; mounts end with this daemon until a holder can be started`);
+      return `warning: ${(error as Error).message}; mounts end with this daemon until a holder can be started`;
     }
   }
-  #holdAgain({ place, fuseFd, memoryFd, connect }: Served): void {
+  async #holdAgain({ place, fuseFd, memoryFd, connect }: Served): Promise<void> {
     const keeperFd = this.hold(place, fuseFd, memoryFd);
-    if (keeperFd >= 0) connect(keeperFd);
+    if (keeperFd >= 0) await connect(keeperFd);
   }
   /** When the one that has ended is replaced, if it can be: before mounts are left to it. */
   async whenThere(): Promise<void> {
@@ -177,7 +203,7 @@ export class HolderLink {
    * What another holder is to be given when this one ends. `connect` takes the reactor's end of a connection to it, and the
    * reactor has to give it all that it keeps.
    */
-  remember(place: MountPlace, fuseFd: number, memoryFd: number, connect: (keeperFd: number) => void): void {
+  remember(place: MountPlace, fuseFd: number, memoryFd: number, connect: (keeperFd: number) => Promise<void>): void {
     this.#served.set(place.source, { place, fuseFd, memoryFd, connect });
   }
   /** Its descriptors are closed here from now on; the holder has it or not. */

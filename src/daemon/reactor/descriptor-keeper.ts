@@ -61,6 +61,10 @@ export class DescriptorKeeper {
       this.#unsent.shift();
     }
   }
+  /** Nothing waits for room any more. */
+  get isAllSent(): boolean {
+    return this.#unsent.length === 0;
+  }
   close(): void {
     this.flush();
     if (this.#socket >= 0) close(this.#socket);

@@ -36,8 +36,8 @@ export interface MountHolder {
   /** The reactor's end of a connection, or the negative errno. */
   hold(place: MountPlace, fuseFd: number, memoryFd: number): number;
   served(source: string): number;
-  /** When the holder ends and another begins, that one gets it, and `connect` the reactor's end of a new connection. */
-  remember(place: MountPlace, fuseFd: number, memoryFd: number, connect: (keeperFd: number) => void): void;
+  /** When the holder ends and another begins, that one gets it, and `connect` the reactor's end of a new connection; it returns when the reactor has given everything. */
+  remember(place: MountPlace, fuseFd: number, memoryFd: number, connect: (keeperFd: number) => Promise<void>): void;
   /** The mount's descriptors are closed here from now on. */
   forget(source: string): void;
   /** The next daemon could go on with it now. */
@@ -81,6 +81,7 @@ export class ReactorMount {
   #endHold: (() => void) | undefined;
   #forget: () => void = () => {};
   #holds: () => boolean = () => false;
+  #keptAgain: () => void = () => {};
   #memoryFd = -1;
   readonly #isTakenOver: boolean;
   #overResolve: () => void = () => {};
@@ -143,13 +144,16 @@ export class ReactorMount {
 
   /** Held from now on, where the kernel lets another daemon go on. */
   #survives(holder: MountHolder, place: MountPlace, { memoryFd, left }: Survival, canSurvive: boolean): void {
-    const connect = (keeperFd: number) => (this.#isOver ? close(keeperFd) : this.post({ kind: "held", keeperFd }));
+    const connect = (keeperFd: number): void => (this.#isOver ? void close(keeperFd) : this.post({ kind: "held", keeperFd }));
     if (left === undefined) {
       if (!canSurvive) return;
       const keeperFd = holder.hold(place, this.#fuseFd, memoryFd);
       if (keeperFd >= 0) connect(keeperFd);
     }
-    holder.remember(place, this.#fuseFd, memoryFd, connect);
+    holder.remember(place, this.#fuseFd, memoryFd, (keeperFd) => {
+      connect(keeperFd);
+      return Promise.race([this.#over, new Promise<void>((resolve) => (this.#keptAgain = resolve))]);
+    });
     this.#forget = () => holder.forget(place.source);
     this.#holds = () => holder.holds(place.source);
     this.#endHold = () => {
@@ -216,6 +220,7 @@ export class ReactorMount {
   #received(message: FromReactor): void {
     this.#whenReady?.(message);
     if (message.kind === "survives-no-more") this.#endHold?.();
+    if (message.kind === "kept-again") this.#keptAgain();
     if (message.kind === "ended") {
       if (this.#isOver) return;
       this.#isOver = true;

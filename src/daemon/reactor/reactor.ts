@@ -27,6 +27,8 @@ export class Reactor {
   /** Why the mount is over. */
   ended: string | undefined;
   #survivesNoMore = false;
+  /** Another holder is being given what is kept. */
+  #keepsAgain = false;
 
   constructor(options: ReactorOptions, ports: CorePorts) {
     this.core = new ReactorCore(options, ports);
@@ -89,10 +91,16 @@ export class Reactor {
   #lookAtMemory(): void {
     const { core } = this;
     core.keeper?.flush();
+    this.#tellKept();
     core.keptOpens.look();
     if (core.memory?.isIncomplete !== true || this.#survivesNoMore) return;
     this.#survivesNoMore = true;
     core.post({ kind: "survives-no-more", why: "what the kernel knows could not all be written down" });
+  }
+  #tellKept(): void {
+    if (!this.#keepsAgain || this.core.keeper?.isAllSent !== true) return;
+    this.#keepsAgain = false;
+    this.core.post({ kind: "kept-again" });
   }
   look(): void {
     this.held.look(() => this.#lookAtMemory());
@@ -172,7 +180,8 @@ export class Reactor {
         if (core.keeper?.connect(message.keeperFd) !== true) return;
         locks.keepLocksAgain(core);
         core.keptOpens.keepAgain(core.inodes);
-        return;
+        this.#keepsAgain = true;
+        return this.#tellKept();
       case "end":
         this.ended = message.isLeft === true ? "left to the next daemon" : "asked to end";
         return;
