@@ -24,7 +24,7 @@ const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name.startsWith("programs")) return "programs";
   if (name.startsWith("posix/")) return "posix";
-  return ["passthrough", "quotas", "rolling", "survives-load", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
+  return ["passthrough", "quotas", "lost-backing", "rolling", "survives-load", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
   if (only !== undefined) return file.includes(only);

@@ -1,7 +1,7 @@
 /** A daemon with a real mount: dying, aborted, frozen and busy mounts end as they should. Needs root and /dev/fuse. */
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { FsName, Handle } from "../dmapi/ids.js";
@@ -74,6 +74,21 @@ test("users' locks hold while no daemon is there, and end with their user's clos
   process.kill(locker.pid, "SIGKILL");
   await second.until(() => !isLocked(), "the lock is gone with its user");
   closeSync(fd);
+});
+
+test("a daemon that cannot start leaves the mount to one that can", { skip }, async () => {
+  const first = await start();
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  await first.kill();
+  const waiting = user(`cat ${file()}`);
+  chmodSync(stage.backing, 0o755);
+  const failing = stage.daemon("--config", stage.configure());
+  assert.equal(await failing.ended, 1);
+  assert.match(failing.told, /it must be 0700/);
+  chmodSync(stage.backing, 0o700);
+  const next = await start();
+  assert.deepEqual(await waiting.ended, { code: 0, said: "kept\n" });
+  assert.match(next.told, /taken over from an earlier daemon/);
 });
 
 test("a mount whose daemon does not come back is given up by its holder: its users get an error", { skip }, async () => {

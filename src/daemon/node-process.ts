@@ -24,6 +24,7 @@ import { DescriptorDoor } from "./descriptor-door.js";
 import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { HolderLink, holderSocket } from "./holder/holder-link.js";
+import { knownFsid, rememberFsid } from "./known-file-systems.js";
 import { MessageLog } from "./message-log.js";
 import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
@@ -97,7 +98,7 @@ export class NodeProcess {
       await node.#start();
       return node;
     } catch (error) {
-      await node.stop();
+      await node.stop({ leavesMounts: true }); // what an earlier daemon left waits on, for one that can start
       throw error;
     }
   }
@@ -157,7 +158,8 @@ export class NodeProcess {
     this.#holder = await this.#openHolder();
     this.#volumes = this.#options.makeVolumes({
       holder: this.#config.survivesDaemon ? this.#holder : undefined,
-      config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log, failed: this.#options.failed,
+      config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log,
+      fsidOf: (fs) => knownFsid(coordination.directory, fs), attached: (fs, fsid) => rememberFsid(coordination.directory, fs, fsid), failed: this.#options.failed,
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
     this.#links = await this.#openLinks(key);
@@ -167,7 +169,7 @@ export class NodeProcess {
     });
     this.#parts = {
       config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, bootId,
-      reserve: (fs) => this.#volumes.reserve(fs), renewals: () => this.#renewals.entry(monotonicMs()),
+      reserve: (fs) => this.#volumes.reserve(fs), trouble: (fs) => this.#volumes.trouble(fs), renewals: () => this.#renewals.entry(monotonicMs()),
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
     };

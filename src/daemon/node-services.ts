@@ -27,6 +27,7 @@ export interface NodeParts {
   readonly questions: MemberQuestions;
   readonly bootId: string;
   readonly reserve: (fs: FsName) => ReserveEntry | undefined;
+  readonly trouble: (fs: FsName) => string | undefined;
   readonly renewals: () => RenewalsEntry;
   /** Counters of the driver, the sockets and the volume. */
   readonly counters: () => Readonly<Record<string, number>>;
@@ -117,9 +118,10 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
     fileSystems: parts.fileSystems.list().map(({ config: { backing, mode, mountpoint: planned }, attached, mountpoint }) => {
       const place = mountpoint ?? planned;
       const reserve = parts.reserve(attached.fs);
+      const trouble = parts.trouble(attached.fs);
       return {
         fs: attached.fs, backing, mode, isMounted: mountpoint !== undefined, capabilities: attached.capabilities,
-        ...(place !== undefined && { mountpoint: place }), ...(reserve !== undefined && { reserve }),
+        ...(place !== undefined && { mountpoint: place }), ...(reserve !== undefined && { reserve }), ...(trouble !== undefined && { trouble }),
       };
     }),
     renewals: parts.renewals(),
