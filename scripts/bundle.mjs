@@ -12,7 +12,7 @@ const top = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(top, "dist");
 /** Processes and threads of the commands `sluice` and `sluiced`. */
 const programs = [
-  "cli/main", "cli/demo/map-file", "daemon/main", "daemon/watchdog", "daemon/holder/holder", "daemon/reactor/thread", "daemon/reactor/side-thread",
+  "cli/main", "cli/demo/map-file", "daemon/main", "daemon/watchdog", "daemon/mount-users", "daemon/holder/holder", "daemon/reactor/thread", "daemon/reactor/side-thread",
   "daemon/event-log/worker", "volume/pool/worker", "coordination/shared-volume/worker", "simulator/main", "simulator/worker",
 ];
 

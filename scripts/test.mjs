@@ -4,7 +4,7 @@
 //   --only TEXT   only test files whose path has TEXT in it
 //   --times       at the end, what each file and the slowest tests took, in wall and in processor time
 //   --posix       only the POSIX cases, in their long form: one node, two nodes, both modes
-//   --recovery    only the longer stories of failure; faketime is installed first with apt when root
+//   --recovery    only the longer stories of failure; faketime and btrfs-progs are installed first with apt when root
 //   --programs    only the tests that drive foreign programs, installed first with apt when root; ten minutes
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const suiteOf = (file) => {
   const name = file.match(/conformance\/(.*)\.test\.js$/)?.[1] ?? "";
   if (name.startsWith("programs")) return "programs";
   if (name.startsWith("posix/")) return "posix";
-  return ["passthrough", "rolling", "survives-load", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
+  return ["passthrough", "quotas", "lost-backing", "rolling", "survives-load", "parallel", "faults", "manager-seats", "durable", "operators", "timeouts"].includes(name) ? "recovery" : "short";
 };
 function isWanted(file) {
   if (only !== undefined) return file.includes(only);
@@ -74,7 +74,7 @@ if (process.getuid() === 0) {
     install(packages);
     fetchSource("zlib", sources);
   } else if (hasRecovery) {
-    install(["faketime"]);
+    install(["faketime", "btrfs-progs"]);
   }
 }
 

@@ -117,6 +117,7 @@ function printStatus(status: StatusDocument, options: NodeOptions): void {
   printLine(`registry version ${status.registry.version}: ${status.registry.sessions.length} sessions, ${status.registry.dispositions.length} dispositions`);
   for (const fs of status.fileSystems) printLine(`${fs.fs}: ${fs.isMounted ? `mounted at ${fs.mountpoint}` : "not mounted"}, backing ${fs.backing}, mode ${fs.mode}`);
   for (const { fs, reserve } of status.fileSystems) if (reserve !== undefined && reserve.lacking > 0) printLine(`${fs}: ALARM: the reserve for recalls lacks ${formatBytes(reserve.lacking)} of ${formatBytes(reserve.wanted)}: the volume is full, or was`);
+  for (const { fs, trouble } of status.fileSystems) if (trouble !== undefined) printLine(`${fs}: ALARM: ${trouble}`);
   if (status.renewals.alarm !== undefined) printLine(`ALARM: ${status.renewals.alarm}`);
   for (const queue of status.queues) printLine(`session ${queue.session}: ${queue.undelivered} undelivered, ${queue.outstanding.length} outstanding, ${queue.delivered} delivered, ${queue.waitingReaders} readers wait`);
   for (const right of status.rights.held) printLine(`right ${right.right} on ${right.handle} held by ${right.holder}`);

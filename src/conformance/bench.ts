@@ -84,7 +84,7 @@ export interface BenchOptions {
   /** Each file system is a volume of its own of so many MiB, instead of a directory on the disk. */
   readonly volumeMebibytes?: number;
   /** Of these volumes; tmpfs by default. An ext4 has no blocks that only root may fill. "sick": an ext4 on a disk whose health the test says. */
-  readonly volumeType?: "tmpfs" | "ext4" | "sick";
+  readonly volumeType?: "tmpfs" | "ext4" | "btrfs" | "sick";
 }
 interface ProgramOptions {
   readonly input?: string | Buffer;
@@ -447,7 +447,7 @@ export class Bench {
   }
 }
 
-function mountVolume(place: string, mebibytes: number, type: "tmpfs" | "ext4" = "tmpfs"): void {
+function mountVolume(place: string, mebibytes: number, type: "tmpfs" | "ext4" | "btrfs" = "tmpfs"): void {
   mkdirSync(place, { recursive: true, mode: 0o700 });
   const system = (command: string, ...args: string[]) => {
     const end = spawnSync(command, args, { encoding: "utf8" });
@@ -456,7 +456,8 @@ function mountVolume(place: string, mebibytes: number, type: "tmpfs" | "ext4" = 
   if (type === "tmpfs") return system("mount", "-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "none", place);
   const image = `${place}.image`;
   system("truncate", "-s", `${mebibytes}M`, image);
-  system("mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-E", "nodiscard", image);
+  if (type === "btrfs") system("mkfs.btrfs", "-q", "-m", "single", image);
+  else system("mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-E", "nodiscard", image);
   system("mount", "-o", "loop", image, place);
   chmodSync(place, 0o700);
 }

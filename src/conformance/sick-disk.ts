@@ -15,7 +15,7 @@ export class SickDisk {
   /** Where the ext4 is mounted. */
   readonly mountpoint: string;
   readonly #directory: string;
-  readonly #server: ChildProcess;
+  #server: ChildProcess;
 
   /** @param directory an empty one, for everything of the disk but its mount. */
   static async open(directory: string, mountpoint: string, mebibytes: number): Promise<SickDisk> {
@@ -24,13 +24,9 @@ export class SickDisk {
     command("truncate", "-s", `${mebibytes}M`, image);
     command("mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", image);
     writeFileSync(join(directory, "state"), "well");
-    const server = spawn(process.execPath, [fileURLToPath(new URL("./sick-disk-server.js", import.meta.url)), image, join(directory, "disk"), join(directory, "state")], { stdio: ["ignore", "pipe", "inherit"], cwd: "/" });
-    const disk = new SickDisk(directory, mountpoint, server);
+    const disk = new SickDisk(directory, mountpoint, serve(directory));
     try {
-      const [said] = (await Promise.race([once(server.stdout!, "data"), once(server, "exit")])) as [unknown];
-      if (!Buffer.isBuffer(said)) throw new Error("the disk's server did not begin");
-      command("mount", "-o", "loop", join(directory, "disk", "image"), mountpoint);
-      chmodSync(mountpoint, 0o700);
+      await disk.#mount();
     } catch (error) {
       await disk.close();
       throw error;
@@ -54,6 +50,24 @@ export class SickDisk {
     dropPages(fd, 0, 0);
     closeSync(fd);
   }
+  async #mount(): Promise<void> {
+    const [said] = (await Promise.race([once(this.#server.stdout!, "data"), once(this.#server, "exit")])) as [unknown];
+    if (!Buffer.isBuffer(said)) throw new Error("the disk's server did not begin");
+    command("mount", "-o", "loop", join(this.#directory, "disk", "image"), this.mountpoint);
+    chmodSync(this.mountpoint, 0o700);
+  }
+  /** Its mount is detached, and whoever has something of it open has a disk that answers nothing but errors. */
+  async lose(): Promise<void> {
+    command("umount", "-l", this.mountpoint);
+    this.#server.kill("SIGKILL");
+    await once(this.#server, "exit");
+    command("umount", "-l", join(this.#directory, "disk"));
+  }
+  /** The same disk, mounted at the same place: for the kernel another one. */
+  async comeBack(): Promise<void> {
+    this.#server = serve(this.#directory);
+    await this.#mount();
+  }
   async close(): Promise<void> {
     this.become("well");
     spawnSync("umount", ["-q", this.mountpoint]);
@@ -67,6 +81,9 @@ export class SickDisk {
   }
 }
 
+function serve(directory: string): ChildProcess {
+  return spawn(process.execPath, [fileURLToPath(new URL("./sick-disk-server.js", import.meta.url)), join(directory, "image"), join(directory, "disk"), join(directory, "state")], { stdio: ["ignore", "pipe", "inherit"], cwd: "/" });
+}
 function command(name: string, ...args: string[]): void {
   const end = spawnSync(name, args, { encoding: "utf8" });
   if (end.status !== 0) throw new Error(`${name}: ${end.stderr}`);

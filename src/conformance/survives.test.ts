@@ -126,3 +126,50 @@ acceptance("everything that can be open: cached, direct, passing through, mapped
   assert.equal(readFileSync(bench().backing("fs1", "log"), "latin1"), "one\nkill\nrestart\n");
   assert(statSync(bench().backing("fs1", "whole")).size === 10_000);
 });
+
+acceptance("the holder is killed while its daemon serves: another is given the locks and what is open, without a name too, so that all of it outlives the daemon", async () => {
+  const user = new User("A");
+  const elsewhere = new User("B");
+  await user.does("open", "locked", "held-locks", "w+");
+  await user.does("lock", "locked", "write", 10, 10);
+  await user.does("open", "flocked", "held-flocks", "w+");
+  await user.does("flock", "flocked", "exclusive");
+  await user.does("unnamed", "unnamed");
+  await user.does("write", "unnamed", 0, "nameless");
+  await user.does("open", "removed", "leaves", "w+");
+  await user.does("write", "removed", 0, "gone");
+  await user.does("unlink", "leaves");
+  await elsewhere.does("open", "l", "held-locks", "r+");
+  await elsewhere.does("open", "fl", "held-flocks", "r+");
+  const isLocked = async (when: string) => {
+    assert.equal((await elsewhere.tries("lock", "l", "read", 15, 1)).error, "EAGAIN", `${when}: the range`);
+    assert.equal((await elsewhere.tries("flock", "fl", "shared")).error, "EAGAIN", `${when}: flock`);
+  };
+  const told = `${bench().cluster.socket(bench().id("A"))}.holder.json`;
+  const holder = () => (JSON.parse(readFileSync(told, "latin1")) as { pid: number }).pid;
+  for (const round of [1, 2]) {
+    const former = holder();
+    const logged = logOf("A").length;
+    process.kill(former, "SIGKILL");
+    await eventually("another holder has begun", () => /another holder has begun/.test(logOf("A").slice(logged)));
+    assert.notEqual(holder(), former);
+    // What came while none was there, and what is let go since, concerns the new one too.
+    await user.does("open", `later-${round}`, `later-${round}`, "w+");
+    await user.does("write", `later-${round}`, 0, "later");
+    await user.does("unlink", `later-${round}`);
+    await isLocked("before");
+    await bench().kill("A");
+    await isLocked("while no daemon is there");
+    await bench().startAll();
+    await isLocked("after");
+    assert.equal(await user.does("read", "unnamed", 0, 8), "nameless");
+    assert.equal(await user.does("read", "removed", 0, 8), "gone");
+    assert.equal(await user.does("read", `later-${round}`, 0, 8), "later");
+  }
+  await user.does("lock", "locked", "unlock", 10, 10);
+  await elsewhere.does("lock", "l", "write", 10, 10);
+  await user.does("close", "flocked");
+  await eventually("the flock is gone", async () => (await elsewhere.tries("flock", "fl", "exclusive")).error === undefined);
+  await user.end();
+  await elsewhere.end();
+});

@@ -101,8 +101,9 @@ export class Daemon {
   }
   async until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
     const giveUp = AbortSignal.timeout(30_000);
+    const hadEnded = this.child.exitCode !== null;
     while (!(await holds())) {
-      assert.ok(!giveUp.aborted && this.child.exitCode === null, `${what}: ${this.told}`);
+      assert.ok(!giveUp.aborted && (hadEnded || this.child.exitCode === null), `${what}: ${this.told}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

@@ -270,6 +270,7 @@ export class FileSystems {
       case "ready":
         return;
       case "survives-no-more":
+      case "kept-again":
         return;
       case "event-held": {
         const operation = this.#widened(reactor, message.held.operation);

@@ -1,7 +1,7 @@
 /** A daemon with a real mount: dying, aborted, frozen and busy mounts end as they should. Needs root and /dev/fuse. */
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { FsName, Handle } from "../dmapi/ids.js";
@@ -12,7 +12,7 @@ import { getLock, LockRequest } from "../os/locks.js";
 import { FLOCK_BYTE } from "../volume/guard.js";
 import { ApplicationClient } from "../wire/application-client.js";
 import { type Daemon, Stage } from "./daemon.test-suite.js";
-import { mountedAt, whyNoMounts } from "./machine.js";
+import { detach, mountedAt, whyNoMounts } from "./machine.js";
 import { abortFile } from "./watchdog.js";
 
 const skip = whyNoMounts() ?? false;
@@ -55,16 +55,17 @@ test("the next daemon goes on with the mount of one that was killed: its users h
   await second.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
+function isLockedAt(fd: number): boolean {
+  const asked = new LockRequest().fill("write", FLOCK_BYTE, 1n);
+  assert.equal(getLock(fd, asked), 0);
+  return asked.conflict !== undefined;
+}
 test("users' locks hold while no daemon is there, and end with their user's close under the next one", { skip }, async () => {
   const first = await start();
   const locker = user(`exec 3> ${file()}; flock 3; echo locked > ${stage.top}/locked; exec sleep 1000`);
   await first.until(() => existsSync(join(stage.top, "locked")), "the lock");
   const fd = openSync(join(stage.backing, "file"), "r+");
-  const isLocked = () => {
-    const asked = new LockRequest().fill("write", FLOCK_BYTE, 1n);
-    assert.equal(getLock(fd, asked), 0);
-    return asked.conflict !== undefined;
-  };
+  const isLocked = () => isLockedAt(fd);
   assert(isLocked(), "while the first daemon is there");
   await first.kill();
   assert(isLocked(), "while no daemon is there");
@@ -75,6 +76,21 @@ test("users' locks hold while no daemon is there, and end with their user's clos
   closeSync(fd);
 });
 
+test("a daemon that cannot start leaves the mount to one that can", { skip }, async () => {
+  const first = await start();
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  await first.kill();
+  const waiting = user(`cat ${file()}`);
+  chmodSync(stage.backing, 0o755);
+  const failing = stage.daemon("--config", stage.configure());
+  assert.equal(await failing.ended, 1);
+  assert.match(failing.told, /it must be 0700/);
+  chmodSync(stage.backing, 0o700);
+  const next = await start();
+  assert.deepEqual(await waiting.ended, { code: 0, said: "kept\n" });
+  assert.match(next.told, /taken over from an earlier daemon/);
+});
+
 test("a mount whose daemon does not come back is given up by its holder: its users get an error", { skip }, async () => {
   const daemon = await start((text) => `${text}timeouts: { daemonAwaitedMs: 1000 }\n`);
   await daemon.kill();
@@ -82,17 +98,57 @@ test("a mount whose daemon does not come back is given up by its holder: its use
   await daemon.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
-test("when the holder is ended while no daemon is there its mounts end; while one is there they go on with that", { skip }, async () => {
-  const holder = () => (JSON.parse(readFileSync(`${stage.socket}.holder.json`, "utf8")) as { pid: number }).pid;
+const holder = () => (JSON.parse(readFileSync(`${stage.socket}.holder.json`, "utf8")) as { pid: number; mounts: unknown[] });
+test("when the holder is ended while no daemon is there its mounts end", { skip }, async () => {
   const first = await start();
   await first.kill();
   const waiting = user(`cat ${file()}`);
-  process.kill(holder(), "SIGTERM");
+  process.kill(holder().pid, "SIGTERM");
   assert.notEqual((await waiting.ended).code, 0);
   const second = await start();
-  process.kill(holder(), "SIGTERM");
-  await second.until(() => /the holder has ended/.test(second.told), "it says so");
   assert.equal((await user(`echo on > ${file()}`).ended).code, 0);
+  assert.equal(second.child.exitCode, null);
+});
+
+/** With all its threads: the last one closes what it has open. */
+function hasEnded(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length <= 1 && / Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return true;
+  }
+}
+test("when the holder is ended while a daemon is there another begins, and the mount outlives the daemon again; also one that is asked to leave at once", { skip }, async () => {
+  let daemon = await start();
+  const connection = connectionOf(stage.mountpoint);
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  const locker = user(`exec 3< ${file()}; flock 3; echo locked > ${stage.top}/locked; exec sleep 1000`);
+  await daemon.until(() => existsSync(join(stage.top, "locked")), "a user's lock");
+  const fd = openSync(join(stage.backing, "file"), "r+");
+  for (const how of ["SIGKILL", "SIGUSR2"] as const) {
+    const ended = holder().pid;
+    process.kill(ended, "SIGKILL");
+    await daemon.until(() => hasEnded(ended), "it has ended");
+    if (how === "SIGKILL") {
+      await daemon.until(() => /another holder has begun; it holds 1 of this daemon's mounts/.test(daemon.told), "another has begun");
+      assert.notEqual(holder().pid, ended);
+      await daemon.until(() => holder().mounts.length === 1, "it has the mount");
+    }
+    daemon.child.kill(how);
+    await daemon.ended;
+    assert.ok(isLockedAt(fd), `the lock is held while no daemon is there, by another holder: ${how}`);
+    const waiting = user(`cat ${file()}`);
+    daemon = await start();
+    assert.deepEqual(await waiting.ended, { code: 0, said: "kept\n" }, how);
+    assert.match(daemon.told, /taken over from an earlier daemon/);
+    assert.equal(connectionOf(stage.mountpoint), connection, "the same mount");
+  }
+  process.kill(locker.pid, "SIGKILL");
+  await daemon.until(() => !isLockedAt(fd), "the lock is gone with its user");
+  closeSync(fd);
+  daemon.child.kill("SIGTERM");
+  assert.equal(await daemon.ended, 0);
+  await daemon.until(() => !existsSync(`${stage.socket}.holder`), "the holder has ended");
 });
 
 test("where mounts are not to survive, the one a killed daemon left is detached by the next, which mounts anew", { skip }, async () => {
@@ -190,6 +246,58 @@ test("where mounts do not survive, a daemon that stands still past the limit has
   assert.notEqual(code, 0);
   await daemon.until(() => /watchdog: FUSE connection \d+ stood still/.test(daemon.told), "the watchdog says so");
   daemon.child.kill("SIGCONT");
+});
+
+/** Its main thread and the others go on, and go on telling the watchdog how far this one is. */
+async function freezeReactor(daemon: Daemon): Promise<{ readonly thaw: () => Promise<unknown> }> {
+  const tasks = `/proc/${daemon.child.pid}/task`;
+  const thread = readdirSync(tasks).find((id) => readFileSync(`${tasks}/${id}/comm`, "latin1") === "sluice-fs1\n");
+  assert.ok(thread !== undefined);
+  const calls = new URL("../os/program-calls.js", import.meta.url).href;
+  const program = `import * as fs from "node:fs"; import { freezeThread } from "${calls}"; fs.writeSync(1, String(freezeThread(${thread}))); fs.readSync(0, Buffer.alloc(1));`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program], { cwd: "/" });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const said = await new Promise((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
+  assert.equal(said, "0");
+  await daemon.until(() => / t /.test(readFileSync(`${tasks}/${thread}/stat`, "latin1").replace(/^.*\)/s, "")), "the reactor's thread is frozen");
+  return {
+    thaw() {
+      child.kill("SIGKILL");
+      return ended;
+    },
+  };
+}
+test("a reactor that alone stands still past the limit: its daemon is killed, and its users wait for the next one", { skip }, async () => {
+  const daemon = await start((text) => `${text}timeouts: { reactorLimitMs: 1500 }\n`);
+  assert.equal((await user(`echo kept > ${file()}`).ended).code, 0);
+  const frozen = await freezeReactor(daemon);
+  try {
+    const reader = user(`cat ${file()}`);
+    await daemon.until(() => /watchdog: the daemon \(process \d+\) stood still for 1500 ms and is killed/.test(daemon.told), "the watchdog says so");
+    await frozen.thaw(); // who froze a thread has to take note of its end
+    await daemon.ended;
+    await start();
+    assert.deepEqual(await reader.ended, { code: 0, said: "kept\n" });
+  } finally {
+    await frozen.thaw();
+  }
+});
+test("where mounts do not survive, the connection of a reactor that alone stands still is aborted, its users get an error, and the daemon goes on and can mount again", { skip }, async () => {
+  const daemon = await start((text) => withoutHolder(`${text}timeouts: { reactorLimitMs: 1500 }\n`));
+  const client = await ApplicationClient.connect(stage.socket);
+  const frozen = await freezeReactor(daemon);
+  try {
+    const reader = user(`cat ${file()}`);
+    assert.notEqual((await reader.ended).code, 0);
+    await daemon.until(() => /watchdog: FUSE connection \d+ stood still for 1500 ms and was aborted/.test(daemon.told), "the watchdog says so");
+    assert.equal((await client.call("node.status", {})).state, "member", "the daemon answers");
+    await frozen.thaw();
+    await daemon.until(() => client.call("fs.mount", { fs: "fs1" as FsName }).then(() => true, () => false), "it is out of the view, and mounts again");
+    assert.equal((await user(`echo again > ${file()} && cat ${file()}`).ended).said, "again\n");
+  } finally {
+    await frozen.thaw();
+    client.close();
+  }
 });
 
 test("a daemon that stands still for less is left alone", { skip }, async () => {
@@ -295,7 +403,45 @@ test("an orderly stop unmounts; with a user inside it is detached and the daemon
   daemon.child.kill("SIGTERM");
   assert.equal(await daemon.ended, 0, daemon.told);
   assert.equal(mountedAt(stage.mountpoint), undefined);
-  assert.match(daemon.told, /unmounting fs1: .*busy.*it is detached/);
+  assert.match(daemon.told, new RegExp(`unmounting fs1: .*busy.*in use: ${file()}: open by sleep, pid ${inside.pid}.*it is detached`));
   process.kill(inside.pid, "SIGKILL");
   await inside.ended;
+});
+
+test("an unmount of a mount in use is refused with who uses it: held operations by type, file, process and session, open files, directories, mappings, other mounts", { skip }, async () => {
+  const daemon = await start();
+  const client = await ApplicationClient.connect(stage.socket);
+  const script = "exec 3> held; exec 4< opened; cd below; echo ready >> ../../ready; exec sleep 1000";
+  const users: { readonly pid: number; readonly ended: Promise<unknown> }[] = [];
+  const inner = join(stage.mountpoint, "inner");
+  let mapper: WaitingUser | undefined;
+  try {
+    assert.equal((await user(`cd ${stage.mountpoint} && mkdir below inner && echo x > opened && echo x > held && head -c ${SIZE} /dev/zero > file`).ended).code, 0);
+    const { session } = await client.call("session.create", { info: "answers nothing" });
+    users.push(user(`cd ${stage.mountpoint} && ${script}`));
+    mapper = new WaitingUser("r", "fs.closeSync(fd); fs.writeSync(1, ' closed'); fs.readSync(0, Buffer.alloc(1));");
+    mapper.act();
+    await daemon.until(() => mapper?.said === "open closed", "a mapping whose descriptor is closed");
+    await daemon.until(() => existsSync(join(stage.top, "ready")), "a user inside");
+    assert.equal((await user(`mount -t tmpfs none ${inner}`).ended).code, 0);
+    await client.call("disposition.set", { session, fs: "fs1" as FsName, events: ["remove"] });
+    await client.call("eventlist.set", { session, handle: (await client.call("fs.list", {}))[0]!.handle, events: ["remove"] } as never);
+    const remover = user(`exec unlink ${stage.mountpoint}/held`);
+    users.push(remover);
+    await daemon.until(async () => (await client.call("node.waiters", {})).some(({ call }) => call === "unlink"), "the removal is held");
+    const refused = await client.call("fs.unmount", { fs: "fs1" as FsName }).then(() => "", (error: Error) => error.message);
+    assert.match(refused, new RegExp(`unlink of /.* by unlink, pid ${remover.pid} \\(uid 0\\), for \\d+ s, held by event, token \\d+: session ${session} on a`), refused);
+    const [inside] = users;
+    assert.match(refused, new RegExp(`${stage.mountpoint}/opened: open by sleep, pid ${inside!.pid}`), refused);
+    assert.match(refused, new RegExp(`${stage.mountpoint}/below: working directory by sleep, pid ${inside!.pid}`), refused);
+    assert.match(refused, new RegExp(`${inner}: mounted on it`), refused);
+    assert.match(refused, /what to do: .*sluice waiters.*end these programs; or unmount what is mounted further down; or unmount with --force/, refused);
+    assert.match(refused, new RegExp(`${file()}: mapped by \\S+, pid ${mapper.child.pid}`), refused);
+    assert.ok(mountedAt(stage.mountpoint) !== undefined, "it goes on");
+  } finally {
+    client.close();
+    detach(inner);
+    mapper?.child.kill("SIGKILL");
+    for (const { pid } of users) process.kill(pid, "SIGKILL");
+  }
 });

@@ -33,7 +33,7 @@ function emptyVolumes(needs: VolumeNeeds): NodeVolumes {
     redeem: () => undefined,
     tokenAnswered() {},
     clientGone() {},
-    reserve: () => undefined,
+    reserve: () => undefined, trouble: () => undefined,
     counters: () => ({}),
     close: async () => {},
   };

@@ -24,11 +24,13 @@ import { DescriptorDoor } from "./descriptor-door.js";
 import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { HolderLink, holderSocket } from "./holder/holder-link.js";
+import { knownFsid, rememberFsid } from "./known-file-systems.js";
 import { MessageLog } from "./message-log.js";
 import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
 import { spokenVersions } from "./spoken-versions.js";
-import { answerMember, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
+import { inOneLine } from "./busy-mount.js";
+import { answerMember, busyMount, isOwnCall, type NodeParts, runOwnCall } from "./node-services.js";
 import { type NodeVolumes, TICK_CELLS_MAX, type VolumeNeeds } from "./node-volumes.js";
 import { RenewalWatch } from "./renewal-watch.js";
 
@@ -37,7 +39,7 @@ export interface NodeProcessOptions {
   readonly log: (line: string) => void;
   /** This process can mount; absent: no. */
   readonly hasMounts?: boolean;
-  /** A mount has come. */
+  /** A mount has come, or whether it outlives this daemon has changed: who watches is to look. */
   readonly mounted: () => void;
   /** Something that this daemon cannot go on without has ended. */
   readonly failed: (error: Error) => void;
@@ -51,6 +53,7 @@ const INSIDE_CALLS_FROM = 2 ** 40;
 const MOUNT_RETRY_MS = 200;
 const WAITING_LINE_MS = 10_000;
 const CLOCK_TOLD_EVERY_MS = 60_000;
+const LATE = "it took too long";
 
 export class NodeProcess {
   readonly #config: NodeConfig;
@@ -95,7 +98,7 @@ export class NodeProcess {
       await node.#start();
       return node;
     } catch (error) {
-      await node.stop();
+      await node.stop({ leavesMounts: true }); // what an earlier daemon left waits on, for one that can start
       throw error;
     }
   }
@@ -154,7 +157,8 @@ export class NodeProcess {
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
     this.#volumes = this.#options.makeVolumes({
       holder: () => (this.#config.survivesDaemon ? this.#holder : undefined),
-      config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log, failed: this.#options.failed,
+      config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log,
+      fsidOf: (fs) => knownFsid(coordination.directory, fs), attached: (fs, fsid) => rememberFsid(coordination.directory, fs, fsid), failed: this.#options.failed,
     });
     this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
     this.#links = await this.#openLinks(key);
@@ -164,7 +168,7 @@ export class NodeProcess {
     });
     this.#parts = {
       config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, bootId,
-      reserve: (fs) => this.#volumes.reserve(fs), renewals: () => this.#renewals.entry(monotonicMs()),
+      reserve: (fs) => this.#volumes.reserve(fs), trouble: (fs) => this.#volumes.trouble(fs), renewals: () => this.#renewals.entry(monotonicMs()),
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
     };
@@ -203,7 +207,7 @@ export class NodeProcess {
     if (this.#options.hasMounts !== true) return undefined;
     const begins = survivesDaemon && fileSystems.some(({ mountpoint }) => mountpoint !== undefined);
     try {
-      return await HolderLink.open({ path: holderSocket(socket), limitMs: timeouts.daemonAwaitedMs, begins, log: this.#log });
+      return await HolderLink.open({ path: holderSocket(socket), limitMs: timeouts.daemonAwaitedMs, begins, log: this.#log, changed: () => this.#options.mounted() });
     } catch (error) {
       this.#log(`warning: ${(error as Error).message}; mounts end with this daemon`);
       return undefined;
@@ -290,7 +294,9 @@ export class NodeProcess {
       }
       case "unmount": {
         const failure = await this.#fileSystems.unmount(work.fs, work.isForced);
-        return failure === undefined ? { kind: "ok", result: {} } : { kind: "failed", failure };
+        if (failure === undefined) return { kind: "ok", result: {} };
+        const isBusy = failure.code === "EBUSY" && failure.message.includes("busy");
+        return { kind: "failed", failure: isBusy ? { ...failure, message: await busyMount(this.#parts, work.fs) } : failure };
       }
       case "event-log":
         return this.#eventLog.run(work.work);
@@ -376,6 +382,7 @@ export class NodeProcess {
     const { stopMs } = this.#config.timeouts;
     clearInterval(this.#clock);
     clearInterval(this.#watching);
+    if (leavesMounts) await this.#holder?.whenThere();
     for (const { fs } of this.#fileSystems?.mounts() ?? []) {
       if (leavesMounts) await this.#fileSystems.leave(fs);
       if (this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) await this.#unmountAtStop(fs, stopMs);
@@ -401,9 +408,10 @@ export class NodeProcess {
   /** In order first, so that applications hear of it; by force when they do not answer or users stay inside. */
   async #unmountAtStop(fs: FsName, stopMs: number): Promise<void> {
     const inOrder = this.#callInside("fs.unmount", { fs }).then(() => undefined, (refused: DmFailure) => refused.message);
-    const found = await within(stopMs / 2, inOrder, "it took too long");
+    let found = await within(stopMs / 2, inOrder, LATE);
+    if (found === LATE && this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) found = `${found}; ${await busyMount(this.#parts, fs)}`;
     if (found === undefined || !this.#fileSystems.mounts().some((mounted) => mounted.fs === fs)) return;
-    this.#log(`unmounting ${fs}: ${found}; it is detached`);
+    this.#log(`unmounting ${fs}: ${inOneLine(found)}; it is detached`);
     const failure = await this.#fileSystems.unmount(fs, true);
     if (failure !== undefined) this.#log(`unmounting ${fs}: ${failure.message}`);
   }

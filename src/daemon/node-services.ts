@@ -12,6 +12,7 @@ import type { RenewalsEntry, ReserveEntry, StatusDocument, TraceDocument, Waiter
 import type { Links } from "../wire/links.js";
 import type { NodeConfig } from "./config.js";
 import type { NodeAnswer, NodeQuestion } from "../cluster/messages.js";
+import { describeBusyMount } from "./busy-mount.js";
 import type { FileSystems } from "./file-systems.js";
 import { joined, waitersHere } from "./waiters.js";
 import type { MemberQuestions } from "./member-questions.js";
@@ -26,6 +27,7 @@ export interface NodeParts {
   readonly questions: MemberQuestions;
   readonly bootId: string;
   readonly reserve: (fs: FsName) => ReserveEntry | undefined;
+  readonly trouble: (fs: FsName) => string | undefined;
   readonly renewals: () => RenewalsEntry;
   /** Counters of the driver, the sockets and the volume. */
   readonly counters: () => Readonly<Record<string, number>>;
@@ -116,9 +118,10 @@ async function statusOf(parts: NodeParts): Promise<StatusDocument> {
     fileSystems: parts.fileSystems.list().map(({ config: { backing, mode, mountpoint: planned }, attached, mountpoint }) => {
       const place = mountpoint ?? planned;
       const reserve = parts.reserve(attached.fs);
+      const trouble = parts.trouble(attached.fs);
       return {
         fs: attached.fs, backing, mode, isMounted: mountpoint !== undefined, capabilities: attached.capabilities,
-        ...(place !== undefined && { mountpoint: place }), ...(reserve !== undefined && { reserve }),
+        ...(place !== undefined && { mountpoint: place }), ...(reserve !== undefined && { reserve }), ...(trouble !== undefined && { trouble }),
       };
     }),
     renewals: parts.renewals(),
@@ -141,6 +144,13 @@ export async function answerMember(parts: NodeParts, about: NodeQuestion): Promi
   const { waiters } = await waitersHere(parts);
   const { queues, rights } = parts.machine.describe().dataManagement;
   return { kind: "waiters", waiters, queues, held: rights.held };
+}
+
+/** Why it cannot be unmounted just now: who holds what, and what to do. */
+export async function busyMount(parts: NodeParts, fs: FsName): Promise<string> {
+  const { waiters } = await clusterWaiters(parts);
+  const mountpoint = parts.fileSystems.list().find(({ attached }) => attached.fs === fs)?.mountpoint ?? "";
+  return describeBusyMount(fs, mountpoint, waiters.filter((entry) => entry.node === parts.config.node && entry.fs === fs && entry.operation !== 0));
 }
 
 async function clusterWaiters(parts: NodeParts): Promise<WaitersDocument> {

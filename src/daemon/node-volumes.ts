@@ -24,6 +24,10 @@ export interface VolumeNeeds {
   /** As in ReactorOptions. */
   readonly leaseUntil: SharedArrayBuffer;
   readonly log: (line: string) => void;
+  /** What the cluster knows a file system by; undefined: nobody has attached it yet. */
+  readonly fsidOf: (fs: FsName) => string | undefined;
+  /** @throws Error when the cluster knows it by another. */
+  readonly attached: (fs: FsName, fsid: string) => void;
   /** Keeps mounts alive beyond this daemon; absent: they end with it. Asked when something is mounted. */
   readonly holder?: () => HolderLink | undefined;
   /** A thread without which this daemon cannot go on has ended. */
@@ -42,6 +46,8 @@ export interface NodeVolumes {
   tokenAnswered(session: SessionId, token: Token): void;
   /** An application's connection has ended: descriptors kept for it are closed. */
   clientGone(client: number): void;
+  /** What is wrong with its backing, in words. */
+  trouble(fs: FsName): string | undefined;
   /** As last looked at; undefined where nothing is known of it. */
   reserve(fs: FsName): ReserveEntry | undefined;
   counters(): Readonly<Record<string, number>>;

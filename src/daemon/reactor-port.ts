@@ -43,6 +43,8 @@ export type FromReactor =
   | { readonly kind: "ready"; readonly canSurvive: boolean }
   /** From now on this mount ends with this daemon. */
   | { readonly kind: "survives-no-more"; readonly why: string }
+  /** Another holder has been given everything that was to be kept. */
+  | { readonly kind: "kept-again" }
   | { readonly kind: "event-held"; readonly held: EventOfReactor }
   | { readonly kind: "operation-gone"; readonly operation: OperationId }
   | { readonly kind: "interest-wanted"; readonly handle: Handle }

@@ -67,11 +67,13 @@ export class ServedVolumes implements NodeVolumes {
       clusterKey: needs.clusterKey, guardWaitMs: needs.config.timeouts.guardTimeoutMs,
       reserveChanged: (fs, { wanted, lacking }) =>
         needs.log(lacking === 0 ? `${fs}: the reserve of ${wanted} bytes is whole again` : `alarm: ${fs}: the reserve for recalls on a full volume lacks ${lacking} of ${wanted} bytes; it is made again when there is room`),
+      troubleChanged: (fs, trouble) => needs.log(trouble === undefined ? `${fs}: the backing is well again` : `alarm: ${fs}: ${trouble}`),
     });
   }
 
   async attach(config: FileSystemConfig): Promise<AttachedFileSystem> {
-    const { fs, handle, rootHandle, eventList, probe, degradations } = await this.#service.attach({ fs: config.name, backing: config.backing });
+    const { fs, handle, rootHandle, eventList, probe, degradations } = await this.#service.attach({ fs: config.name, backing: config.backing, fsid: this.#needs.fsidOf(config.name) });
+    this.#needs.attached(fs, parseHandle(handle)!.fsid);
     this.#attached.push(fs);
     for (const text of degradations) this.#needs.log(`${fs}: ${text}`);
     const capabilities = { ...probe, passthrough: noPassthrough(config, { ...probe }) ?? "yes" };
@@ -138,6 +140,9 @@ export class ServedVolumes implements NodeVolumes {
     this.#service.dropClient(client);
   }
 
+  trouble(fs: FsName): string | undefined {
+    return this.#service.trouble(fs);
+  }
   reserve(fs: FsName): ReserveState | undefined {
     return this.#service.reserve(fs);
   }

@@ -48,3 +48,11 @@ const nameOf = new Map<number, DmCode>(Object.entries(errnoOf).map(([name, numbe
 export function codeOf(errno: number): DmCode {
   return nameOf.get(errno) ?? "EIO";
 }
+/**
+ * The same of what Node.js threw: by its number, since its own names know no EDQUOT ("Unknown system error -122"). Undefined: no
+ * system call failed.
+ */
+export function codeOfThrown(error: unknown): DmCode | undefined {
+  const number = (error as { readonly errno?: unknown } | undefined)?.errno;
+  return typeof number === "number" ? codeOf(Math.abs(number)) : undefined;
+}

@@ -102,7 +102,7 @@ export interface StatusDocument {
   readonly queues: readonly QueueEntry[];
   readonly waiters: readonly WaiterEntry[];
   readonly rights: { readonly held: readonly { handle: Handle; holder: string; right: Right }[]; readonly fences: readonly { handle: Handle; fence: Right; holderNode: NodeId }[] };
-  readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>>; reserve?: ReserveEntry }[];
+  readonly fileSystems: readonly { fs: FsName; backing: string; mountpoint?: string; isMounted: boolean; mode: string; capabilities: Readonly<Record<string, string | number | boolean>>; reserve?: ReserveEntry; /** What is wrong with the backing, and what to do. */ trouble?: string }[];
   readonly renewals: RenewalsEntry;
   readonly links: readonly { peer: NodeId; isUp: boolean; isCut: boolean; /** By fault injection. */ delayMs?: number; unacknowledged: number; version?: number; trouble?: string }[];
   readonly counters: Readonly<Record<string, number>>;

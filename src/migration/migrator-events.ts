@@ -9,7 +9,7 @@ import { unreachable } from "../base/assert.js";
 import { DmError } from "../dmapi/errors.js";
 import type { Handle } from "../dmapi/ids.js";
 import type { FileMover } from "./file-mover.js";
-import type { MoveFailure } from "./move/steps.js";
+import { isNoRoom, type MoveFailure } from "./move/steps.js";
 import { MOVE_TOKEN_PREFIX } from "./move/executor.js";
 
 export type MigratorLog = (kind: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -76,7 +76,7 @@ export class EventHandler {
     this.#log("recall-failed", { event: event.type, from: event.node, handle, pid: event.process?.pid, code: failure.code, error: failure.message });
     if (!event.isOutstanding || !event.session.connection.isOpen) return;
     try {
-      await event.abort(failure.code === "ENOSPC" ? "ENOSPC" : "EIO");
+      await event.abort(isNoRoom(failure.code) ? failure.code : "EIO");
     } catch (error) {
       const isOver = error instanceof DmError && (error.code === "ESRCH" || error.code === "EINVAL"); // the user was killed meanwhile
       if (!isOver) throw error;

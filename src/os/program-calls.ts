@@ -223,3 +223,14 @@ export function ignoreSignal(signal: number): number {
   action.writeBigUInt64LE(1n, 0);
   return nativeSigaction(signal, action, null);
 }
+
+// Other programs.
+
+const nativePtrace = bind("intptr_t ptrace(int request, int thread, intptr_t address, intptr_t data)");
+const PTRACE_SEIZE = 0x4206;
+const PTRACE_INTERRUPT = 0x4207;
+/** One thread of another process stands still, until this process ends; the others go on. */
+export function freezeThread(thread: number): number {
+  const seized = nativePtrace(PTRACE_SEIZE, thread, 0, 0);
+  return seized < 0 ? seized : nativePtrace(PTRACE_INTERRUPT, thread, 0, 0);
+}

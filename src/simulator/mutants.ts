@@ -644,7 +644,11 @@ const real: readonly Mutant[] = [
   },
   {
     name: "users' locks end with the daemon", rule: "users' locks hold while no daemon is there (H11)", test: "daemon/mounted-node.test.js", only: "locks hold while", says: "while no daemon is there",
-    edits: [lockOperations("core.keeper?.keep({ key: made.key, note: JSON.stringify(note) }, fd);", "")],
+    edits: [lockOperations("core.keeper?.keep({ key: made.key, note: noteOf(inode, made) }, fd);", "")],
+  },
+  {
+    name: "another holder gets no locks", rule: "a holder that ends under its daemon is replaced by one that keeps all it kept (H11)", test: "daemon/mounted-node.test.js", only: "another begins", says: "by another holder",
+    edits: [at("daemon/reactor/reactor.js")("locks.keepLocksAgain(core);", "")],
   },
   {
     name: "write-back cache taken", rule: "the kernel is not asked to keep users' writes (M6)", test: "fuse/codec/codec.test.js", only: "what is never taken", says: "WRITEBACK_CACHE",

@@ -1,12 +1,12 @@
 /** What a backing must be before it is served, who makes its document, and what the probe finds. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { FsName } from "../dmapi/ids.js";
 import * as files from "../os/files.js";
-import { attach, changeDocument, isOwnName } from "./filesystem.js";
+import { attach, changeDocument, isOwnName, troubleOf } from "./filesystem.js";
 import { ownText } from "./handles.js";
 import { describeProbe, probe, refusals } from "./probe.js";
 import { VolumeService } from "./service.js";
@@ -41,6 +41,27 @@ test("a fresh backing gets its id once, and its handles open what they name", ne
   const forged = first.volume.handles.open(key.volume.rootHandle, files.open.readOnly);
   assert.ok(typeof forged !== "number" && forged.code === "EBADF");
   for (const attached of [first, second, other, key]) attached.volume.close();
+});
+
+test("where the cluster knows the file system, neither another nor an empty directory is taken for it, and nothing is made there", needsRoot, () => {
+  const path = backing();
+  const first = attach({ fs, backing: path, clusterKey });
+  const { fsid } = first.document;
+  const empty = backing();
+  assert.throws(() => attach({ fs, backing: empty, clusterKey, fsid }), new RegExp(`has no \\.sluice/fs\\.json, and fs1 of this cluster is file system ${fsid}: is it mounted\\?`));
+  assert.deepEqual(readdirSync(empty), []);
+  const another = backing();
+  attach({ fs, backing: another, clusterKey }).volume.close();
+  assert.throws(() => attach({ fs, backing: another, clusterKey, fsid }), /is file system [0-9a-f]{16}, and fs1 of this cluster is/);
+  attach({ fs, backing: path, clusterKey, fsid }).volume.close();
+  assert.equal(troubleOf(first.volume.parts), undefined);
+  renameSync(path, `${path}.away`);
+  assert.match(troubleOf(first.volume.parts) ?? "", /fails: users go on with what this daemon has open of it; its path: no such directory/);
+  mkdirSync(path, { mode: 0o700 });
+  assert.match(troubleOf(first.volume.parts) ?? "", /is not mounted any more: users go on/);
+  cpSync(join(`${path}.away`, ".sluice"), join(path, ".sluice"), { recursive: true });
+  assert.match(troubleOf(first.volume.parts) ?? "", /is there again, and this daemon has the former one open.*Restart the daemon/);
+  first.volume.close();
 });
 
 test("what may not be served is refused in words that help", needsRoot, () => {

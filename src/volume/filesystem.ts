@@ -31,9 +31,11 @@ export interface AttachOptions {
   readonly backing: string;
   /** Hexadecimal, 32 bytes. */
   readonly clusterKey: string;
+  /** What the cluster knows this file system by; anything else at its place, an empty directory say, is not it. */
+  readonly fsid?: string;
 }
 /** A volume as plain data: its descriptors are valid in every thread of the process. */
-export interface VolumeParts extends AttachOptions {
+export interface VolumeParts extends Omit<AttachOptions, "fsid"> {
   readonly fsid: string;
   readonly rootFd: number;
   readonly ownFd: number;
@@ -74,6 +76,7 @@ export function attach(asked: AttachOptions): { readonly volume: Volume; readonl
   if (rootFd < 0) throw refusal(options.backing, missing(rootFd), -rootFd);
   const opened: number[] = [rootFd];
   try {
+    if (options.fsid !== undefined) refuseAnother(options.fs, options.backing, rootFd, options.fsid);
     checkRoot(options.backing, rootFd);
     const ownFd = ownDirectory(options.backing, rootFd, OWN_DIRECTORY, opened);
     const metaFd = ownDirectory(options.backing, ownFd, "meta", opened);
@@ -88,6 +91,64 @@ export function attach(asked: AttachOptions): { readonly volume: Volume; readonl
     for (const fd of opened.reverse()) files.close(fd);
     throw failure;
   }
+}
+
+/** What is beneath a file system that is not mounted just now must not be taken for it, nor become one. */
+function refuseAnother(fs: FsName, backing: string, rootFd: number, wanted: string): void {
+  const found = fsidIn(backing, rootFd);
+  if (found === wanted) return;
+  const is = found === undefined ? `has no ${OWN_DIRECTORY}/${DOCUMENT}` : `is file system ${found}`;
+  throw refusal(backing, `${is}, and ${fs} of this cluster is file system ${wanted}: is it mounted? Where another is meant to take the name: remove file-systems/${fs} from the coordination directory`, errno.ESTALE);
+}
+function fsidIn(backing: string, rootFd: number): string | undefined {
+  const ownFd = files.openAt(rootFd, OWN_DIRECTORY, files.open.readOnly | files.open.directory | files.open.noFollow);
+  if (ownFd === -errno.ENOENT) return undefined;
+  if (ownFd < 0) throw refusal(backing, `${OWN_DIRECTORY} cannot be opened (${errnoName(ownFd)})`, -ownFd);
+  try {
+    return readDocument(backing, ownFd)?.fsid;
+  } finally {
+    files.close(ownFd);
+  }
+}
+
+/**
+ * What is wrong with a backing that is served, in words, and what to do: it answers no more, was unmounted, or is mounted anew
+ * beside what this daemon has open of it. Undefined: nothing. Blocks on the volume.
+ */
+export function troubleOf({ backing, fsid, rootFd, ownFd }: VolumeParts): string | undefined {
+  const open = answers(() => readDocument(backing, ownFd) === undefined ? "it has lost its .sluice" : undefined);
+  const there = answers(() => {
+    refuseOwnMount(backing);
+    const fd = files.openAt(files.AT_FDCWD, backing, files.open.readOnly | files.open.directory | files.open.noFollow);
+    if (fd < 0) return missing(fd);
+    try {
+      if (isSameDirectory(fd, rootFd)) return undefined;
+      return fsidIn(backing, fd) === fsid ? MOUNTED_ANEW : NOT_MOUNTED;
+    } finally {
+      files.close(fd);
+    }
+  }, true);
+  if (open === undefined && there === undefined) return undefined;
+  const users = open === undefined ? "users go on with what this daemon has open of it" : `users get its errors (${open})`;
+  if (there === MOUNTED_ANEW) return `the backing ${backing} is there again, and this daemon has the former one open: ${users}. Restart the daemon (sluice cluster restart, or SIGUSR2 and a start): its mounts stay`;
+  if (there === NOT_MOUNTED) return `the backing ${backing} is not mounted any more: ${users}. Mount it again, then restart the daemon; until then do not, it would not start`;
+  return `the backing ${backing} fails: ${users}${there === undefined || there === open ? "" : `; its path: ${there}`}`;
+}
+const MOUNTED_ANEW = "mounted anew";
+const NOT_MOUNTED = "not mounted";
+/** @param mayRefuse whoever is in the way is none of the backing's fault: its own mount over its path. */
+function answers(look: () => string | undefined, mayRefuse = false): string | undefined {
+  try {
+    return look();
+  } catch (failure) {
+    if (!(failure instanceof DmError)) throw failure;
+    return mayRefuse && failure.code === "EBUSY" ? undefined : failure.message;
+  }
+}
+function isSameDirectory(one: number, other: number): boolean {
+  const [a, b] = [new FileStat(), new FileStat()];
+  if (files.fstat(one, a) < 0 || files.fstat(other, b) < 0) return false;
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 function refusal(backing: string, found: string, code: number): DmError {

@@ -26,9 +26,13 @@ export interface ServiceOptions {
   readonly guardWaitMs?: number;
   /** The reserve of a file system has become whole, or short. */
   readonly reserveChanged?: (fs: FsName, state: ReserveState) => void;
+  /** Something is wrong with a backing, in words; undefined: no more. */
+  readonly troubleChanged?: (fs: FsName, trouble: string | undefined) => void;
 }
 /** Between two looks whether the reserve is whole. */
 const RESERVE_LOOK_MS = 2_000;
+/** A backing that has not answered for so long is said to be silent. */
+const SILENT_MS = 10_000;
 const GUARD_WAIT_MS = 5_000;
 const TRY_AGAIN_MS = 10;
 
@@ -60,6 +64,9 @@ interface Served {
   readonly pool: Pool;
   readonly guards: Guards;
   reserve: ReserveState | undefined;
+  trouble: string | undefined;
+  /** Of a look that is under way. */
+  lookedAtMs: number | undefined;
   looking: NodeJS.Timeout | undefined;
 }
 
@@ -75,10 +82,10 @@ export class VolumeService {
   }
 
   /** Before the file system is mounted. @throws DmError naming the backing, what was found, what is allowed. */
-  async attach(wanted: { readonly fs: FsName; readonly backing: string }): Promise<AttachedFs> {
+  async attach(wanted: { readonly fs: FsName; readonly backing: string; readonly fsid?: string | undefined }): Promise<AttachedFs> {
     if (this.#served.has(wanted.fs)) throw new DmError("EEXIST", "attach", `file system ${wanted.fs} is attached already`);
     const pool = new Pool(this.#options.pool ?? defaultPoolOptions);
-    const outcome = await pool.run({ kind: "attach", options: { fs: wanted.fs, backing: wanted.backing, clusterKey: this.#options.clusterKey } });
+    const outcome = await pool.run({ kind: "attach", options: { fs: wanted.fs, backing: wanted.backing, clusterKey: this.#options.clusterKey, ...(wanted.fsid !== undefined && { fsid: wanted.fsid }) } });
     if (outcome.kind === "failed") {
       await pool.close();
       throw new DmError(outcome.failure.code, "attach", outcome.failure.message);
@@ -89,7 +96,7 @@ export class VolumeService {
       degradations: degradations(probe), rootFd: volume.rootFd, metaFd: volume.metaFd,
     };
     const guards = new Guards((fd) => void closeWith(pool, [fd]));
-    const served: Served = { info, volume, pool, guards, reserve: undefined, looking: undefined };
+    const served: Served = { info, volume, pool, guards, reserve: undefined, trouble: undefined, lookedAtMs: undefined, looking: undefined };
     this.#served.set(wanted.fs, served);
     this.#noteReserve(served, reserve);
     this.#lookAfterReserve(served);
@@ -99,9 +106,16 @@ export class VolumeService {
   /** Whoever let some of it go may be dead, so every node looks. The next look waits for the end of this one: the volume may hang. */
   #lookAfterReserve(served: Served): void {
     served.looking = setTimeout(() => {
+      served.lookedAtMs = performance.now();
       void served.pool.run({ kind: "make-reserve", volume: served.volume }).then((outcome) => {
+        served.lookedAtMs = undefined;
         if (this.#served.get(served.info.fs) !== served) return;
-        if (outcome.kind === "ok") this.#noteReserve(served, (outcome.result as { reserve: ReserveState | undefined }).reserve);
+        if (outcome.kind === "ok") {
+          const { reserve, trouble } = outcome.result as { reserve: ReserveState | undefined; trouble: string | undefined };
+          this.#noteReserve(served, reserve);
+          if (served.trouble !== trouble) this.#options.troubleChanged?.(served.info.fs, trouble);
+          served.trouble = trouble;
+        }
         this.#lookAfterReserve(served);
       });
     }, RESERVE_LOOK_MS).unref();
@@ -111,6 +125,12 @@ export class VolumeService {
     const wasShort = (served.reserve?.lacking ?? 0) > 0;
     served.reserve = state;
     if (wasShort !== state.lacking > 0) this.#options.reserveChanged?.(served.info.fs, state);
+  }
+  /** What is wrong with the backing, as last looked at; also that it does not answer. */
+  trouble(fs: FsName): string | undefined {
+    const served = this.#served.get(fs);
+    const silentMs = served?.lookedAtMs === undefined ? 0 : performance.now() - served.lookedAtMs;
+    return silentMs < SILENT_MS ? served?.trouble : `the backing ${served!.info.backing} has not answered for ${Math.round(silentMs / 1000)} s: its users wait`;
   }
   /** As last looked at. */
   reserve(fs: FsName): ReserveState | undefined {

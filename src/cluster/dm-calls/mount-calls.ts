@@ -175,15 +175,19 @@ export class MountCalls {
     if (fs === undefined) return;
     const isForced = args.force === true;
     if (!this.#attached.isMounted(args.fs)) return this.#desk.refuse(call.call, "EINVAL", `${args.fs} is not mounted here`);
-    if (!isForced && this.#rights.holdsAnyOf(args.fs)) return this.#desk.refuse(call.call, "EBUSY", `tokens of this node hold rights on objects of ${args.fs}`);
+    const held = isForced ? [] : this.#rights.heldOf(args.fs);
+    if (held.length > 0) return this.#desk.refuse(call.call, "EBUSY", stillHeld(args.fs, held));
     this.#busy.add(args.fs);
     const event: NamespaceEvent = { type: "preunmount", handle1: fs.handle, handle2: fs.rootHandle, mode: isForced ? 1 : 0 };
     this.#raise(call, fs, event, isForced, (outcome) => {
       const refusal = outcome.kind === "answered" && outcome.response.kind === "abort" ? outcome.response.code : undefined;
       if (isForced) this.#rights.loseAllOf(args.fs);
-      else if (refusal !== undefined || this.#rights.holdsAnyOf(args.fs)) {
-        this.#busy.delete(args.fs);
-        return this.#desk.refuse(call.call, refusal ?? "EBUSY", refusal === undefined ? "rights on its objects are still held here" : "a session refused the unmount");
+      else {
+        const stillThere = this.#rights.heldOf(args.fs);
+        if (refusal !== undefined || stillThere.length > 0) {
+          this.#busy.delete(args.fs);
+          return this.#desk.refuse(call.call, refusal ?? "EBUSY", refusal === undefined ? stillHeld(args.fs, stillThere) : "a session refused the unmount");
+        }
       }
       this.#desk.job({ kind: "unmount", fs: args.fs, isForced }, (result) => this.#unmounted(call, fs, isForced, result.kind === "failed" ? result.failure : undefined));
     });
@@ -227,4 +231,10 @@ export class MountCalls {
     else this.#desk.refuse(call.call, "EBUSY", `${fs} is being mounted or unmounted`);
     return undefined;
   }
+}
+
+const HELD_TOLD_MAX = 8;
+function stillHeld(fs: FsName, held: readonly string[]): string {
+  const more = held.length > HELD_TOLD_MAX ? `; and ${held.length - HELD_TOLD_MAX} more` : "";
+  return `tokens of this node hold rights on objects of ${fs}: ${held.slice(0, HELD_TOLD_MAX).join("; ")}${more}. Their applications release them or answer the tokens' events; --force takes them away`;
 }

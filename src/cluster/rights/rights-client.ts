@@ -93,9 +93,12 @@ export class RightsClient {
     for (const handle of [...(this.#holdings.get(holder)?.keys() ?? [])]) this.release(holder, handle);
   }
 
-  holdsAnyOf(fs: FsName): boolean {
-    for (const holdings of this.#holdings.values()) for (const holding of holdings.values()) if (holding.fs === fs) return true;
-    return false;
+  /** What is held here on objects of a file system, each in words; empty: nothing. */
+  heldOf(fs: FsName): string[] {
+    return [...this.#holdings].flatMap(([holder, holdings]) => {
+      const who = holder.replace(/^.*\.t(\d+)$/, "token $1");
+      return [...holdings].flatMap(([handle, holding]) => (holding.fs === fs ? [`${who} has the ${holding.right} right on ${handle}`] : []));
+    });
   }
   /** Forced unmount: rights are lost, tokens live on. */
   loseAllOf(fs: FsName): void {

@@ -9,7 +9,7 @@
  * It tells in a file beside its socket what it is and what it holds; the next daemon logs what it has seen.
  *
  * Run as    node holder.js SOCKET
- * Ends      when it holds nothing and no daemon is connected; by any signal.
+ * Ends      when it holds nothing and no daemon is connected, or none has come for a minute; by any signal.
  * Source    safety H11; fuse-facts section 5.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -55,6 +55,8 @@ class Holder {
   #limitMs = 0;
   /** Of `performance`: the clock on the wall may jump. */
   #aloneSinceMs: number | undefined;
+  /** When the last one that served went; of one that only came and went nobody has had anything. */
+  #formerAloneMs: number | undefined;
   #said: string[] = [];
   #hasServed = false;
 
@@ -72,7 +74,8 @@ class Holder {
     rmSync(`${this.#path}.json`, { force: true });
   }
   get #isOver(): boolean {
-    return this.#hasServed && this.#daemon < 0 && this.#held.size === 0;
+    if (this.#daemon >= 0 || this.#held.size > 0) return false;
+    return this.#hasServed || performance.now() >= LONGEST_WAIT_MS; // since it began
   }
 
   #wait(): void {
@@ -122,13 +125,17 @@ class Holder {
         if (fuseFd === undefined || memoryFd === undefined || keeper === undefined) return;
         const before = this.#held.get(message.place.source);
         if (before !== undefined) this.#end(before, "was mounted anew");
+        this.#formerAloneMs = undefined;
         this.#held.set(message.place.source, { place: message.place, fuseFd, memoryFd, keeper, kept: new Map() });
         return this.#tell();
       }
       case "served": {
         const held = this.#held.get(message.source);
         if (held === undefined || fds[0] === undefined) for (const fd of fds) close(fd);
-        else held.keeper = fds[0];
+        else {
+          held.keeper = fds[0];
+          this.#formerAloneMs = undefined;
+        }
         return;
       }
       case "end": {
@@ -139,6 +146,7 @@ class Holder {
   }
   #handOver(): void {
     const goneMs = this.#aloneSinceMs === undefined ? 0 : Math.round(performance.now() - this.#aloneSinceMs);
+    this.#formerAloneMs = this.#aloneSinceMs;
     this.#aloneSinceMs = undefined;
     for (const { place, fuseFd, memoryFd, kept } of this.#held.values()) {
       sendPatiently(this.#daemon, { kind: "mount", place, goneMs }, [fuseFd, memoryFd]);
@@ -162,7 +170,7 @@ class Holder {
       this.#forgetNames(held, now);
     }
     if (this.#held.size === 0) return;
-    this.#aloneSinceMs = performance.now();
+    this.#aloneSinceMs = this.#formerAloneMs ?? performance.now();
     this.#say(`daemon ${this.#daemonPid} has ended; ${this.#held.size} of its mounts wait for the next one`);
     this.#tell();
   }

@@ -3,7 +3,8 @@
  * users' locks, and files that have no name any more.
  *
  * Handing one over is one send that never waits; from then on the kernel keeps what the descriptor stands for, whether the
- * holder has looked yet or not. What was handed over must be taken back when it is no longer meant to live.
+ * holder has looked yet or not. What was handed over must be taken back when it is no longer meant to live. When the holder
+ * ends nothing is kept until another is there, which then has to be given everything.
  *
  * Source    safety H11.
  */
@@ -19,16 +20,24 @@ interface Unsent {
 export class DescriptorKeeper {
   #socket: number;
   #unsent: Unsent[] = [];
-  /** Nothing is kept from now on: the holder has ended. */
+  /** Nothing is kept: the holder has ended. */
   #isLost = false;
 
   /** @param socket -1: the holder has not taken the mount yet; what is to be kept waits. */
   constructor(socket: number) {
     this.#socket = socket;
   }
-  connect(socket: number): void {
+  /** True: this is another holder than before, which has nothing yet. */
+  connect(socket: number): boolean {
+    const isAnother = this.#socket >= 0 || this.#isLost;
+    if (isAnother) {
+      this.#lose();
+      if (this.#socket >= 0) close(this.#socket);
+    }
+    this.#isLost = false;
     this.#socket = socket;
     this.flush();
+    return isAnother;
   }
   /** `fd` stays the caller's. */
   keep(name: KeptName, fd: number): void {
@@ -51,6 +60,10 @@ export class DescriptorKeeper {
       for (const fd of next.fds) close(fd);
       this.#unsent.shift();
     }
+  }
+  /** Nothing waits for room any more. */
+  get isAllSent(): boolean {
+    return this.#unsent.length === 0;
   }
   close(): void {
     this.flush();

@@ -33,6 +33,15 @@ export class KeptOpens {
     inode.isKept = false;
     this.#keeper?.drop([nameOf(inode).key]);
   }
+  /** Another holder has nothing yet. */
+  keepAgain(all: Iterable<Inode>): void {
+    for (const inode of all) {
+      if (inode.opens === 0) continue;
+      inode.isKept = false;
+      this.opened(inode);
+    }
+    this.look();
+  }
   /** Once a second. Of those without a descriptor one is kept as soon as they have it. */
   look(): void {
     if (this.#new.size > 0) this.#keep([...this.#new].filter((inode) => inode.pathFd >= 0));

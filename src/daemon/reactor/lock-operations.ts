@@ -30,7 +30,7 @@ function tableOf(core: ReactorCore): LockTable {
   return table;
 }
 export function lockDescriptors(core: ReactorCore): number[] {
-  return tableOf(core).descriptors();
+  return [...tableOf(core).all()].map(([, owner]) => owner.fd);
 }
 
 /** A close by that owner: its locks of ranges go (POSIX). */
@@ -79,8 +79,7 @@ function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<Lock
     return meanwhile;
   }
   const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], key: keyOf(inode, request.owner, isFlock) };
-  const note: Noted = { nodeid: inode.nodeid, id: `${request.owner}`, isFlock, fh: request.fh, pid: request.lock.pid };
-  core.keeper?.keep({ key: made.key, note: JSON.stringify(note) }, fd); // before anything is granted on it
+  core.keeper?.keep({ key: made.key, note: noteOf(inode, made) }, fd); // before anything is granted on it
   table.add(inode, made);
   core.inodes.pin(inode);
   return made;
@@ -96,6 +95,15 @@ interface Noted {
   readonly pid: number;
 }
 const keyOf = (inode: Inode, id: bigint, isFlock: boolean) => `lock ${inode.nodeid} ${id}${isFlock ? " flock" : ""}`;
+
+function noteOf(inode: Inode, { id, isFlock, fh, pid }: LockOwner): string {
+  const note: Noted = { nodeid: inode.nodeid, id: `${id}`, isFlock, fh, pid };
+  return JSON.stringify(note);
+}
+/** Another holder has nothing yet. */
+export function keepLocksAgain(core: ReactorCore): void {
+  core.keeper?.keepAll([...tableOf(core).all()].map(([inode, owner]) => ({ name: { key: owner.key, note: noteOf(inode, owner) }, fd: owner.fd })));
+}
 
 /** An owner of locks that an earlier daemon had; `fd` is ours from then on. False: the kernel knows the file no more. */
 export function restoreLocks(core: ReactorCore, kept: { readonly key: string; readonly note: string; readonly fd: number }): boolean {

@@ -59,8 +59,8 @@ export class LockTable {
   ofOpen(inode: Inode, fh: number): LockOwner[] {
     return [...(this.#owners.get(inode)?.values() ?? [])].filter((owner) => owner.fh === fh);
   }
-  descriptors(): number[] {
-    return [...this.#owners.values()].flatMap((ofInode) => [...ofInode.values()].map((owner) => owner.fd));
+  *all(): Generator<[Inode, LockOwner]> {
+    for (const [inode, ofInode] of this.#owners) for (const owner of ofInode.values()) yield [inode, owner];
   }
 
   /** The backing has granted it, or taken it back: `range` undefined. What the owner held of it before is replaced. */

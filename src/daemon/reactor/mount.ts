@@ -36,6 +36,12 @@ export interface MountHolder {
   /** The reactor's end of a connection, or the negative errno. */
   hold(place: MountPlace, fuseFd: number, memoryFd: number): number;
   served(source: string): number;
+  /** When the holder ends and another begins, that one gets it, and `connect` the reactor's end of a new connection; it returns when the reactor has given everything. */
+  remember(place: MountPlace, fuseFd: number, memoryFd: number, connect: (keeperFd: number) => Promise<void>): void;
+  /** The mount's descriptors are closed here from now on. */
+  forget(source: string): void;
+  /** The next daemon could go on with it now. */
+  holds(source: string): boolean;
   /** The mount is over. */
   end(source: string): void;
   /** Its users get an error. */
@@ -76,6 +82,9 @@ export class ReactorMount {
   #isOver = false;
   /** Tells the holder that there is nothing to hold any more. */
   #endHold: (() => void) | undefined;
+  #forget: () => void = () => {};
+  #holds: () => boolean = () => false;
+  #keptAgain: () => void = () => {};
   #memoryFd = -1;
   readonly #isTakenOver: boolean;
   #overResolve: () => void = () => {};
@@ -140,11 +149,18 @@ export class ReactorMount {
 
   /** Held from now on, where the kernel lets another daemon go on. */
   #survives(holder: MountHolder, place: MountPlace, { memoryFd, left }: Survival, canSurvive: boolean): void {
+    const connect = (keeperFd: number): void => (this.#isOver ? void close(keeperFd) : this.post({ kind: "held", keeperFd }));
     if (left === undefined) {
-      const keeperFd = canSurvive ? holder.hold(place, this.#fuseFd, memoryFd) : -1;
-      if (keeperFd < 0) return;
-      this.post({ kind: "held", keeperFd });
+      if (!canSurvive) return;
+      const keeperFd = holder.hold(place, this.#fuseFd, memoryFd);
+      if (keeperFd >= 0) connect(keeperFd);
     }
+    holder.remember(place, this.#fuseFd, memoryFd, (keeperFd) => {
+      connect(keeperFd);
+      return Promise.race([this.#over, new Promise<void>((resolve) => (this.#keptAgain = resolve))]);
+    });
+    this.#forget = () => holder.forget(place.source);
+    this.#holds = () => holder.holds(place.source);
     this.#endHold = () => {
       this.#endHold = undefined;
       holder.end(place.source);
@@ -153,7 +169,7 @@ export class ReactorMount {
   }
   /** The next daemon can go on with it. */
   get isHeld(): boolean {
-    return this.#endHold !== undefined;
+    return this.#endHold !== undefined && this.#holds();
   }
   /** Ends the threads and leaves the mount to the next daemon: its users wait. */
   async leave(): Promise<void> {
@@ -209,6 +225,7 @@ export class ReactorMount {
   #received(message: FromReactor): void {
     this.#whenReady?.(message);
     if (message.kind === "survives-no-more") this.#endHold?.();
+    if (message.kind === "kept-again") this.#keptAgain();
     if (message.kind === "ended") {
       if (this.#isOver) return;
       this.#isOver = true;
@@ -240,6 +257,7 @@ export class ReactorMount {
     return this.#closing;
   }
   async #close(): Promise<void> {
+    this.#forget();
     for (const side of this.#sidesToBegin.splice(0)) side?.port.close();
     files.replaceByNothing(this.#fuseFd);
     await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));

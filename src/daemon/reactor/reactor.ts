@@ -27,6 +27,8 @@ export class Reactor {
   /** Why the mount is over. */
   ended: string | undefined;
   #survivesNoMore = false;
+  /** Another holder is being given what is kept. */
+  #keepsAgain = false;
 
   constructor(options: ReactorOptions, ports: CorePorts) {
     this.core = new ReactorCore(options, ports);
@@ -89,10 +91,16 @@ export class Reactor {
   #lookAtMemory(): void {
     const { core } = this;
     core.keeper?.flush();
+    this.#tellKept();
     core.keptOpens.look();
     if (core.memory?.isIncomplete !== true || this.#survivesNoMore) return;
     this.#survivesNoMore = true;
     core.post({ kind: "survives-no-more", why: "what the kernel knows could not all be written down" });
+  }
+  #tellKept(): void {
+    if (!this.#keepsAgain || this.core.keeper?.isAllSent !== true) return;
+    this.#keepsAgain = false;
+    this.core.post({ kind: "kept-again" });
   }
   look(): void {
     this.held.look(() => this.#lookAtMemory());
@@ -169,8 +177,11 @@ export class Reactor {
       case "forget": return core.forgetEverything();
       case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
       case "held":
-        core.keeper?.connect(message.keeperFd);
-        return;
+        if (core.keeper?.connect(message.keeperFd) !== true) return;
+        locks.keepLocksAgain(core);
+        core.keptOpens.keepAgain(core.inodes);
+        this.#keepsAgain = true;
+        return this.#tellKept();
       case "end":
         this.ended = message.isLeft === true ? "left to the next daemon" : "asked to end";
         return;

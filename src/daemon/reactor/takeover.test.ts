@@ -42,6 +42,11 @@ class Holding implements MountHolder {
     this.#keepers.push(pair[1]);
     return pair[0];
   }
+  remember(): void {}
+  forget(): void {}
+  holds(): boolean {
+    return true;
+  }
   end(): void {
     for (const fd of [...this.#fds.splice(0), ...this.#keepers.splice(0)]) close(fd);
   }

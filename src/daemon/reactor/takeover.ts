@@ -15,7 +15,7 @@ import { resend } from "../../fuse/codec/notify.js";
 import * as device from "../../os/device.js";
 import { errnoName } from "../../os/errno.js";
 import * as files from "../../os/files.js";
-import { fileTypes } from "../../os/stat.js";
+import { FileStat, fileTypes } from "../../os/stat.js";
 import { ownText } from "../../volume/handles.js";
 import type { KnownInode } from "../holder/mount-memory.js";
 import { backingCalls } from "./backing-calls.js";
@@ -82,10 +82,16 @@ function restoreKept(core: ReactorCore): void {
 }
 function restoreInode(core: ReactorCore, { note, fd }: { readonly note: string; readonly fd: number }): boolean {
   const inode = core.inodes.get((JSON.parse(note) as { nodeid: number }).nodeid);
-  if (inode === undefined || inode.opens === 0 || inode.pathFd >= 0) return false;
+  if (inode === undefined || inode.opens === 0 || inode.pathFd >= 0 || !isOnBacking(core, fd)) return false;
   core.inodes.setDescriptor(inode, fd);
   inode.isKept = true;
   return true;
+}
+
+/** Not of a backing that was lost and mounted anew: there the object is found by its handle. */
+function isOnBacking(core: ReactorCore, fd: number): boolean {
+  const [own, root] = [new FileStat(), new FileStat()];
+  return files.fstat(fd, own) < 0 || files.fstat(core.rootFd, root) < 0 ? false : own.dev === root.dev;
 }
 
 function restoreOpens(core: ReactorCore): void {

@@ -16,10 +16,10 @@ import type { ManagedObject } from "../../client/managed-object.js";
 import type { HeldRight, OutstandingToken } from "../../client/rights.js";
 import type { Session } from "../../client/session.js";
 import type { FileAttributes } from "../../dmapi/calls.js";
-import { DmError, isRetryable } from "../../dmapi/errors.js";
+import { codeOfThrown, DmError, isRetryable } from "../../dmapi/errors.js";
 import type { Handle } from "../../dmapi/ids.js";
 import { type Manifest, type ObjectReader, type Store, StoreError } from "../stores/store.js";
-import { type Move, type MoveCall, MoveFailure, type MoveRequest, type MoveResult } from "./steps.js";
+import { isNoRoom, type Move, type MoveCall, MoveFailure, type MoveRequest, type MoveResult } from "./steps.js";
 
 /** Begins the data of user events that only hold rights. */
 export const MOVE_TOKEN_PREFIX = "sluice-migrator move ";
@@ -273,7 +273,8 @@ export function asMoveFailure(error: unknown): MoveFailure {
   if (error instanceof MoveFailure) return error;
   if (error instanceof DmError || error instanceof StoreError) return new MoveFailure(error.code, error.message, { cause: error });
   const { message } = error as Error;
-  return new MoveFailure((error as NodeJS.ErrnoException).code === "ENOSPC" ? "ENOSPC" : "EIO", message, { cause: error });
+  const code = codeOfThrown(error);
+  return new MoveFailure(isNoRoom(code) ? code : "EIO", message, { cause: error });
 }
 
 function stopWhenTold(kind: string, step: string): void {

@@ -20,7 +20,7 @@
  */
 import type { RecordChange } from "../../dmapi/record.js";
 import { type CopiedNote, type CopyNote, encodeNote, type LookedAt, namesCopy, noteOf, STATE_ATTRIBUTE } from "../states.js";
-import { ask, attempt, type Move, MoveFailure, type MoveOutcome } from "./steps.js";
+import { ask, attempt, isNoRoom, type Move, MoveFailure, type MoveOutcome } from "./steps.js";
 
 export const recallStepNames = [
   "look", "open-object", "take-right", "take-guard", "look-again", "copy-in", "sync-file", "restore-times", "note-discard",
@@ -64,7 +64,7 @@ function* underRight(note: CopiedNote, options: RecallOptions): Move<MoveOutcome
     yield* ask("change-record", "change-record", { change: residentChange(note) });
   } catch (error) {
     // What was copied in would keep a full volume full, and the next recall needs it all the same.
-    if (error instanceof MoveFailure && error.code === "ENOSPC" && options.isEmptied !== true) yield* attempt("give-back", "punch", {});
+    if (error instanceof MoveFailure && isNoRoom(error.code) && options.isEmptied !== true) yield* attempt("give-back", "punch", {});
     throw error;
   } finally {
     yield* attempt("settle", "release-guard", {});

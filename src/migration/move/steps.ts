@@ -61,6 +61,10 @@ export class MoveFailure extends Error {
     this.code = code;
   }
 }
+/** A full volume, or a quota that is used up: the user is told which, and what was copied in is given back. */
+export function isNoRoom(code: string | undefined): code is "ENOSPC" | "EDQUOT" {
+  return code === "ENOSPC" || code === "EDQUOT";
+}
 export interface MoveOutcome {
   /** "already": there was nothing to do. */
   readonly kind: "done" | "already";

@@ -28,7 +28,7 @@ export interface Attached {
   readonly probe: ProbeRecord;
   readonly reserve: ReserveState | undefined;
 }
-/** For "attach" the result is `Attached`, for "open" `OpenedForApplication`, for "make-reserve" `{ reserve: ReserveState | undefined }`. */
+/** For "attach" the result is `Attached`, for "open" `OpenedForApplication`, for "make-reserve" `{ reserve: ReserveState | undefined; trouble: string | undefined }`. */
 export type JobOutcome = Outcome;
 export interface JobMessage {
   readonly id: number;

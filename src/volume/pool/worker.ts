@@ -9,7 +9,7 @@ import { assert } from "../../base/assert.js";
 import { DmError } from "../../dmapi/errors.js";
 import * as files from "../../os/files.js";
 import { setIoFlusher, setThreadName } from "../../os/process.js";
-import { attach, Volume, type AttachOptions } from "../filesystem.js";
+import { attach, troubleOf, Volume, type AttachOptions } from "../filesystem.js";
 import type { OperationContext } from "../object.js";
 import { failureOf, openForApplication, perform, performReadRecord } from "../perform.js";
 import { probe, refusals } from "../probe.js";
@@ -43,7 +43,7 @@ async function run(job: Job): Promise<JobOutcome> {
     case "open":
       return openForApplication(contextOf(job.context), job.handle, job.args);
     case "make-reserve":
-      return { kind: "ok", result: { reserve: makeReserve(job.volume.ownFd) } };
+      return { kind: "ok", result: { reserve: makeReserve(job.volume.ownFd), trouble: troubleOf(job.volume) } };
     case "close":
       for (const fd of job.fds) files.close(fd);
       return { kind: "ok", result: {} };

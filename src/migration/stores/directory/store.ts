@@ -14,6 +14,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { codeOfThrown } from "../../../dmapi/errors.js";
 import {
   type Decoded, decodeIntent, decodeLedgerEntry, decodeManifest, decodeSettings, MANIFEST_BYTES_MAX, NOTE_BYTES_MAX, SETTINGS_BYTES_MAX,
 } from "../documents.js";
@@ -282,7 +283,8 @@ async function translated<T>(work: Promise<T>, what: string): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    const { message } = error as Error;
+    const code = codeOfThrown(error);
     const known = code === "ENOENT" || code === "EEXIST" || code === "ENOSPC" || code === "EACCES" || code === "EDQUOT" ? code : "EIO";
     throw new StoreError(known, `${what}: ${message}`, { cause: error });
   }
