@@ -3,7 +3,7 @@
  * what is wrong, none starts on what lies beneath, and what was migrated is there when the backing is mounted again.
  *
  * Not here  one that fails for a while (sick-backing.test.ts).
- * Source    requirement 4.3 (steady).
+ * Source    safety H4, H11.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

@@ -3,7 +3,7 @@
  * a new one, while programs on the others read, write and recall, sessions are made and changed, and a migrator runs.
  *
  * Promised    no wrong byte and no error on the other nodes, no call lost, every session assumable, each mount told of.
- * Source      requirement 1.2 (a node that joins later); safety M5; decision 0007 (versions on the wire).
+ * Source      safety M5; decision 0007 (versions on the wire).
  */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";

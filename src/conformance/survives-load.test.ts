@@ -2,7 +2,7 @@
  * All daemons of a cluster, one after the other, are killed and restarted while programs on each node make, rename, remove,
  * append, write, read, map, count under locks, and read files that come back from a store: no program notices more than a pause.
  *
- * Source    safety H11; requirement 4.3 (steady).
+ * Source    safety H11; decision 0011.
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";

@@ -2,7 +2,7 @@
  * Mounts and open files outlive the daemon: it is killed, or restarted, while programs have files and directories open,
  * mapped and locked, and are in the middle of calls; they see a pause, and nothing else.
  *
- * Source    safety H11; requirement 4.3 (steady).
+ * Source    safety H11; decision 0011.
  */
 import assert from "node:assert/strict";
 import { readFileSync, statSync, writeFileSync } from "node:fs";

@@ -4,7 +4,7 @@
  *
  * Owns      nothing.
  * Not here  what a held operation waits for (waiters.ts), who is inside (mount-users.ts).
- * Source    requirement 4.3 (steady): an unmount with held operations says which.
+ * Source    umount(2) EBUSY; safety C5.
  */
 import type { FsName } from "../dmapi/ids.js";
 import type { WaiterEntry } from "../dmapi/status.js";

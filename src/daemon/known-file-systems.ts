@@ -3,7 +3,7 @@
  * by the first node that attaches it. A node whose backing is not mounted finds the directory beneath instead, which is
  * none or another, and refuses to serve it: what was migrated would seem to be gone, and a second file system be made.
  *
- * Source    requirement 4.3 (steady).
+ * Source    safety H4, H11.
  */
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
 import { randomBytes } from "node:crypto";

@@ -548,7 +548,7 @@ const beside: readonly Mutant[] = [
   },
   {
     name: "frame of any length", rule: "a frame's length is looked at before memory is taken (H15)", test: "wire/application-frames.test.js", says: "Missing expected exception (FrameError)",
-    edits: [at("wire/application-frames.js")("if (this.#wanted > this.lengthMax)", "if (false)")],
+    edits: [at("wire/application-frames.js")("if (length > this.lengthMax)", "if (false)")],
   },
   {
     name: "silent open for writing", rule: "a file that is away asks for its bytes at the open for writing: stores through a mapping are not seen (H8)", test: "cluster/admission/admission.test.js", only: "opening a stub for writing: due", says: "false !== true",
