@@ -39,6 +39,7 @@ export type Mutant = (MissedByScene | MissedByTest) & {
 
 const at = (file: string) => (find: string, replace: string): Edit => ({ file, find, replace });
 const admission = at("cluster/admission/admission.js");
+const drains = at("cluster/admission/drains.js");
 const dueEvents = at("cluster/admission/due-events.js");
 const managedObject = at("cluster/admission/managed-object.js");
 const openModes = at("cluster/admission/open-modes.js");
@@ -131,11 +132,11 @@ const guards: readonly Mutant[] = [
   },
   {
     name: "record as before the guard", rule: "a writer goes by the record as read under the guard (C1)", scene: "data",
-    edits: [admission("object.mustLoadAgain = false; this.#setRecord(object, found); this.#advanceDrains(object); this.#filterWaiting(object);", "this.#advanceDrains(object); this.#filterWaiting(object);")],
+    edits: [admission("object.mustLoadAgain = false; this.#setRecord(object, found); this.#drains.advance(object); this.#filterWaiting(object);", "this.#drains.advance(object); this.#filterWaiting(object);")],
   },
   {
     name: "guard kept", rule: "the guard goes back when a fence or a changed record asks (C1)", scene: "joined",
-    edits: [admission(`this.#effects.push({ kind: "drop-guard", handle: object.handle }); } object.drains.delete(drain);`, "} object.drains.delete(drain);")],
+    edits: [drains(`this.#ports.emit({ kind: "drop-guard", handle: object.handle }); } object.drains.delete(drain);`, "} object.drains.delete(drain);")],
   },
   {
     name: "written past a sync", rule: "the guard outlives every write under it, also one that another flush let through (C1)", scene: "data", stress: "workers",
@@ -183,14 +184,14 @@ const passthrough: readonly Mutant[] = [
 const fences: readonly Mutant[] = [
   {
     name: "fence acknowledged before the drain", rule: "an acknowledged fence says that what ran has ended (C4)", scene: "joined", stress: "workers",
-    edits: [admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack")],
+    edits: [drains("pending: object.runningNow(fence), givesGuardBack", "pending: new Set(), givesGuardBack")],
   },
   {
     name: "neither fence nor round drains", rule: "an acknowledged record says that nothing runs under an older one (C4)", scene: "joined", stress: "workers",
     edits: [
-      admission("pending: object.runningNow(input.fence), givesGuardBack", "pending: new Set(), givesGuardBack"),
-      admission("pending: object.runningNow(), givesGuardBack: true,", "pending: new Set(), givesGuardBack: true,"), managedObject("if (generation < (drain.generation ?? 0))", "if (false)"),
-      admission("else for (const id of object.runningNow()) drain.pending.add(id);", ""),
+      drains("pending: object.runningNow(fence), givesGuardBack", "pending: new Set(), givesGuardBack"),
+      drains("pending: object.runningNow(), givesGuardBack: true,", "pending: new Set(), givesGuardBack: true,"), managedObject("if (generation < (drain.generation ?? 0))", "if (false)"),
+      drains("else for (const id of object.runningNow()) drain.pending.add(id);", ""),
     ],
   },
   {

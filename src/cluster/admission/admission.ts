@@ -5,8 +5,8 @@
  * held; on all its objects at once or on none, holding nothing while it waits. Whatever it waited for, it is filtered
  * again from the beginning when that changes. Look-ups and the like never come here (safety C5).
  *
- * Owns      records as cached, fences, interests, which events are answered, what runs and what must drain.
- * Not here  tokens and sessions (source-node), what a file's regions ask for (due-events.ts), doing any of it (the reactor).
+ * Owns      records as cached, fences, interests, which events are answered, what runs.
+ * Not here  tokens and sessions (source-node), what waits until operations end (drains.ts), what a file's regions ask for (due-events.ts), doing any of it (the reactor).
  * Source    safety C1, C3-C6, H3; XDSM 3.5, 4.3, 4.4, 6.2, 6.5.
  */
 import { assert } from "../../base/assert.js";
@@ -14,10 +14,10 @@ import type { DmCode } from "../../dmapi/errors.js";
 import { hasEvent, type EventSet, type EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
-import { regionFlags } from "../../dmapi/regions.js";
 import type { Decision } from "../node-contract.js";
 import { dueType, mustRepeat } from "./due-events.js";
-import { ManagedObject, type Drain } from "./managed-object.js";
+import { type Asked, Drains } from "./drains.js";
+import { ManagedObject } from "./managed-object.js";
 import type { OpenMode, OpenRequest } from "./open-modes.js";
 import type { AdmissionEffect, AdmissionInput, AdmissionRequest, HoldCause, ObjectRound, PostEvent, PreEvent } from "./operation.js";
 
@@ -58,6 +58,10 @@ export class Admission {
   readonly #withoutOwner: WithoutOwner;
   readonly #objects = new Map<Handle, ManagedObject>();
   readonly #operations = new Map<OperationId, Operation>();
+  readonly #drains = new Drains({
+    emit: (effect) => this.#effects.push(effect), load: (object) => this.#load(object),
+    changed: (object) => this.#filterWaiting(object), dropIfUnused: (object) => this.#dropIfUnused(object),
+  });
   #fsEventList: EventSet;
   #owned: EventSet = 0;
   #isOpen = false;
@@ -111,7 +115,11 @@ export class Admission {
       case "fence-lowered": this.#fenceLowered(input); break;
       case "round-begun": this.#roundBegun(input); break;
       case "pages-flushed":
-      case "data-synced": this.#roundAdvanced(input); break;
+      case "data-synced": {
+        const object = this.#objects.get(input.handle);
+        if (object !== undefined) this.#drains.did(object, input.kind, input);
+        break;
+      }
       case "owned-events": this.#owned = input.events; break;
       case "fs-event-list": this.#fsEventList = input.events; break;
       case "admission": this.#admission(input); break;
@@ -295,7 +303,7 @@ export class Admission {
     for (const use of operation.request.uses) {
       const object = this.#object(use.handle);
       object.running.delete(operation.request.id);
-      this.#advanceDrains(object, operation.request.id);
+      this.#drains.advance(object, operation.request.id);
       if (object.isForgotten) this.#dropIfUnused(object);
     }
   }
@@ -385,7 +393,7 @@ export class Admission {
     object.isLoading = false;
     this.#setRecord(object, found);
     if (object.mustLoadAgain) return this.#load(object);
-    this.#advanceDrains(object);
+    this.#drains.advance(object);
     this.#filterWaiting(object);
     if (object.isForgotten) this.#dropIfUnused(object);
   }
@@ -412,7 +420,7 @@ export class Admission {
       else if (operation?.phase === "post") this.#finishWithoutPost(operation);
     }
     for (const drain of object.drains) if (drain.step === "load") object.beginDraining(drain); // an object that is gone has nothing to load
-    this.#advanceDrains(object);
+    this.#drains.advance(object);
     this.#dropIfUnused(object);
   }
   #finishWithoutPost(operation: Operation): void {
@@ -425,7 +433,7 @@ export class Admission {
     object.guard = "shared";
     object.mustLoadAgain = false;
     this.#setRecord(object, found);
-    this.#advanceDrains(object);
+    this.#drains.advance(object);
     this.#filterWaiting(object);
   }
 
@@ -444,7 +452,7 @@ export class Admission {
   #guardUnneeded(handle: Handle): void {
     const object = this.#objects.get(handle);
     if (object === undefined || object.guard !== "shared") return;
-    this.#beginDrain(object, { step: "drain", afterPages: "done", hasSync: false, pending: new Set(), givesGuardBack: true });
+    this.#drains.giveBack(object);
   }
 
   // Opens, and the descriptors that the kernel reads and writes by itself (open-modes.ts).
@@ -494,10 +502,7 @@ export class Admission {
     if (input.fenceNumber < object.fenceNumber) return;
     object.setFence(input);
     object.opens.askedFor(this.#effects);
-    this.#beginDrain(object, {
-      step: "drain", afterPages: "done", hasSync: false, pending: object.runningNow(input.fence), givesGuardBack: input.fence === "exclusive",
-      done: { kind: "fence-drained", handle: object.handle, fenceNumber: input.fenceNumber },
-    });
+    this.#drains.fence(object, input.fence, input.fenceNumber);
   }
 
   #fenceLowered(input: AdmissionFence): void {
@@ -508,94 +513,18 @@ export class Admission {
     this.#dropIfUnused(object);
   }
 
-  #roundBegun(input: { round: Drain["round"] & {}; from: string; work: ObjectRound }): void {
-    const { round, from, work } = input;
-    const done: AdmissionEffect = { kind: "round-drained", round, from };
-    if (work.kind === "fs-event-list-changed") {
-      this.#fsEventList = work.events;
-      this.#effects.push(done);
-      return;
-    }
-    if (work.kind === "record-changed") {
+  #roundBegun({ work, ...asked }: Asked & { readonly work: ObjectRound }): void {
+    if (work.kind === "fs-event-list-changed") this.#fsEventList = work.events;
+    else if (work.kind === "record-changed") {
       const object = this.#objects.get(work.handle);
-      if (object === undefined) {
-        this.#effects.push(done);
-        return;
-      }
-      // Also while a load runs that may have looked before the change: its answer is not to be believed.
-      const mustLoad = (object.record !== undefined || object.isLoading) && object.generation < work.generation;
-      if (mustLoad) object.mustLoadAgain = true;
-      object.opens.askedFor(this.#effects);
-      const drain: Drain = {
-        step: mustLoad || object.isLoading ? "load" : "drain", afterPages: "drain", hasSync: false, pending: object.runningNow(), givesGuardBack: true,
-        generation: work.generation, round, from, done,
-      };
-      object.drains.add(drain);
-      if (mustLoad) this.#load(object);
-      this.#advanceDrains(object);
-      return;
+      object?.opens.askedFor(this.#effects);
+      if (object !== undefined) return this.#drains.recordChanged(object, work.generation, asked);
+    } else {
+      const object = this.#object(work.handle);
+      if (work.kind === "flush") object.opens.askedFor(this.#effects);
+      return this.#drains.pages(object, work.kind, asked);
     }
-    const object = this.#object(work.handle);
-    const isFlush = work.kind === "flush";
-    if (isFlush) object.opens.askedFor(this.#effects);
-    object.drains.add({
-      step: "pages", afterPages: isFlush ? "drain" : "done", hasSync: isFlush, pending: new Set(), givesGuardBack: isFlush, round, from, done,
-    });
-    this.#filterWaiting(object); // reads that a fence holds are served first, and go on being served, while pages are written back
-    const mayHoldReads = object.record === undefined || object.record?.regions.some((region) => (region.flags & regionFlags.read) !== 0) === true;
-    this.#effects.push({ kind: "flush-pages", handle: object.handle, round, from, isAwaited: isFlush || !mayHoldReads });
-  }
-
-  #roundAdvanced(input: { kind: "pages-flushed" | "data-synced"; handle: Handle; round: Drain["round"] & {}; from: string }): void {
-    const object = this.#objects.get(input.handle);
-    if (object === undefined) return;
-    for (const drain of object.drains) {
-      if (drain.round !== input.round || drain.from !== input.from) continue;
-      if (input.kind === "data-synced" && drain.step === "sync") this.#synced(object, drain);
-      else if (input.kind === "pages-flushed" && drain.step === "pages") {
-        drain.step = "drain";
-        if (drain.afterPages === "done") this.#finishDrain(object, drain);
-        else for (const id of object.runningNow()) drain.pending.add(id);
-      }
-    }
-    this.#advanceDrains(object);
-  }
-
-  #synced(object: ManagedObject, drain: Drain): void {
-    if (drain.mustSyncAgain !== true) return this.#finishDrain(object, drain);
-    drain.mustSyncAgain = false;
-    drain.step = "drain";
-  }
-
-  #beginDrain(object: ManagedObject, drain: Drain): void {
-    object.drains.add(drain);
-    this.#advanceDrains(object);
-  }
-
-  #advanceDrains(object: ManagedObject, ended?: OperationId): void {
-    if (object.drains.size === 0) return;
-    for (const drain of [...object.drains]) {
-      if (ended !== undefined) drain.pending.delete(ended);
-      if (drain.step === "load" && !object.isLoading && !object.mustLoadAgain) object.beginDraining(drain);
-      if (drain.step !== "drain" || drain.pending.size > 0) continue;
-      if (drain.givesGuardBack && object.hasGuardedRunning) continue;
-      if (drain.hasSync) {
-        drain.step = "sync";
-        this.#effects.push({ kind: "sync-data", handle: object.handle, round: drain.round!, from: drain.from! });
-      } else this.#finishDrain(object, drain);
-    }
-  }
-
-  #finishDrain(object: ManagedObject, drain: Drain): void {
-    if (drain.givesGuardBack && object.guard !== "none") {
-      assert(!object.hasGuardedRunning, "the guard outlives every write under it");
-      object.guard = "none";
-      this.#effects.push({ kind: "drop-guard", handle: object.handle });
-    }
-    object.drains.delete(drain);
-    if (drain.done !== undefined) this.#effects.push(drain.done);
-    this.#filterWaiting(object);
-    this.#dropIfUnused(object);
+    this.#effects.push({ kind: "round-drained", round: asked.round, from: asked.from });
   }
 
   #admission({ isOpen, why, refuses }: Extract<AdmissionInput, { kind: "admission" }>): void {
@@ -641,10 +570,7 @@ export class Admission {
       object.fenceNumber = 0;
       object.drains.clear();
       object.waiting.clear();
-      if (object.guard !== "none") {
-        object.drains.add({ step: "drain", afterPages: "done", hasSync: false, pending: new Set(), givesGuardBack: true });
-        this.#advanceDrains(object);
-      }
+      if (object.guard !== "none") this.#drains.giveBack(object);
     }
     for (const operation of [...this.#operations.values()]) {
       // An event that is out is offered anew by the source node, under a new token. Were it raised again here, an answer to
