@@ -28,7 +28,7 @@ export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"geta
 function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Steps {
   const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
-  core.recordSeen(inode, looked.stored);
+  core.records.seen(inode, looked.stored);
   const shown = yield* shownStatx(core, inode, looked.statx);
   core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
   return undefined;
@@ -99,7 +99,7 @@ function* isPartial(core: ReactorCore, inode: Inode): Steps<boolean> {
 function* dropPagesElsewhere(core: ReactorCore, task: Task, inode: Inode): Steps<number> {
   core.pages.drop(inode, 0, 0);
   const work = { kind: "drop-pages", handle: core.handleOf(inode) } as const;
-  return yield* core.awaitMain(task, "the other members drop their pages", (operation) => core.post({ kind: "round-wanted", work, operation }));
+  return yield* core.waits.awaitMain(task, "the other members drop their pages", (operation) => core.post({ kind: "round-wanted", work, operation }));
 }
 
 function* change(core: ReactorCore, inode: Inode, request: RequestOf<"setattr">): Steps<number> {

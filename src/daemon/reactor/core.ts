@@ -1,8 +1,9 @@
 /**
  * What the operations of a mount stand on: running tasks, asking admission, calling the backing, answering the kernel.
  *
- * Owns      tasks, the admission machine and the performing of its effects, records as loaded, guards.
- * Not here  the operations themselves (the *-operations.ts files), pages in the kernel (kernel-pages.ts), the loop (thread.ts).
+ * Owns      tasks, the admission machine and the performing of its effects.
+ * Not here  the operations themselves (the *-operations.ts files), waits for the main thread (waits.ts), records (records.ts), pages in
+ *           the kernel (kernel-pages.ts), the loop (thread.ts).
  * Source    safety C1, C4, C6, H1-H3.
  */
 import { Admission } from "../../cluster/admission/admission.js";
@@ -10,7 +11,7 @@ import type { OpenMode } from "../../cluster/admission/open-modes.js";
 import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import type { Access } from "../../dmapi/rights.js";
 import { errnoOf } from "../../dmapi/errors.js";
-import { eventTypes, isDataEvent, isSynchronous, type DmEvent, type EventType } from "../../dmapi/events.js";
+import type { DmEvent, EventType } from "../../dmapi/events.js";
 import type { Handle, OperationId } from "../../dmapi/ids.js";
 import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
@@ -26,28 +27,25 @@ import { GuardKeeper } from "./guard-keeper.js";
 import { DescriptorKeeper } from "./descriptor-keeper.js";
 import { HeldData } from "./held-data.js";
 import { type Inode, InodeTable, ROOT, type Reader } from "./inode-table.js";
-import { keptFor, serverLimitMs } from "./file-servers.js";
 import { Journal } from "./journal.js";
-import { KeptEvents } from "./kept-events.js";
 import { KeptNames } from "./kept-names.js";
 import { KeptOpens } from "./kept-opens.js";
 import { KnownObjects } from "./known-objects.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
 import { OpenFiles } from "./open-files.js";
+import { Records } from "./records.js";
 import type { SideThreads } from "./side-threads.js";
 import { Task, type Steps } from "./task.js";
 import { processOf } from "./user-process.js";
 import { Timers } from "./timers.js";
+import { Waits } from "./waits.js";
 
 /** Descriptors kept for objects that nobody uses just now. */
 const IDLE_DESCRIPTORS_MAX = 8192;
 /** Objects without a descriptor that nobody uses, and that are not packed all the same: their records are known. */
 const AWAKE_MAX = 4096;
 const OWN_DIRECTORY = ".sluice";
-
-/** Names of counters, made once. */
-const raisedCounters = Object.fromEntries(eventTypes.map((type) => [type, `events raised: ${type}`])) as Record<EventType, string>;
 
 export interface CorePorts {
   readonly post: (message: FromReactor) => void;
@@ -78,17 +76,16 @@ export class ReactorCore {
   readonly isLocal: boolean;
   readonly pace = new BackingPace();
   readonly known: KnownObjects;
+  readonly records = new Records(this);
+  readonly waits = new Waits(this);
   readonly rootFd: number;
   readonly metaFd: number;
   readonly post: CorePorts["post"];
   readonly counters: Record<string, number> = {};
   /** Tasks that admission knows, by their operation. */
   readonly tasks = new Map<OperationId, Task>();
-  /** Tasks that wait for main to say their operation may go on, other than for an event. */
-  readonly #awaitingMain = new Map<OperationId, Task>();
   /** Requests that are being worked on and wait for something, by their unique number. */
   readonly suspended = new Map<bigint, Task>();
-  readonly #keptEvents = new KeptEvents();
   readonly #io: SideThreads;
   readonly #ready: { task: Task; value: unknown }[] = [];
   readonly #inputs: AdmissionInput[] = [];
@@ -457,8 +454,8 @@ export class ReactorCore {
       case "finish": return this.#decide(effect.operation, 0);
       case "refuse": return this.#decide(effect.operation, -errnoOf[effect.code]);
       case "hold": return this.#noteHold(effect);
-      case "raise": return this.#raise(effect);
-      case "load-record": return this.#loadRecord(effect.handle);
+      case "raise": return this.waits.raise(effect);
+      case "load-record": return this.records.load(effect.handle);
       case "take-guard": return this.guards.take(effect.handle);
       case "drop-guard": return this.guards.drop(effect.handle);
       case "open-as": return this.#openAs(effect.open, effect.mode);
@@ -470,23 +467,11 @@ export class ReactorCore {
       case "want-interest": return this.post({ kind: "interest-wanted", handle: effect.handle });
       case "drop-interest": return this.post({ kind: "interest-dropped", handle: effect.handle });
       case "flush-pages": return this.pages.flush(effect);
-      case "sync-data": return this.#syncData(effect);
+      case "sync-data": return this.records.sync(effect);
       case "fence-drained": return this.post({ kind: "fence-drained", handle: effect.handle, fenceNumber: effect.fenceNumber });
       case "round-drained": return this.post({ kind: "round-drained", round: effect.round, from: effect.from });
       case "drop-event": return this.count(`events without an owner: ${effect.type}`);
     }
-  }
-
-  #limitServer(task: Task): void {
-    const limitMs = serverLimitMs(task.process, this.options.eventTimeoutMs);
-    if (limitMs === undefined) return;
-    const { operation } = task;
-    this.timers.after(limitMs, () => {
-      if (operation !== undefined && this.tasks.get(operation) === task && task.isSuspended && task.isInterruptible && task.hasRaised && !task.isDone) {
-        this.count("file server threads told to try again");
-        this.interruptButKeepEvent(task, errno.EAGAIN);
-      }
-    });
   }
 
   #decide(operation: OperationId, verdict: number): void {
@@ -505,41 +490,6 @@ export class ReactorCore {
     task.hold = { sinceMs, cause: effect.cause, detail: effect.detail, handle: effect.handle };
   }
 
-  #raise(effect: Extract<AdmissionEffect, { kind: "raise" }>): void {
-    const task = this.tasks.get(effect.operation);
-    if (task === undefined) return;
-    const event = this.#eventOf(task, effect.event);
-    task.hasRaised = true;
-    const process = this.processOf(task);
-    if (event.type === "read" && process !== undefined) {
-      const joined = this.#keptEvents.join(effect.operation, keptFor(process).pid, event);
-      if (joined !== undefined) {
-        this.count("reads that joined the event of their interrupted first try");
-        if (joined.decision !== undefined) this.step({ kind: "event-answered", operation: effect.operation, decision: joined.decision });
-        return;
-      }
-      task.events.set("read", event);
-    }
-    if (isDataEvent(event.type)) this.#limitServer(task);
-    this.count(raisedCounters[event.type]);
-    this.post({
-      kind: "event-held",
-      held: { operation: effect.operation, event, isSynchronous: effect.event.kind === "post" ? false : isSynchronous(event.type), process },
-    });
-  }
-  #eventOf(task: Task, event: Extract<AdmissionEffect, { kind: "raise" }>["event"]): DmEvent {
-    switch (event.kind) {
-      case "data": return { type: event.type, handle: event.handle, offset: event.offset, length: event.length };
-      case "open-for-write": return { type: "write", handle: event.handle, offset: 0, length: 0 };
-      case "nospace": return { type: "nospace", handle1: this.handles.fsHandle, ...(task.inode === undefined ? {} : { handle2: this.handleOf(task.inode) }) };
-      case "listed":
-      case "post": {
-        const told = task.events.get(event.type);
-        if (told === undefined) throw new Error(`${task.call} raises ${event.type} and does not say what`);
-        return told;
-      }
-    }
-  }
   processOf(task: Task): Task["process"] {
     const header = task.request?.header;
     if (header !== undefined && header.pid !== 0) task.process ??= processOf(header.pid, header.uid, header.gid);
@@ -570,42 +520,11 @@ export class ReactorCore {
     this.start(task, steps(task));
   }
 
-  // Records, pages and data, as admission wants them.
+  // Objects and their records.
 
-  #loadRecord(handle: Handle): void {
-    const inode = this.inodes.byHandle(handle);
-    if (inode === undefined) return this.step({ kind: "record-failed", handle, code: "ESTALE" });
-    const task = new Task(undefined, "record");
-    this.useInode(task, inode);
-    this.start(task, this.#load(inode, handle));
-  }
-  *#load(inode: Inode, handle: Handle): Steps {
-    const stored = yield* this.#storedOf(inode);
-    if (typeof stored === "number") {
-      this.count("records that could not be read");
-      this.step({ kind: "record-failed", handle, code: stored === -errno.ESTALE ? "ESTALE" : "EIO" });
-    } else this.recordKnown(inode, stored, "record-loaded");
-    return undefined;
-  }
-  *#storedOf(inode: Inode): Steps<Stored | number> {
-    // The attribute is the same one; by an open descriptor the kernel finds it without walking a path.
-    if (this.isLocal && inode.reader !== undefined) return backingCalls.loadRecordOfOpen(inode.reader.fd, inode.own, this.metaFd);
-    const fd = yield* this.pathFd(inode);
-    return fd < 0 ? fd : yield* this.call("loadRecord", fd, inode.own, this.metaFd);
-  }
-  /** A record read from the volume, which admission is to go by. */
-  recordKnown(inode: Inode, { record, generation }: Stored, kind: "record-loaded" | "record-seen" = "record-seen"): void {
-    if (generation >= inode.generation) inode.generation = generation;
-    this.step({ kind, handle: this.handleOf(inode), record, stored: generation });
-  }
   /** What the data of this admitted operation is checked against (safety C4 (3)); whatever the node has learned since does not count. */
   generationUnder(task: Task, inode: Inode): number {
     return this.admission.generationUnder(task.operation!, this.handleOf(inode)) ?? -1;
-  }
-  /** One that came along with something else: taken over where admission has an older one. */
-  recordSeen(inode: Inode, stored: Stored | undefined): void {
-    if (stored === undefined || inode.handle === undefined || inode.generation < 0 || stored.generation <= inode.generation) return;
-    if (this.admission.recordOf(inode.handle) !== undefined) this.recordKnown(inode, stored);
   }
   /** The object of something found, counted as looked up when `isLookedUp`. */
   intern(found: Found, parent: Inode | undefined, name: string, isLookedUp: boolean): Inode {
@@ -616,95 +535,10 @@ export class ReactorCore {
       inode.name = name;
     }
     if (found.fd >= 0) this.known.note(inode, found.statx, found.stored);
-    this.recordSeen(inode, found.stored);
+    this.records.seen(inode, found.stored);
     return inode;
   }
 
-  #syncData(effect: Extract<AdmissionEffect, { kind: "sync-data" }>): void {
-    const task = new Task(undefined, "flush");
-    const inode = this.inodes.byHandle(effect.handle);
-    if (inode !== undefined) this.useInode(task, inode);
-    this.start(task, this.#sync(inode, effect));
-  }
-  *#sync(inode: Inode | undefined, effect: Extract<AdmissionEffect, { kind: "sync-data" }>): Steps {
-    // What the kernel writes by itself is synced by the descriptor it was given; while that was an earlier daemon's the guard on it keeps everybody else away.
-    for (const own of inode === undefined ? [] : [this.guards.fdOf(inode), this.backingFiles.fdOf(inode)]) {
-      const fd = own < 0 ? own : files.dup(own);
-      if (fd < 0) continue;
-      yield* this.callAside("sync", fd, true);
-      this.closeLater(fd);
-    }
-    this.step({ kind: "data-synced", handle: effect.handle, round: effect.round, from: effect.from });
-    return undefined;
-  }
-
-  // The main thread's word on an operation.
-
-  /** Asks main for something and waits until it resumes the operation; 0 or a negative errno. */
-  *awaitMain(task: Task, detail: string, ask: (operation: OperationId) => void): Steps<number> {
-    const operation = this.newOperation();
-    if (task.operation !== undefined) this.tasks.delete(task.operation); // it has run
-    task.operation = operation;
-    task.hold = { sinceMs: this.timers.nowMs, cause: "members", detail, handle: undefined };
-    task.hasRaised = true;
-    task.isInterruptible = true;
-    this.tasks.set(operation, task);
-    this.#awaitingMain.set(operation, task);
-    ask(operation);
-    const result = (yield) as number;
-    this.#awaitingMain.delete(operation);
-    this.tasks.delete(operation);
-    task.isInterruptible = false;
-    task.hasRaised = false;
-    task.hold = undefined;
-    task.operation = undefined;
-    return result;
-  }
-  resume(operation: OperationId, decision: { kind: "continue" } | { kind: "abort"; code: keyof typeof errnoOf }): void {
-    const task = this.#awaitingMain.get(operation);
-    if (task === undefined) {
-      const waiting = this.#keptEvents.answered(operation, decision);
-      if (waiting !== "kept") this.step({ kind: "event-answered", operation: waiting, decision });
-      return;
-    }
-    if (task.isSuspended) {
-      task.isSuspended = false;
-      this.wake(task, decision.kind === "continue" ? 0 : -errnoOf[decision.code]);
-    }
-  }
-  /** Ends a wait: its user is gone or was interrupted. An operation that already ran is answered as it ran. */
-  interrupt(task: Task, code: number = errno.EINTR): void {
-    if (!task.isSuspended || !task.isInterruptible) return;
-    task.isSuspended = false;
-    if (task.operation !== undefined) {
-      if (!this.#awaitingMain.has(task.operation)) this.step({ kind: "operation-gone", operation: task.operation });
-      if (task.hasRaised) this.post({ kind: "operation-gone", operation: this.#keptEvents.knownAs(task.operation) });
-      this.#keptEvents.ended(task.operation);
-    }
-    this.count("operations interrupted");
-    this.wake(task, task.isDone ? 0 : -code);
-  }
-
-  /** For a signal whose handler may try the same read again: its event stays open for a while and the retry joins it (safety H2). */
-  interruptButKeepEvent(task: Task, code: number = errno.EINTR): void {
-    const event = task.events.get("read");
-    const { operation, process } = task;
-    if (!task.hasRaised || event?.type !== "read" || operation === undefined || process === undefined || !task.isSuspended) return this.interrupt(task, code);
-    const known = this.#keptEvents.knownAs(operation);
-    const { pid, forMs } = keptFor(process);
-    this.#keptEvents.keep(operation, pid, event);
-    this.timers.after(forMs, () => {
-      if (this.#keptEvents.drop(known)) this.post({ kind: "operation-gone", operation: known });
-    });
-    task.hasRaised = false;
-    this.interrupt(task, code);
-  }
-  describe(message: { operation: OperationId; cause: string; detail: string; token?: number; session?: number; leftMs?: number }): void {
-    const hold = this.tasks.get(this.#keptEvents.waiting(message.operation))?.hold;
-    if (hold === undefined) return;
-    const untilMs = message.leftMs === undefined ? undefined : this.timers.nowMs + message.leftMs;
-    Object.assign(hold, { described: { cause: message.cause, detail: message.detail, untilMs }, token: message.token, session: message.session });
-  }
   /** A new incarnation begins: nothing cached is believed any more (safety C7). */
   forgetEverything(): void {
     for (const inode of this.inodes) {

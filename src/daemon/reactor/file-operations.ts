@@ -467,7 +467,7 @@ export function* updateShown(core: ReactorCore, inode: Inode, change: VirtualCha
   for (;;) {
     const updated = yield* core.call("updateVirtual", core.guards.fdOf(inode), inode.own, core.metaFd, change);
     if (typeof updated !== "number") {
-      core.recordKnown(inode, updated);
+      core.records.known(inode, updated);
       return 0;
     }
     if (updated !== -errno.EAGAIN) {
@@ -574,7 +574,7 @@ function* seekOnce(core: ReactorCore, inode: Inode, { offset, whence }: RequestO
     const size = stored.record.virtual?.size ?? Number(Buffer.from(looked.statx).readBigUInt64LE(40));
     return offset >= size ? -errno.ENXIO : whence === files.SEEK_HOLE ? size : offset;
   }
-  core.recordSeen(inode, stored);
+  core.records.seen(inode, stored);
   const fd = yield* core.reopen(inode.pathFd, files.open.readOnly | files.open.nonBlocking);
   if (fd < 0) return fd;
   const result = yield* core.call("seek", fd, offset, whence, stored.generation);

@@ -32,13 +32,13 @@ export class HeldOperations {
     if (task?.request === undefined || !task.isInterruptible) return;
     const { pid } = task.request.header;
     const why = pid === 0 ? "none" : interruptionOf(pid);
-    if (why === "gone" || why === "killed") return this.#core.interrupt(task);
+    if (why === "gone" || why === "killed") return this.#core.waits.interrupt(task);
     if (task.isDone || isFill(task.request)) return;
-    if (task.request.kind === "setlkw" || (mayWaitLong(task) && isAskedToStop(pid))) return this.#core.interrupt(task);
+    if (task.request.kind === "setlkw" || (mayWaitLong(task) && isAskedToStop(pid))) return this.#core.waits.interrupt(task);
     const leftMs = this.#core.options.interruptGraceMs - (this.#core.timers.nowMs - (task.hold?.sinceMs ?? this.#core.timers.nowMs));
-    if (leftMs <= 0) return this.#core.interruptButKeepEvent(task);
+    if (leftMs <= 0) return this.#core.waits.interruptButKeepEvent(task);
     this.#core.timers.after(leftMs, () => {
-      if (this.#core.suspended.get(unique) === task && task.isInterruptible && !task.isDone) this.#core.interruptButKeepEvent(task);
+      if (this.#core.suspended.get(unique) === task && task.isInterruptible && !task.isDone) this.#core.waits.interruptButKeepEvent(task);
     });
   }
 
@@ -56,7 +56,7 @@ export class HeldOperations {
       const pid = task.request?.header.pid ?? 0;
       if (pid === 0 || !task.isInterruptible || !task.isSuspended) continue;
       const why = interruptionOf(pid);
-      if (why === "gone" || why === "killed") this.#core.interrupt(task);
+      if (why === "gone" || why === "killed") this.#core.waits.interrupt(task);
     }
   }
 

@@ -157,8 +157,8 @@ export class Reactor {
   obey(message: ToReactor): void {
     const { core } = this;
     switch (message.kind) {
-      case "resume": return core.resume(message.operation, message.decision);
-      case "describe": return core.describe(message);
+      case "resume": return core.waits.resume(message.operation, message.decision);
+      case "describe": return core.waits.describe(message);
       case "owned-events": return core.step({ kind: "owned-events", events: message.events });
       case "fs-event-list": return core.step({ kind: "fs-event-list", events: message.events });
       case "admission":

@@ -125,7 +125,7 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
   function learn(inode: Inode): void {
     const stored = backingCalls.loadRecord(inode.pathFd, inode.own, stage.core.metaFd);
     assert.ok(typeof stored !== "number");
-    stage.core.recordSeen(inode, stored);
+    stage.core.records.seen(inode, stored);
   }
 
   test("a backing whose workers stand still stops the operations that need it, not the reactor", () => {
