@@ -128,12 +128,41 @@ export type RoundWork =
 /** Between the reactors of one file system: what their kernels keep (safety H7). */
 export type KeepingMessage = { readonly kind: "keeping"; readonly fs: FsName; readonly word: KeepingWord };
 
-/** What members ask each other for people, and answer from memory; nothing is decided by it. */
-export type NodeQuestion = { readonly kind: "waiters" } | { readonly kind: "trace"; readonly token: Token };
+/** Of one node's users on one mount: who waits for a lock of a range while holding others, and what these are (locks/circles.ts). */
+export interface LockReport {
+  /** Names the reactor's life: the numbers below are its own. */
+  readonly life: string;
+  readonly owners: readonly WaitingOwner[];
+}
+/** A process. */
+export interface WaitingOwner {
+  readonly owner: string;
+  /** One for each thread that waits; `wait` is never used again for another request. */
+  readonly waits: readonly { readonly wait: number; readonly handle: Handle; readonly range: LockedRange }[];
+  /** `change` differs after each change of what the owner holds of that file. */
+  readonly holds: readonly { readonly handle: Handle; readonly change: number; readonly ranges: readonly LockedRange[] }[];
+}
+/** Bytes, both ends included, as decimal numbers. */
+export interface LockedRange {
+  readonly start: string;
+  readonly end: string;
+  readonly isExclusive: boolean;
+}
+
+/**
+ * What members ask each other, and answer from memory: for people, and to find circles of waiting locks. Nothing else is
+ * decided by it. `hasCircle`: the asker has found one in which a user of the asked node is to be refused; it is to look.
+ */
+export type NodeQuestion =
+  | { readonly kind: "waiters" }
+  | { readonly kind: "trace"; readonly token: Token }
+  | { readonly kind: "locks"; readonly fs: FsName; readonly hasCircle: boolean };
 export type NodeAnswer =
   | { readonly kind: "waiters"; readonly waiters: readonly WaiterEntry[]; readonly queues: readonly QueueEntry[]; readonly held: readonly { readonly handle: Handle; readonly holder: string; readonly right: Right }[] }
   /** `aheadMs`: what the clock on the wall is ahead of the one of the steps; that one is common to all processes of a boot. */
-  | { readonly kind: "trace"; readonly bootId: string; readonly aheadMs: number; readonly steps: readonly TraceStep[] };
+  | { readonly kind: "trace"; readonly bootId: string; readonly aheadMs: number; readonly steps: readonly TraceStep[] }
+  /** Absent: nothing is known of that mount just now. */
+  | { readonly kind: "locks"; readonly report?: LockReport };
 export type QuestionMessage =
   | { readonly kind: "node-asked"; readonly request: RequestId; readonly about: NodeQuestion }
   | { readonly kind: "node-answered"; readonly request: RequestId; readonly answer: NodeAnswer };

@@ -73,7 +73,7 @@ export type NodeInput = { readonly atMs: number } & (
   | { readonly kind: "fs-attached"; readonly fs: FsName; readonly handle: Handle; readonly rootHandle: Handle; readonly eventList: EventSet; readonly mountpoint?: string }
   /** What the clock on the wall is ahead of ours, now and then; for people only, nothing is decided by it. */
   | { readonly kind: "clock-told"; readonly aheadMs: number }
-  /** The driver asks a member something for people; and answers what one asked. */
+  /** The driver asks a member something from memory; and answers what one asked. */
   | { readonly kind: "member-asked"; readonly to: NodeId; readonly question: number; readonly about: NodeQuestion }
   | { readonly kind: "member-told"; readonly to: NodeId; readonly request: RequestId; readonly answer: NodeAnswer }
   | { readonly kind: "stop-wanted" }

@@ -70,6 +70,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
   lock: lockRange(lockCommands.set),
   lockOfOpen: lockRange(lockCommands.setOfOpenFile),
   lockWaiting: lockRange(lockCommands.setWaiting),
+  lockOfOpenWaiting: lockRange(lockCommands.setOfOpenFileWaiting),
   flock: (name: string, kind: keyof typeof flockKinds) => checked(flock(fdOf(name), flockKinds[kind] | FLOCK_NO_WAIT)),
 };
 

@@ -6,6 +6,8 @@
  * Not here  FUSE (reactor/), bytes (volume/), when to mount (cluster/).
  * Source    daemon/reactor-port.ts; safety H3, M5.
  */
+import type { StandingWait } from "../cluster/locks/circles.js";
+import type { LockReport } from "../cluster/messages.js";
 import type { NodeEffect } from "../cluster/node-contract.js";
 import type { DmFailure } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
@@ -86,17 +88,23 @@ export class FileSystems {
   readonly #make: MountMaker;
   readonly #give: (fact: Fact) => void;
   readonly #lost: (fs: FsName, why: string) => void;
+  readonly #locksStuck: (fs: FsName) => void;
   readonly #byName = new Map<FsName, Served>();
   readonly #byFsid = new Map<string, Served>();
   readonly #byReactor = new Map<number, Served>();
   readonly #operations = new Map<number, Set<OperationId>>();
   readonly #reports = new Map<number, (report: Report) => void>();
+  readonly #lockReports = new Map<number, (report: LockReport) => void>();
   #nextReport = 1;
   #lastReactor = 0;
   #admission: Extract<ToReactor, { kind: "admission" }> = { kind: "admission", isOpen: false, why: "this node has not joined the cluster" };
 
-  /** @param lost a mount ended that nobody here had asked to end. */
-  constructor(make: MountMaker, give: (fact: Fact) => void, lost: (fs: FsName, why: string) => void) {
+  /**
+   * @param lost a mount ended that nobody here had asked to end.
+   * @param locksStuck a user has waited long for a lock, and holds others.
+   */
+  constructor(make: MountMaker, give: (fact: Fact) => void, lost: (fs: FsName, why: string) => void, locksStuck: (fs: FsName) => void) {
+    this.#locksStuck = locksStuck;
     this.#make = make;
     this.#give = give;
     this.#lost = lost;
@@ -253,6 +261,26 @@ export class FileSystems {
     });
   }
 
+  /** Undefined: it is not mounted, or its reactor does not answer in time. */
+  lockReport(fs: FsName): Promise<LockReport | undefined> {
+    const mount = this.#byName.get(fs)?.mount;
+    if (mount === undefined) return Promise.resolve(undefined);
+    const id = this.#nextReport++;
+    return new Promise((resolve) => {
+      const done = (report: LockReport | undefined) => {
+        clearTimeout(timer);
+        this.#lockReports.delete(id);
+        resolve(report);
+      };
+      const timer = setTimeout(() => done(undefined), REPORT_WITHIN_MS);
+      this.#lockReports.set(id, done);
+      mount.post({ kind: "report-locks", id });
+    });
+  }
+  refuseLock(fs: FsName, { life, wait }: StandingWait): void {
+    this.#byName.get(fs)?.mount?.post({ kind: "refuse-lock", life, wait });
+  }
+
   #describeTo(served: Served, waiting: readonly Waiting[]): void {
     for (const { operation: wide, cause, detail, token, session, leftMs } of waiting) {
       if (wide === undefined || this.#byReactor.get(wide % REACTORS) !== served) continue;
@@ -302,6 +330,10 @@ export class FileSystems {
         return this.#give(message);
       case "reported":
         return this.#reports.get(message.id)?.(message);
+      case "locks-stuck":
+        return this.#locksStuck(fs);
+      case "locks-reported":
+        return this.#lockReports.get(message.id)?.(message.report);
       case "ended": {
         const isLost = served.reactor === reactor && !served.isEnding;
         this.#ended(reactor, served);

@@ -16,5 +16,6 @@ export const mountInProcess: MountMaker = async ({ hear }) => ({
     if (message.kind === "fence-raised") hear({ kind: "fence-drained", handle: message.handle, fenceNumber: message.fenceNumber });
     else if (message.kind === "round") hear({ kind: "round-drained", round: message.round, from: message.from });
     else if (message.kind === "report") hear({ kind: "reported", id: message.id, waiters: [], counters: {} });
+    else if (message.kind === "report-locks") hear({ kind: "locks-reported", id: message.id, report: { life: "", owners: [] } });
   },
 });

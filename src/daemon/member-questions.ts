@@ -1,6 +1,7 @@
 /**
- * Questions of one member to all the others, for people: who is blocked, what became of an event. Each answers from
- * what it has in memory; who does not answer in time is named, and nothing waits for it longer.
+ * Questions of one member to the others: who is blocked, what became of an event, for people; who waits for which locks
+ * (lock-circles.ts). Each answers from what it has in memory; who does not answer in time is named, and nothing waits for
+ * it longer.
  *
  * Owns      questions that wait for answers.
  * Not here  the answers themselves (waiters.ts, cluster/trace.ts), how messages travel (cluster/).
@@ -35,9 +36,8 @@ export class MemberQuestions {
     this.#others = parts.others;
   }
 
-  /** The other members' answers. */
-  ask(about: NodeQuestion): Promise<Answered> {
-    const others = this.#others();
+  /** The other members' answers, or those of some of them. */
+  ask(about: NodeQuestion, others = this.#others()): Promise<Answered> {
     const question = ++this.#last;
     return new Promise((resolve) => {
       const end = () => {

@@ -25,6 +25,7 @@ import { EventLog } from "./event-log/event-log.js";
 import { FileSystems } from "./file-systems.js";
 import { HolderLink, holderSocket } from "./holder/holder-link.js";
 import { knownFsid, rememberFsid } from "./known-file-systems.js";
+import { LockCircles } from "./lock-circles.js";
 import { MessageLog } from "./message-log.js";
 import { MemberQuestions } from "./member-questions.js";
 import { NodeDriver } from "./node-driver.js";
@@ -77,6 +78,7 @@ export class NodeProcess {
   #holder: HolderLink | undefined;
   #fileSystems!: FileSystems;
   #questions!: MemberQuestions;
+  #circles!: LockCircles;
   #parts!: NodeParts;
   #clock: NodeJS.Timeout | undefined;
   #renewals!: RenewalWatch;
@@ -160,14 +162,18 @@ export class NodeProcess {
       config: this.#config, clusterKey: key.toString("hex"), ticks, leaseUntil, log: this.#log,
       fsidOf: (fs) => knownFsid(coordination.directory, fs), attached: (fs, fsid) => rememberFsid(coordination.directory, fs, fsid), failed: this.#options.failed,
     });
-    this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why));
+    this.#fileSystems = new FileSystems((wanted) => this.#volumes.mount(wanted), (fact) => this.#driver.give(fact), (fs, why) => this.#mountLost(fs, why), (fs) => this.#circles.look(fs));
     this.#links = await this.#openLinks(key);
     this.#questions = new MemberQuestions({
       give: (fact) => this.#driver.give(fact), answerOwn: (about) => answerMember(this.#parts, about),
       others: () => (this.#machine.view?.members ?? []).map(({ id }) => id).filter((id) => id !== node),
     });
+    this.#circles = new LockCircles({
+      node, others: (fs) => (this.#machine.view?.members ?? []).filter(({ id, mounted }) => id !== node && mounted.includes(fs)).map(({ id }) => id),
+      reportHere: (fs) => this.#fileSystems.lockReport(fs), ask: (about, whom) => this.#questions.ask(about, whom), refuse: (fs, wait) => this.#fileSystems.refuseLock(fs, wait),
+    });
     this.#parts = {
-      config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, bootId,
+      config: this.#config, machine: this.#machine, links: this.#links, fileSystems: this.#fileSystems, log: this.#messages, questions: this.#questions, circles: this.#circles, bootId,
       reserve: (fs) => this.#volumes.reserve(fs), trouble: (fs) => this.#volumes.trouble(fs), renewals: () => this.#renewals.entry(monotonicMs()),
       counters: () => ({ ...this.#counters, clients: this.#server.clientCount, messages: this.#messages.count, ...this.#volumes.counters() }),
       isStopping: () => this.isStopping, stop: () => void this.stop(),
@@ -392,6 +398,7 @@ export class NodeProcess {
       await within(stopMs, this.#driver.until(() => this.#hasStopped));
       this.#driver.stop();
     }
+    this.#circles?.close();
     this.#questions?.close();
     for (const giveUp of this.#giveUps.values()) giveUp();
     await this.#server?.close();

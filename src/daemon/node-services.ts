@@ -15,6 +15,7 @@ import type { NodeAnswer, NodeQuestion } from "../cluster/messages.js";
 import { describeBusyMount } from "./busy-mount.js";
 import type { FileSystems } from "./file-systems.js";
 import { joined, waitersHere } from "./waiters.js";
+import type { LockCircles } from "./lock-circles.js";
 import type { MemberQuestions } from "./member-questions.js";
 import type { MessageLog } from "./message-log.js";
 
@@ -25,6 +26,7 @@ export interface NodeParts {
   readonly fileSystems: FileSystems;
   readonly log: MessageLog;
   readonly questions: MemberQuestions;
+  readonly circles: LockCircles;
   readonly bootId: string;
   readonly reserve: (fs: FsName) => ReserveEntry | undefined;
   readonly trouble: (fs: FsName) => string | undefined;
@@ -141,6 +143,11 @@ function linksOf({ links, machine }: NodeParts): StatusDocument["links"] {
 /** What this node answers another, or itself. */
 export async function answerMember(parts: NodeParts, about: NodeQuestion): Promise<NodeAnswer> {
   if (about.kind === "trace") return { kind: "trace", bootId: parts.bootId, ...parts.machine.trace(about.token) };
+  if (about.kind === "locks") {
+    if (about.hasCircle) parts.circles.look(about.fs);
+    const report = await parts.fileSystems.lockReport(about.fs);
+    return { kind: "locks", ...(report !== undefined && { report }) };
+  }
   const { waiters } = await waitersHere(parts);
   const { queues, rights } = parts.machine.describe().dataManagement;
   return { kind: "waiters", waiters, queues, held: rights.held };

@@ -6,7 +6,7 @@
 import type { Decision, HeldEvent } from "../cluster/node-contract.js";
 import type { OtherMount } from "../cluster/keeping/keeping.js";
 import type { KeepingWord } from "../cluster/keeping/words.js";
-import type { RoundWork } from "../cluster/messages.js";
+import type { LockReport, RoundWork } from "../cluster/messages.js";
 import type { DmCode } from "../dmapi/errors.js";
 import type { EventSet } from "../dmapi/events.js";
 import type { FsName, Handle, NodeId, OperationId, RequestId } from "../dmapi/ids.js";
@@ -30,6 +30,9 @@ export type ToReactor =
   /** New incarnation: drop records, interests, fences, guards, pages. Events that are out are offered anew by the source node. */
   | { readonly kind: "forget" }
   | { readonly kind: "report"; readonly id: number }
+  | { readonly kind: "report-locks"; readonly id: number }
+  /** That wait is in a circle over nodes: it ends with EDEADLK, if it stands yet. */
+  | { readonly kind: "refuse-lock"; readonly life: string; readonly wait: number }
   /** The holder has the mount: descriptors that must outlive this daemon go to it by this connection. */
   | { readonly kind: "held"; readonly keeperFd: number }
   /** Stop serving: the file system was unmounted or the daemon ends; `isLeft`: and the next one goes on with what is not answered. */
@@ -55,6 +58,9 @@ export type FromReactor =
   /** Other members must drop their pages of a file before `operation` may end (times set back, safety H7). */
   | { readonly kind: "round-wanted"; readonly work: RoundWork; readonly operation: OperationId }
   | { readonly kind: "reported"; readonly id: number; readonly waiters: readonly WaiterEntry[]; readonly counters: Readonly<Record<string, number>> }
+  /** A user has waited long for a lock, and holds others: a circle may go over other nodes. */
+  | { readonly kind: "locks-stuck" }
+  | { readonly kind: "locks-reported"; readonly id: number; readonly report: LockReport }
   /** No backing call of it runs any more and its descriptors are closed, but for `isFailure`: then only the daemon's end is sure to do that. */
   | { readonly kind: "ended"; readonly why: string; readonly isFailure?: true };
 

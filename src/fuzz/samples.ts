@@ -117,9 +117,12 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "node-answered": { kind: "node-answered", request, answer: { kind: "trace", bootId: "b", aheadMs: 0.5, steps: [{ atMs: 1.5, role: "source", step: "held", text: "t" }] } },
 };
 export const loggedEvents: readonly unknown[] = Object.values(events).map((event, at) => [at + 1, at, fs, event, at % 2 === 0 ? null : { pid: 1, uid: 0, gid: 0, command: "cat" }, at % 3 === 0 ? A : null]);
+const range = { start: "0", end: `${2n ** 63n - 1n}`, isExclusive: true };
 const bodies: readonly Message[] = [
   ...Object.values(messages), ...calls.map((call) => ({ kind: "manager-call", request, call }) as const), ...Object.values(events).map((event) => ({ ...raised, event })),
   ...([{ kind: "flush", handle }, { kind: "drop-pages", handle }, { kind: "drop-names" }, { kind: "fs-event-list-changed", events: 7 }] as const).map((work) => ({ kind: "round-begun", round: request, fs, work }) as const),
+  { kind: "node-asked", request, about: { kind: "locks", fs, hasCircle: true } },
+  { kind: "node-answered", request, answer: { kind: "locks", report: { life: "l", owners: [{ owner: "7", waits: [{ wait: 3, handle, range }], holds: [{ handle, change: 4, ranges: [range] }] }] } } },
 ];
 const nonce = new Uint8Array(32);
 export const linkMessages: readonly LinkMessage[] = [

@@ -620,6 +620,14 @@ const real: readonly Mutant[] = [
     edits: [at("daemon/reactor/lock-table.js")("const keyOf = (id, isFlock) =>", "const keyOf = (_, isFlock, id = 0n) =>")],
   },
   {
+    name: "locks taken again are the same locks", rule: "a circle over nodes is refused only if all of it was there at one moment (H9)", test: "cluster/locks/circles.test.js", says: "was in no circle",
+    edits: [at("cluster/locks/circles.js")("holds: holds.filter(({ handle, change }) => held.get(handle) === change)", "holds: holds.filter(({ handle }) => held.has(handle))")],
+  },
+  {
+    name: "open files wait in circles", rule: "locks of open files take no part in circles (H9)", test: "daemon/reactor/lock-table.test.js", only: "an open file waits for nobody", says: "open-file",
+    edits: [at("daemon/reactor/lock-table.js")('if (waiting.owner.id === other.id && (by === "process" || by === "unknown"))', "if (waiting.owner.id === other.id)")],
+  },
+  {
     name: "opened for appending", rule: "no backing descriptor is opened for appending (H9)", test: "daemon/reactor/mount.test.js", only: "open for appending", says: "0123456789012X456789Z",
     edits: [at("daemon/reactor/backing-calls.js")("fd = files.openNow(proc(pathFd), files.open.readWrite);", "fd = files.openNow(proc(pathFd), files.open.readWrite | files.open.append);")],
   },

@@ -106,7 +106,7 @@ const keepingWord = taggedBy("kind", {
   "drop-done": mapOf({ drop: isCount, objects: kept }),
 } satisfies Readonly<Record<KeepingWord["kind"], Shape>>);
 
-// Questions for people.
+// Questions to be answered from memory.
 
 const isNumber: Shape = (value) => typeof value === "number" && Number.isFinite(value);
 const waiter = mapOf({
@@ -118,10 +118,16 @@ const queue = mapOf({
   application: optional(mapOf({ pids: listOf(isCount), lostInMs: optional(isNumber) })),
 });
 const step = mapOf({ atMs: isNumber, role: isText, step: isText, text: isText });
-const question = taggedBy("kind", { waiters: noFields, trace: mapOf({ token: isCount }) });
+const question = taggedBy("kind", { waiters: noFields, trace: mapOf({ token: isCount }), locks: mapOf({ fs: name, hasCircle: isFlag }) });
+const offset = matching(/^\d{1,19}$/);
+const range = mapOf({ start: offset, end: offset, isExclusive: isFlag });
+const waitingOwner = mapOf({
+  owner: isText, waits: listOf(mapOf({ wait: isCount, handle, range })), holds: listOf(mapOf({ handle, change: isCount, ranges: listOf(range) })),
+});
 const answerOfNode = taggedBy("kind", {
   waiters: mapOf({ waiters: listOf(waiter), queues: listOf(queue), held: listOf(mapOf({ handle, holder: isText, right })) }),
   trace: mapOf({ bootId: isText, aheadMs: isNumber, steps: listOf(step) }),
+  locks: mapOf({ report: optional(mapOf({ life: isText, owners: listOf(waitingOwner) })) }),
 });
 
 const messages: Readonly<Record<MessageKind, Shape>> = {

@@ -21,7 +21,7 @@ import { ownText } from "../../volume/handles.js";
 import { removeMark } from "../../volume/mark.js";
 import { RESERVE_PATH, reserveState } from "../../volume/reserve.js";
 import { changeVirtual, peekGeneration, readRecord, type AttributePlace, type StoredRecord } from "../../volume/record.js";
-import { isMember } from "./user-process.js";
+import { isMember, lockWaitOf, type LockWaitKind } from "./user-process.js";
 
 /** An object found by name or opened: its identity, its attributes, and the record's share in them. */
 export interface Found {
@@ -365,6 +365,10 @@ export const backingCalls = {
     if (asked === -errno.EPERM || asked === -errno.EROFS) return asked;
     if (files.fstat(pathFd, stat) < 0) return 0;
     return stat.isAppendOnly && (flags & (files.open.append | files.open.truncate)) !== files.open.append ? -errno.EPERM : 0;
+  },
+  /** Only by a side thread: while a program begins another, /proc waits, maybe for the reactor's answer to a close. */
+  lockWaitOf(thread: number): LockWaitKind {
+    return lockWaitOf(thread);
   },
   /** One of the calls that get and set an object's flags; the bytes it leaves in place of `argument`. */
   fileFlags(pathFd: number, command: number, argument: Uint8Array): Uint8Array | number {

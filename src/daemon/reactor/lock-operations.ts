@@ -1,10 +1,12 @@
 /**
  * Users' locks: each owner has one descriptor per file, and its locks are OFD locks there, so that they hold between the
  * nodes and between the users of one node. flock is a lock on one reserved byte. A lock that must wait is tried again: at
- * once when somebody of this node gives one up, and every few milliseconds for the others' sake.
+ * once when somebody of this node gives one up, and every few milliseconds for the others' sake. Who waits in a circle of
+ * processes is refused: among those of this node at once, over several nodes a moment later (daemon/lock-circles.ts).
  *
  * Source    safety H7 (pages are dropped at each grant), H9; fcntl(2), flock(2).
  */
+import type { LockReport } from "../../cluster/messages.js";
 import { LOCK_IS_FLOCK } from "../../fuse/codec/constants.js";
 import type { LockRange, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
@@ -13,10 +15,13 @@ import { getLock, LockRequest, setLock, type LockType } from "../../os/locks.js"
 import { clipUserRange, FLOCK_BYTE, unclippedEnd } from "../../volume/guard.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
-import { LockTable, type LockOwner, type Range } from "./lock-table.js";
-import type { Steps, Task } from "./task.js";
+import { LockTable, type LockOwner, type LockWait, type Range } from "./lock-table.js";
+import { Task, type Steps } from "./task.js";
 
 const LOOK_AGAIN_MS = 20;
+/** When it is first asked whether a circle goes over other nodes; then after twice as long, and so on. */
+const STUCK_MS = 500;
+const STUCK_PAUSE_MAX_MS = 16_000;
 const typeOf: readonly LockType[] = ["read", "write", "unlock"];
 const lockRequest = new LockRequest();
 
@@ -78,7 +83,7 @@ function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<Lock
     core.closeLater(fd);
     return meanwhile;
   }
-  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], key: keyOf(inode, request.owner, isFlock) };
+  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], change: 0, key: keyOf(inode, request.owner, isFlock) };
   core.keeper?.keep({ key: made.key, note: noteOf(inode, made) }, fd); // before anything is granted on it
   table.add(inode, made);
   core.inodes.pin(inode);
@@ -110,7 +115,7 @@ export function restoreLocks(core: ReactorCore, kept: { readonly key: string; re
   const { nodeid, id, isFlock, fh, pid } = JSON.parse(kept.note) as Noted;
   const inode = core.inodes.get(nodeid);
   if (inode === undefined) return false;
-  tableOf(core).add(inode, { fd: kept.fd, id: BigInt(id), isFlock, fh, pid, ranges: rangesOn(kept.fd), key: kept.key });
+  tableOf(core).add(inode, { fd: kept.fd, id: BigInt(id), isFlock, fh, pid, ranges: rangesOn(kept.fd), change: 0, key: kept.key });
   core.inodes.pin(inode);
   return true;
 }
@@ -169,7 +174,8 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
   if (type === undefined || range === undefined) return 0;
   const isUnlock = type === "unlock";
   if (isUnlock && table.owner(inode, request.owner, isFlock) === undefined) return 0;
-  for (;;) {
+  let waiting: LockWait | undefined;
+  for (let stuckMs = STUCK_MS; ; ) {
     // Asked for anew each time: another thread of the process may have closed the file, and with it this owner's descriptor.
     const owner = yield* ownerOf(core, inode, request);
     if (typeof owner === "number") return owner;
@@ -181,8 +187,21 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
     }
     if (result !== -errno.EAGAIN && result !== -errno.EACCES) return result;
     if (!waits) return -errno.EAGAIN;
-    if (table.isCircle(inode, owner, range)) return -errno.EDEADLK;
-    const isOver = table.waits(inode, owner, range, () => goOn(core, task));
+    if (waiting?.isRefused === true) {
+      core.count("locks refused for a circle over nodes");
+      return -errno.EDEADLK;
+    }
+    waiting ??= table.newWait(core.timers.nowMs, isFlock);
+    if (waiting.by === "running") waiting.by = waiting.learnt; // in the step that looks, so that the last one to wait is refused
+    if (table.holds(request.owner) && waiting.by !== "open-file") {
+      if (waiting.by === "running") learnFor(core, task, waiting, request.header.pid);
+      else if (table.isCircle(inode, owner, range)) return -errno.EDEADLK;
+      if (waiting.by === "process" && core.timers.nowMs - waiting.sinceMs >= stuckMs) {
+        stuckMs += Math.min(stuckMs, STUCK_PAUSE_MAX_MS);
+        core.post({ kind: "locks-stuck" });
+      }
+    }
+    const isOver = table.waits(inode, owner, range, waiting, () => goOn(core, task));
     const ended = yield* waitABit(core, task, isFlock);
     isOver();
     if (ended < 0) return -errno.EINTR;
@@ -191,6 +210,24 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
   return 0;
 }
 
+export function reportLocks(core: ReactorCore): LockReport {
+  return tableOf(core).report((inode) => core.handleOf(inode));
+}
+export function refuseLock(core: ReactorCore, life: string, wait: number): void {
+  tableOf(core).refuse(life, wait);
+}
+
+/** For whose sake its thread waits. Beside the task, which an interrupt can end meanwhile. */
+function learnFor(core: ReactorCore, waiter: Task, waiting: LockWait, thread: number): void {
+  if (waiting.isLearning) return;
+  waiting.isLearning = true;
+  core.start(new Task(undefined, "who waits"), (function* (): Steps {
+    waiting.learnt = yield* core.callAside("lockWaitOf", thread);
+    waiting.isLearning = false;
+    if (waiting.learnt !== "running") goOn(core, waiter);
+    return undefined;
+  })());
+}
 function* waitABit(core: ReactorCore, task: Task, isFlock: boolean): Steps<number> {
   task.hold ??= { sinceMs: core.timers.nowMs, cause: "lock", detail: isFlock ? "somebody's flock" : "somebody's lock of a range", handle: undefined };
   task.isInterruptible = true;

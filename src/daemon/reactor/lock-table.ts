@@ -1,11 +1,16 @@
 /**
  * Which users of this node hold and await which locks of one mount: who stands in the way, whom to wake, who waits in a
  * circle. That a lock holds, between the nodes too, is the backing's word (lock-operations.ts); this knows only whose it is.
+ * Of circles over several nodes it tells this node's part (cluster/locks/circles.ts).
  *
  * Units     ranges are bytes, both ends included.
  * Source    safety H9; fcntl(2), EDEADLK.
  */
+import { randomUUID } from "node:crypto";
+import type { LockedRange, LockReport, WaitingOwner } from "../../cluster/messages.js";
+import type { Handle } from "../../dmapi/ids.js";
 import type { Inode } from "./inode-table.js";
+import type { LockWaitKind } from "./user-process.js";
 
 export interface Range {
   readonly start: bigint;
@@ -21,10 +26,26 @@ export interface LockOwner {
   readonly fh: number;
   pid: number;
   ranges: Range[];
+  /** Another one after each change of the ranges; the table's. */
+  change: number;
   /** What the holder calls its descriptor. */
   readonly key: string;
 }
+/** A user's request, from the first time it must wait until it is answered. */
+export interface LockWait {
+  /** Of no other request of this table. */
+  readonly wait: number;
+  readonly sinceMs: number;
+  /** For whose sake; "running": not known yet. */
+  by: LockWaitKind;
+  /** What has been found out since it last tried. */
+  learnt: LockWaitKind;
+  isLearning: boolean;
+  /** It stands in a circle over several nodes. */
+  isRefused: boolean;
+}
 interface Waiting {
+  readonly request: LockWait;
   readonly inode: Inode;
   readonly owner: LockOwner;
   readonly range: Range;
@@ -34,9 +55,18 @@ interface Waiting {
 const meet = (a: Range, b: Range) => a.start <= b.end && b.start <= a.end && (a.isExclusive || b.isExclusive);
 const keyOf = (id: bigint, isFlock: boolean) => `${id}${isFlock ? "f" : ""}`;
 
+/** So much is told of one mount, the longest waits first: a circle among more is not found. */
+const OWNERS_TOLD_MAX = 256;
+const RANGES_TOLD_MAX = 1024;
+
 export class LockTable {
   readonly #owners = new Map<Inode, Map<string, LockOwner>>();
+  /** The same, but for flock. */
+  readonly #ofId = new Map<bigint, Map<Inode, LockOwner>>();
   readonly #waiting = new Set<Waiting>();
+  readonly #life = randomUUID();
+  #lastWait = 0;
+  #lastChange = 0;
 
   owner(inode: Inode, id: bigint, isFlock: boolean): LockOwner | undefined {
     return this.#owners.get(inode)?.get(keyOf(id, isFlock));
@@ -48,12 +78,19 @@ export class LockTable {
       this.#owners.set(inode, ofInode);
     }
     ofInode.set(keyOf(owner.id, owner.isFlock), owner);
+    owner.change = ++this.#lastChange;
+    if (owner.isFlock) return;
+    const ofId = this.#ofId.get(owner.id);
+    if (ofId === undefined) this.#ofId.set(owner.id, new Map([[inode, owner]]));
+    else ofId.set(inode, owner);
   }
   /** With all its locks of that inode; whoever waited for them tries again. */
   remove(inode: Inode, owner: LockOwner): void {
     const ofInode = this.#owners.get(inode);
     ofInode?.delete(keyOf(owner.id, owner.isFlock));
     if (ofInode?.size === 0) this.#owners.delete(inode);
+    const ofId = owner.isFlock ? undefined : this.#ofId.get(owner.id);
+    if (ofId?.delete(inode) === true && ofId.size === 0) this.#ofId.delete(owner.id);
     this.#wake(inode, owner);
   }
   ofOpen(inode: Inode, fh: number): LockOwner[] {
@@ -70,6 +107,7 @@ export class LockTable {
       return [...(old.start < start ? [{ ...old, end: start - 1n }] : []), ...(old.end > end ? [{ ...old, start: end + 1n }] : [])];
     });
     owner.ranges = range === undefined ? left : [...left, range];
+    owner.change = ++this.#lastChange;
     if (range?.isExclusive !== true) this.#wake(inode, owner);
   }
   /** Whose lock that is, of those on this node. */
@@ -77,9 +115,12 @@ export class LockTable {
     return [...(this.#owners.get(inode)?.values() ?? [])].find((owner) => owner !== asking && owner.isFlock === isFlock && owner.ranges.some((range) => range.start <= start && range.end >= start));
   }
 
+  newWait(sinceMs: number, isFlock: boolean): LockWait {
+    return { wait: ++this.#lastWait, sinceMs, by: isFlock ? "open-file" : "running", learnt: "running", isLearning: false, isRefused: false };
+  }
   /** Until the result is called. */
-  waits(inode: Inode, owner: LockOwner, range: Range, wake: () => void): () => void {
-    const waiting = { inode, owner, range, wake };
+  waits(inode: Inode, owner: LockOwner, range: Range, request: LockWait, wake: () => void): () => void {
+    const waiting = { inode, owner, range, request, wake };
     this.#waiting.add(waiting);
     return () => this.#waiting.delete(waiting);
   }
@@ -96,15 +137,60 @@ export class LockTable {
       if (met.has(other.id)) continue;
       met.add(other.id);
       for (const waiting of this.#waiting) {
-        if (waiting.owner.id === other.id && !waiting.owner.isFlock) next.push(...this.#inTheWay(waiting.inode, waiting.owner, waiting.range));
+        const { by } = waiting.request;
+        if (waiting.owner.id === other.id && (by === "process" || by === "unknown")) next.push(...this.#inTheWay(waiting.inode, waiting.owner, waiting.range));
       }
     }
     return false;
   }
+  /** Somebody could wait for this owner: who holds nothing is in no circle. */
+  holds(id: bigint): boolean {
+    for (const owner of this.#ofId.get(id)?.values() ?? []) if (owner.ranges.length > 0) return true;
+    return false;
+  }
+  /** Processes that hold locks and wait for others. */
+  report(handleOf: (inode: Inode) => Handle): LockReport {
+    const waiting = [...this.#waiting].filter(({ owner, request }) => request.by === "process" && this.holds(owner.id)).sort((a, b) => a.request.wait - b.request.wait);
+    const owners = new Map<bigint, WaitingOwner & { waits: WaitingOwner["waits"][number][] }>();
+    let left = RANGES_TOLD_MAX;
+    for (const { inode, owner: { id }, range, request: { wait } } of waiting) {
+      let owner = owners.get(id);
+      if (owner === undefined) {
+        const holds = [...this.#ofId.get(id)!].map(([of, { ranges, change }]) => ({ handle: handleOf(of), change, ranges: joined(ranges).map(told) }));
+        left -= holds.reduce((sum, { ranges }) => sum + ranges.length, 0);
+        if (left < 0 || owners.size === OWNERS_TOLD_MAX) break;
+        owner = { owner: `${id}`, waits: [], holds };
+        owners.set(id, owner);
+      }
+      if (owner.waits.length < RANGES_TOLD_MAX) owner.waits.push({ wait, handle: handleOf(inode), range: told(range) });
+    }
+    return { life: this.#life, owners: [...owners.values()] };
+  }
+  /** It tries again, and is not to wait if that is in vain. False: it stands no more. */
+  refuse(life: string, wait: number): boolean {
+    const waiting = life === this.#life ? [...this.#waiting].find(({ request }) => request.wait === wait) : undefined;
+    if (waiting === undefined) return false;
+    waiting.request.isRefused = true;
+    waiting.wake();
+    return true;
+  }
+
   #inTheWay(inode: Inode, asking: LockOwner, range: Range): LockOwner[] {
     return [...(this.#owners.get(inode)?.values() ?? [])].filter((owner) => owner.id !== asking.id && owner.isFlock === asking.isFlock && owner.ranges.some((held) => meet(held, range)));
   }
   #wake(inode: Inode, by: LockOwner): void {
     for (const waiting of [...this.#waiting]) if (waiting.inode === inode && waiting.owner.isFlock === by.isFlock) waiting.wake();
   }
+}
+
+const told = ({ start, end, isExclusive }: Range): LockedRange => ({ start: `${start}`, end: `${end}`, isExclusive });
+/** The same bytes in as few ranges as there can be. */
+function joined(ranges: readonly Range[]): Range[] {
+  const all: Range[] = [];
+  for (const range of [...ranges].sort((a, b) => (a.start < b.start ? -1 : 1))) {
+    const last = all.at(-1);
+    if (last !== undefined && last.end + 1n === range.start && last.isExclusive === range.isExclusive) all[all.length - 1] = { ...last, end: range.end };
+    else all.push(range);
+  }
+  return all;
 }

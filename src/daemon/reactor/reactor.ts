@@ -176,6 +176,8 @@ export class Reactor {
         return core.step({ kind: "round-begun", round: message.round, from: message.from, work: message.work });
       case "forget": return core.forgetEverything();
       case "report": return core.post({ kind: "reported", id: message.id, waiters: this.held.report(), counters: this.#counters() });
+      case "report-locks": return core.post({ kind: "locks-reported", id: message.id, report: locks.reportLocks(core) });
+      case "refuse-lock": return locks.refuseLock(core, message.life, message.wait);
       case "held":
         if (core.keeper?.connect(message.keeperFd) !== true) return;
         locks.keepLocksAgain(core);

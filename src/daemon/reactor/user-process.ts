@@ -1,6 +1,6 @@
 /**
- * What /proc tells about the program behind a request. Only `status` and `comm` of a task are read: others may wait for
- * locks of the program itself (safety M1).
+ * What /proc tells about the program behind a request. The reactor reads only `status` and `comm` of a task: others may
+ * wait for locks of the program itself (safety M1).
  *
  * Source    proc(5); safety H2.
  */
@@ -78,4 +78,20 @@ export function isAskedToStop(thread: number): boolean {
   if (status === undefined) return true;
   const bits = (name: string) => BigInt(`0x${field(status, name) ?? "0"}`);
   return ((bits("SigPnd") | bits("ShdPnd")) & STOP_SIGNALS) !== 0n;
+}
+
+/** For whose sake a thread waits in fcntl(2). "running": it is not known yet; "unknown": it cannot be known. */
+export type LockWaitKind = "process" | "open-file" | "running" | "unknown";
+const F_SETLKW = 7, F_SETLKW64 = 14, F_OFD_SETLKW = 38;
+/** FUSE does not say it; the thread's system call does, which only root may see: its number, then its arguments. */
+export function lockWaitOf(thread: number): LockWaitKind {
+  const fd = files.openAt(files.AT_FDCWD, `/proc/${thread}/syscall`, files.open.readOnly);
+  if (fd < 0) return "unknown";
+  const length = read(fd, page, 0, page.length);
+  files.close(fd);
+  const text = page.toString("latin1", 0, Math.max(0, length));
+  if (text.startsWith("running")) return "running";
+  const command = Number(/^\d+ 0x[0-9a-f]+ (0x[0-9a-f]+) /.exec(text)?.[1]);
+  if (command === F_OFD_SETLKW) return "open-file";
+  return command === F_SETLKW || command === F_SETLKW64 ? "process" : "unknown";
 }

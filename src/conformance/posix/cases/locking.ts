@@ -219,6 +219,22 @@ alice@a: lock e write 0 1 wait = EDEADLK
 alice@a: lock e unlock 1 1
 root@a: wait = ok
 
+== open files in a circle within a node
+file f
+chmod f 666
+root@a: d=open f rdwr
+alice@a: e=open f rdwr
+root@a: ofdlock d write 0 1
+alice@a: ofdlock e write 1 1
+root@a: &ofdlock d write 1 1 wait
+root@a: blocked
+alice@a: &ofdlock e write 0 1 wait
+alice@a: blocked
+alice@a: interrupt
+alice@a: wait = EINTR
+alice@a: ofdlock e unlock 1 1
+root@a: wait = ok
+
 == three in a circle within a node, over two files
 file f
 file g
