@@ -7,6 +7,7 @@ import { type Machine, NodeDriver } from "./node-driver.js";
 class Recorder implements Machine {
   readonly inputs: NodeInput[] = [];
   deadlineMs = Number.POSITIVE_INFINITY;
+  hasCollected = false;
   isStepping = false;
   effectsOf: (input: NodeInput) => NodeEffect[] = () => [];
   step(input: NodeInput): NodeEffect[] {

@@ -388,7 +388,7 @@ const registry: readonly Mutant[] = [
         const own = this.#copy.sessions().filter((session) => session.node === this.#options.me);
         const others = snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
         this.#copy.install({ ...snapshot, sessions: [...others, ...own] }, nowMs); }`),
-      member("this.#copy.forget();", ""), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, me: this.#id, sent: this.#streams,")],
+      member("this.#copy.forget();", ""), node("copy: this.#copy, sent: this.#sent,", "copy: this.#copy, me: this.#id, sent: this.#sent,")],
   },
   {
     name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster", stress: "managers",
@@ -396,7 +396,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", test: "cluster/node.test.js", only: "manager-dies-collecting", says: "the same copy (2, 2)",
-    edits: [member("if (this.#copy.apply(change, nowMs))", "if (this.#copy.apply(change, nowMs, this.#options.view()))"), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, view: () => this.#membership.view?.number, sent: this.#streams,"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
+    edits: [member("if (this.#copy.apply(change, nowMs))", "if (this.#copy.apply(change, nowMs, this.#options.view()))"), node("copy: this.#copy, sent: this.#sent,", "copy: this.#copy, view: () => this.#membership.view?.number, sent: this.#sent,"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
   },
   {
     name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", test: "cluster/node.test.js", only: "late-install", says: "the session was destroyed",
