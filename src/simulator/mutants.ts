@@ -411,6 +411,14 @@ const registry: readonly Mutant[] = [
     edits: [stream("if (frame.view > this.#view) {", "if (false) {"), stream("if (frame.view < this.#view || frame.sequence", "if (frame.sequence")],
   },
   {
+    name: "collected events behind the barrier", rule: "what a turn has said counts as sent (C9)", test: "cluster/sent-together.test.js", says: "+ 'destroyed'",
+    edits: [node("this.#together.flush(peer); return this.#streams.lastSequence(peer);", "return this.#streams.lastSequence(peer);")],
+  },
+  {
+    name: "collected events overtaken", rule: "a stream keeps the order in which its node spoke (C9)", test: "cluster/sent-together.test.js", says: "event-withdrawn 2",
+    edits: [at("cluster/sent-together.js")("else { this.flush(to); this.#sendNow(to, message);", "else { this.#sendNow(to, message);")],
+  },
+  {
     name: "not resent after a reconnect", rule: "what was in flight on a wire that broke is sent again (C9)", scene: "cluster",
     edits: [stream("return this.#unacknowledged.slice(0, countMax).map((entry) => this.#numbered(entry));", "return [];")],
   },
