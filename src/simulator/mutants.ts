@@ -411,6 +411,14 @@ const registry: readonly Mutant[] = [
     edits: [stream("if (frame.view > this.#view) {", "if (false) {"), stream("if (frame.view < this.#view || frame.sequence", "if (frame.sequence")],
   },
   {
+    name: "last of those together lost", rule: "what goes together arrives together (C9)", scene: "cluster",
+    edits: [host("passedBy } of message.events) {", "passedBy } of message.events.slice(0, -1)) {")],
+  },
+  {
+    name: "those together turned round", rule: "events of one source come in the order in which they were raised (C9)", scene: "cluster",
+    edits: [host("passedBy } of message.events) {", "passedBy } of message.events.slice().reverse()) {")],
+  },
+  {
     name: "collected events behind the barrier", rule: "what a turn has said counts as sent (C9)", test: "cluster/sent-together.test.js", says: "+ 'destroyed'",
     edits: [node("this.#together.flush(peer); return this.#streams.lastSequence(peer);", "return this.#streams.lastSequence(peer);")],
   },
