@@ -127,7 +127,11 @@ export class ClusterNode {
   step(input: NodeInput): NodeEffect[] {
     assert(input.atMs >= this.#nowMs, "time never runs backwards");
     this.#nowMs = input.atMs;
-    if (this.#state !== "stopping") {
+    if (this.#state === "stopping") return [];
+    if (input.kind === "turn-over") {
+      this.#heedLease();
+      this.#together.flushAll();
+    } else {
       this.#heedLease();
       this.#take(input);
       this.#heedLease();
@@ -135,14 +139,14 @@ export class ClusterNode {
       this.#users.timePassed(this.#nowMs);
       do this.#deliverInbox();
       while (this.#tellHands());
-      if (this.#options.hasTurns !== true || input.kind === "turn-over") this.#together.flushAll();
+      if (this.#options.hasTurns !== true) this.#together.flushAll();
     }
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  #take(input: NodeInput): void {
+  #take(input: Exclude<NodeInput, { kind: "turn-over" }>): void {
     switch (input.kind) {
       case "coordination":
         if (this.#state === "starting") this.#state = "joining";
@@ -172,8 +176,6 @@ export class ClusterNode {
         return this.#send(input.to, { kind: "node-asked", request: `${this.#id}.${this.incarnation}.ask${input.question}` as RequestId, about: input.about });
       case "member-told":
         return this.#send(input.to, { kind: "node-answered", request: input.request, answer: input.answer });
-      case "turn-over":
-        return;
       case "stop-wanted":
         return this.#stop();
       case "time-passed":

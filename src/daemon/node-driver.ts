@@ -97,11 +97,11 @@ export class NodeDriver {
 
   #endSlice(): void {
     this.#isRunning = false;
-    if (this.#machine.hasCollected && !this.#isTurnOpen) {
+    if (!this.#machine.hasCollected) this.#arm(); // else its end does: what is sent then may owe nothing any more
+    else if (!this.#isTurnOpen) {
       this.#isTurnOpen = true;
       process.nextTick(() => this.#endTurn());
     }
-    this.#arm();
     if (this.#watchers.size > 0) for (const watch of [...this.#watchers]) watch();
   }
 
