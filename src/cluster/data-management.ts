@@ -224,11 +224,13 @@ export class DataManagement {
   #received(from: NodeId, message: Message): void {
     switch (message.kind) {
       case "event-raised":
+      case "events-raised":
       case "answer-taken":
       case "event-withdrawn":
       case "events-logged":
         return this.#host.received(from, message);
       case "event-enqueued":
+      case "events-enqueued":
       case "event-answered":
       case "event-misrouted":
       case "event-handed-over":

@@ -57,6 +57,16 @@ export type RegistryMessage =
   /** Session node to manager before a destroy: nothing queued or outstanding, or EBUSY. */
   | { readonly kind: "closing-checked"; readonly session: SessionId; readonly isEmpty: boolean };
 
+/** One of several events of a message; what it has in common with the others stands there. */
+export interface RaisedTogether {
+  readonly token: Token;
+  readonly sequence: number;
+  readonly event: DmEvent;
+  readonly process?: ProcessInfo | undefined;
+  readonly raisedOn?: NodeId | undefined;
+  readonly passedBy?: readonly SessionId[] | undefined;
+}
+
 /** Events: straight from the source node to the session node and back (promise 5). */
 export type EventMessageBetweenNodes =
   | {
@@ -69,8 +79,14 @@ export type EventMessageBetweenNodes =
       /** Sessions without application that it was with before. */
       readonly passedBy?: readonly SessionId[] | undefined;
     }
+  /** Asynchronous ones, in that order, as if each had come by itself (sent-together.ts); none is a notice. */
+  | {
+      readonly kind: "events-raised"; readonly session: SessionId; readonly hostGeneration: number; readonly registryVersion: number; readonly fs: FsName;
+      readonly events: readonly RaisedTogether[];
+    }
   /** Enqueued: an asynchronous event's user may go on. */
   | { readonly kind: "event-enqueued"; readonly token: Token }
+  | { readonly kind: "events-enqueued"; readonly tokens: readonly Token[] }
   | { readonly kind: "event-answered"; readonly token: Token; readonly session: SessionId; readonly hostGeneration: number; readonly response: DmResponse; readonly data?: Uint8Array | undefined; /** Nobody waits to hear that it was taken: that may come with something else. */ readonly isQuiet?: true | undefined }
   /** The source took the answer, or no longer knows the token. */
   | { readonly kind: "answer-taken"; readonly token: Token; readonly session: SessionId }

@@ -76,6 +76,8 @@ export type NodeInput = { readonly atMs: number } & (
   /** The driver asks a member something from memory; and answers what one asked. */
   | { readonly kind: "member-asked"; readonly to: NodeId; readonly question: number; readonly about: NodeQuestion }
   | { readonly kind: "member-told"; readonly to: NodeId; readonly request: RequestId; readonly answer: NodeAnswer }
+  /** Of a driver that says so (`NodeOptions.hasTurns`): nothing more came together with the inputs before. */
+  | { readonly kind: "turn-over" }
   | { readonly kind: "stop-wanted" }
   | { readonly kind: "time-passed" }
 );
@@ -132,6 +134,11 @@ export interface NodeOptions {
   readonly mountEvent?: MountEventScope;
   /** Logged events of this node that a durable session has not acknowledged; more of them wait. */
   readonly durableBacklogMax?: number;
+  /**
+   * The driver gives `turn-over` when all that came together is stepped and the machine `hasCollected` something: what a turn
+   * sends of events may go together. Absent: each step is a turn.
+   */
+  readonly hasTurns?: boolean;
 }
 /**
  * Which mount, preunmount and unmount events are produced: `all`; `SessionNode` only to sessions hosted on the node that

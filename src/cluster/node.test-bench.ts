@@ -38,6 +38,7 @@ export interface Process {
   toldView: string | undefined;
   /** Asked of coordination while its directory failed. */
   owed: CoordinationRequest[];
+  isTurnOpen: boolean;
 }
 interface Lease {
   facts: MemberFacts;
@@ -57,6 +58,8 @@ export interface BenchOptions {
   readonly preference?: Readonly<Record<string, number>>;
   /** How far a node's own clock is from the others'. */
   readonly skewMs?: Readonly<Record<string, number>>;
+  /** A turn of a node lasts so long; absent: each step is one. */
+  readonly turnMs?: number;
   /** What each node's volume does with a job, and that its reactors drain at once; absent: there is neither. */
   readonly volume?: (work: VolumeJob) => VolumeResult;
 }
@@ -100,8 +103,8 @@ export class Bench {
     const facts: MemberFacts = {
       id, incarnation, bootId: "boot", address: `${id}:1`, isEligible: true, preference: this.#options.preference?.[id] ?? 0,
     };
-    const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts });
-    const process: Process = { id, machine, deadlineMs: machine.deadlineMs - this.#skewMs(id), life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined, owed: [] };
+    const machine = new ClusterNode({ cluster: "test", ...facts, timeouts: defaultTimeouts, hasTurns: this.#options.turnMs !== undefined });
+    const process: Process = { id, machine, deadlineMs: machine.deadlineMs - this.#skewMs(id), life: (former?.life ?? 0) + 1, isRunning: true, isPaused: false, waiting: [], wanted: new Map(), told: new Map(), toldView: undefined, owed: [], isTurnOpen: false };
     this.processes.set(id, process);
     this.#leases.set(id, { facts, reaches: [], renewedAtMs: this.#nowMs, isTaken: false, isLocked: true });
     this.#tick(process);
@@ -182,6 +185,14 @@ export class Bench {
     const effects = process.machine.step({ ...input, atMs: this.#nowMs + this.#skewMs(process.id) });
     process.deadlineMs = process.machine.deadlineMs - this.#skewMs(process.id);
     for (const effect of effects) this.#perform(process, effect);
+    if (process.machine.hasCollected && !process.isTurnOpen) this.#openTurn(process, this.#options.turnMs!);
+  }
+  #openTurn(process: Process, turnMs: number): void {
+    process.isTurnOpen = true;
+    this.#after(turnMs, () => {
+      process.isTurnOpen = false;
+      this.step(process, { kind: "turn-over" });
+    });
   }
 
   // Time.

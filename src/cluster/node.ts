@@ -23,6 +23,7 @@ import { RegistryCopy } from "./registry/copy.js";
 import { type ManagerWord, RegistryMember } from "./registry/member.js";
 import { type ManagerEffect, SessionManager } from "./registry/session-manager.js";
 import type { Disposition, ManagerCall, ManagerResult, SessionRecord } from "./registry-document.js";
+import { SentTogether } from "./sent-together.js";
 import { Streams, type StreamsEffect } from "./streams.js";
 import { UserAdmission } from "./user-admission.js";
 import { type FenceWord, type View, wireVersionOf } from "./view-document.js";
@@ -36,6 +37,15 @@ export class ClusterNode {
   readonly #id: NodeId;
   readonly #membership: Membership;
   readonly #streams: Streams;
+  readonly #together = new SentTogether((to, message) => this.#streamsDid(this.#streams.send(to, message, this.#nowMs)));
+  /** For who waits until all that was said has arrived. */
+  readonly #sent = {
+    lastSequence: (peer: NodeId) => {
+      this.#together.flush(peer);
+      return this.#streams.lastSequence(peer);
+    },
+    hasArrived: (peer: NodeId, point: { incarnation: Incarnation; sequence: number }) => this.#streams.hasArrived(peer, point),
+  };
   readonly #copy = new RegistryCopy();
   readonly #dataManagement: DataManagement;
   readonly #managerCalls: ManagerCalls;
@@ -67,7 +77,7 @@ export class ClusterNode {
     this.#managerCalls = new ManagerCalls(options.id, options.incarnation);
     this.#users = new UserAdmission(options.timeouts.fencedHoldMs, (effect) => this.#effects.push(effect));
     this.#registryMember = new RegistryMember({
-      copy: this.#copy, sent: this.#streams, unfinished: () => this.#managerCalls.unfinished(), manager: () => this.#otherManager,
+      copy: this.#copy, sent: this.#sent, unfinished: () => this.#managerCalls.unfinished(), manager: () => this.#otherManager,
       send: (to, message) => this.#send(to, message), applied: () => this.#registryApplied(),
     });
   }
@@ -109,10 +119,19 @@ export class ClusterNode {
     return Math.min(this.#membership.deadlineMs, ofData, this.#endsCallsAtMs, this.#users.refusesAtMs, this.#manager === undefined ? Infinity : this.#manager.deadlineMs);
   }
 
+  /** The driver owes a `turn-over` before it waits for anything. */
+  get hasCollected(): boolean {
+    return !this.#together.isEmpty;
+  }
+
   step(input: NodeInput): NodeEffect[] {
     assert(input.atMs >= this.#nowMs, "time never runs backwards");
     this.#nowMs = input.atMs;
-    if (this.#state !== "stopping") {
+    if (this.#state === "stopping") return [];
+    if (input.kind === "turn-over") {
+      this.#heedLease();
+      this.#together.flushAll();
+    } else {
       this.#heedLease();
       this.#take(input);
       this.#heedLease();
@@ -120,13 +139,14 @@ export class ClusterNode {
       this.#users.timePassed(this.#nowMs);
       do this.#deliverInbox();
       while (this.#tellHands());
+      if (this.#options.hasTurns !== true) this.#together.flushAll();
     }
     const effects = this.#effects;
     this.#effects = [];
     return effects;
   }
 
-  #take(input: NodeInput): void {
+  #take(input: Exclude<NodeInput, { kind: "turn-over" }>): void {
     switch (input.kind) {
       case "coordination":
         if (this.#state === "starting") this.#state = "joining";
@@ -262,7 +282,7 @@ export class ClusterNode {
   #send(to: NodeId, message: Message): void {
     assert(versionOfKind(message.kind) <= this.#wireVersion, `${message.kind} is newer than what every member speaks`);
     if (to === this.#id) this.#inbox.push({ from: to, message });
-    else this.#streamsDid(this.#streams.send(to, message, this.#nowMs));
+    else this.#together.send(to, message);
   }
 
   #deliverInbox(): void {
@@ -345,6 +365,7 @@ export class ClusterNode {
   }
 
   #adopt(view: View, before: View | undefined): void {
+    this.#together.flushAll(); // it was said in the view before
     this.#mayHandsDiffer = true;
     this.#wireVersion = wireVersionOf(view);
     const unanswered = this.#managerCalls.unfinished();
@@ -376,6 +397,7 @@ export class ClusterNode {
   }
 
   #beExcluded(incarnation: Incarnation, why: string): void {
+    this.#together.flushAll(); // of the life that is over
     this.#mayHandsDiffer = true;
     this.#state = "excluded";
     this.#users.close(why, this.#nowMs);
@@ -390,6 +412,7 @@ export class ClusterNode {
   }
 
   #stop(): void {
+    this.#together.flushAll();
     this.#users.close("this node stops", this.#nowMs);
     this.#voidCalls("this node stops");
     this.#dataManagementStep({ kind: "excluded", atMs: this.#nowMs });

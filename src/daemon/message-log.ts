@@ -261,6 +261,10 @@ function summaryOf(body: Message): string | undefined {
       return `view ${body.number}`;
     case "event-raised":
       return eventWords.of(body.notice === undefined ? body.event.type : `${body.event.type} (notice)`, body.fs);
+    case "events-raised":
+      return `${body.events.length} events, the first ${eventWords.of(body.events[0]?.event.type ?? "none", body.fs)}, tokens ${firstAndLast(body.events.map(({ token }) => token))}`;
+    case "events-enqueued":
+      return `${body.tokens.length} events, tokens ${firstAndLast(body.tokens)}`;
     case "events-logged":
       return `${body.events.length} events through ${body.through} of life ${body.incarnation}`;
     case "events-acknowledged":
@@ -282,6 +286,10 @@ function summaryOf(body: Message): string | undefined {
     default:
       return undefined;
   }
+}
+
+function firstAndLast(tokens: readonly Token[]): string {
+  return `${tokens[0]} to ${tokens[tokens.length - 1]}`;
 }
 
 function summaryOfCall(call: ManagerCall): string {

@@ -7,6 +7,7 @@ import { type Machine, NodeDriver } from "./node-driver.js";
 class Recorder implements Machine {
   readonly inputs: NodeInput[] = [];
   deadlineMs = Number.POSITIVE_INFINITY;
+  hasCollected = false;
   isStepping = false;
   effectsOf: (input: NodeInput) => NodeEffect[] = () => [];
   step(input: NodeInput): NodeEffect[] {
@@ -32,6 +33,32 @@ test("what an effect gives waits until the effects before it are performed", () 
   driver.give({ kind: "stop-wanted" });
   assert.deepEqual(seen, ["link-unwanted", "stopped"]);
   assert.deepEqual(machine.inputs.map(({ kind, atMs }) => [kind, atMs]), [["stop-wanted", 5], ["client-gone", 5]]);
+  driver.stop();
+});
+
+test("a turn is over when all that came together is stepped, and its deadline is paid after that", async () => {
+  const machine = new Recorder();
+  machine.effectsOf = ({ kind }) => {
+    machine.hasCollected = kind !== "turn-over";
+    return kind === "turn-over" ? [{ kind: "alarm", text: "sent" }] : [];
+  };
+  const seen: string[] = [];
+  const driver: NodeDriver = new NodeDriver(
+    machine,
+    (effect) => {
+      seen.push(effect.kind);
+      if (seen.length === 1) driver.give({ kind: "client-gone", client: 3 });
+    },
+    () => 5,
+  );
+  driver.give({ kind: "client-gone", client: 1 });
+  driver.give({ kind: "client-gone", client: 2 });
+  assert.deepEqual(machine.inputs.map(({ kind }) => kind), ["client-gone", "client-gone"]);
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  assert.deepEqual(machine.inputs.map(({ kind }) => kind), ["client-gone", "client-gone", "turn-over", "client-gone", "turn-over"]);
+  machine.deadlineMs = 4;
+  driver.give({ kind: "client-gone", client: 4 });
+  await driver.until(() => machine.inputs.some(({ kind }) => kind === "time-passed"));
   driver.stop();
 });
 

@@ -1,6 +1,7 @@
 /**
  * The loop round the node's machine: inputs wait in one queue, each is stepped, its effects are performed in order before
- * the next; and a timer pays the machine's deadline. A burst is worked off in slices, so that sockets and ticks go on.
+ * the next; and a timer pays the machine's deadline. A burst is worked off in slices, so that sockets and ticks go on. What
+ * one callback of the event loop gives is a turn of the machine.
  *
  * Units     milliseconds of the monotonic clock handed in, the one that coordination uses.
  * Not here  what the effects do (node-process.ts).
@@ -15,6 +16,8 @@ export type Fact = WithoutTime<NodeInput>;
 export interface Machine {
   step(input: NodeInput): NodeEffect[];
   readonly deadlineMs: number;
+  /** It waits for a `turn-over`. */
+  readonly hasCollected: boolean;
 }
 
 const SLICE_MS = 5;
@@ -31,6 +34,7 @@ export class NodeDriver {
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #continuation: NodeJS.Immediate | undefined;
+  #isTurnOpen = false;
   readonly #watchers = new Set<() => void>();
 
   constructor(machine: Machine, perform: (effect: NodeEffect) => void, nowMs: () => number) {
@@ -93,8 +97,23 @@ export class NodeDriver {
 
   #endSlice(): void {
     this.#isRunning = false;
-    this.#arm();
+    if (!this.#machine.hasCollected) this.#arm(); // else its end does: what is sent then may owe nothing any more
+    else if (!this.#isTurnOpen) {
+      this.#isTurnOpen = true;
+      process.nextTick(() => this.#endTurn());
+    }
     if (this.#watchers.size > 0) for (const watch of [...this.#watchers]) watch();
+  }
+
+  /** Also before what waits for another slice. */
+  #endTurn(): void {
+    this.#isTurnOpen = false;
+    if (this.#isStopped || !this.#machine.hasCollected) return;
+    this.#isRunning = true;
+    for (const effect of this.#machine.step(this.#stamped({ kind: "turn-over" }))) this.#perform(effect);
+    if (this.#isStopped) return;
+    this.#endSlice();
+    if (this.#queue.length > 0) this.#run();
   }
 
   /** Never backwards, as machines assert. A copy for each event would cost more than the step. */

@@ -155,7 +155,7 @@ export class NodeProcess {
     this.#seal = new HandleSeal(key.toString("hex"));
     const { incarnation } = this.#coordination;
     const mountEventsRequired = this.#config.fileSystems.filter((fs) => fs.mountEvents === "required").map((fs) => fs.name);
-    this.#machine = new ClusterNode({ cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, mountEvent: this.#config.mountEvent, durableBacklogMax: this.#config.durableBacklogMax });
+    this.#machine = new ClusterNode({ hasTurns: true, cluster, id: node, bootId, address, isEligible: eligible, preference, versions: this.#versions, incarnation, timeouts, mountEventsRequired, mountEvent: this.#config.mountEvent, durableBacklogMax: this.#config.durableBacklogMax });
     this.#driver = new NodeDriver(this.#machine, (effect) => this.#perform(effect), monotonicMs);
     this.#volumes = this.#options.makeVolumes({
       holder: () => (this.#config.survivesDaemon ? this.#holder : undefined),

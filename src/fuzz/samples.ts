@@ -86,7 +86,12 @@ const messages: Readonly<{ [K in MessageKind]: Extract<Message, { kind: K }> }> 
   "closing-check": { kind: "closing-check", session },
   "closing-checked": { kind: "closing-checked", session, isEmpty: true },
   "event-raised": { ...raised, event: events.read, process: { pid: 1, uid: 0, gid: 0, command: "cat" }, notice: { group: "g" as GroupName, handledBy: A } },
+  "events-raised": {
+    kind: "events-raised", session, hostGeneration: 1, registryVersion: 40, fs,
+    events: [{ token, sequence: 8, event: events.postcreate, process: { pid: 1, uid: 0, gid: 0, command: "cat" } }, { token, sequence: 9, event: events.postcreate, raisedOn: A, passedBy: [session] }],
+  },
   "event-enqueued": { kind: "event-enqueued", token },
+  "events-enqueued": { kind: "events-enqueued", tokens: [token, token] },
   "event-answered": { kind: "event-answered", token, session, hostGeneration: 1, response: { kind: "abort", code: "EIO" }, data: new Uint8Array([1]) },
   "answer-taken": { kind: "answer-taken", token, session },
   "event-withdrawn": { kind: "event-withdrawn", token, session },

@@ -5,7 +5,7 @@
  * Leaning on `durable` it has durable sessions too (durable-part.ts).
  *
  * A history is 60 seconds of 3 to 7 nodes with 200 calls (sessions, dispositions, messages, managers), 80 operations of
- * users and 5 faults; then it heals and comes to rest.
+ * users and 5 faults; messages go in bursts (message-checks.ts). Then it heals and comes to rest.
  *
  * Promises checked from outside: cluster-checks.ts.
  *
@@ -20,6 +20,7 @@ import type { FsName, Handle, Incarnation, NodeId, OperationId, SessionId } from
 import { ClusterChecks } from "./cluster-checks.js";
 import { DurablePart } from "./durable-part.js";
 import { DirectoryModel } from "./directory-model.js";
+import { MessageChecks } from "./message-checks.js";
 import { NetworkModel } from "./network-model.js";
 import { NodeModel } from "./node-model.js";
 import { Process, sleep, type Thread, type World } from "./world.js";
@@ -29,6 +30,8 @@ const SETTLE_MS = 90_000;
 const CALLS = 200;
 const OPERATIONS = 80;
 const FAULTS = 5;
+/** Messages that an application sends at once. */
+const BURST_MAX = 8;
 const fsNames = ["fs1", "fs2"] as FsName[];
 const eventTypes: readonly EventType[] = ["read", "write", "truncate", "create", "remove"];
 
@@ -37,6 +40,7 @@ export class ClusterScene {
   readonly #directory: DirectoryModel;
   readonly #network: NetworkModel;
   readonly #checks: ClusterChecks;
+  readonly #messages: MessageChecks;
   readonly #ids: NodeId[];
   readonly #nodes = new Map<NodeId, NodeModel>();
   readonly #lastIncarnation = new Map<NodeId, number>();
@@ -53,6 +57,7 @@ export class ClusterScene {
     this.#directory = new DirectoryModel(world);
     this.#network = new NetworkModel(world);
     this.#checks = new ClusterChecks(world, () => [...this.#nodes.values()]);
+    this.#messages = new MessageChecks(world);
     this.#directory.onLink = (path, text) => this.#checks.viewLinked(path, text);
     this.#outside = new Process(world, "outside");
     this.#ids = [..."ABCDEFG"].slice(0, nodes) as NodeId[];
@@ -160,11 +165,21 @@ export class ClusterScene {
       const outcome = yield* node.call("disposition.set", { session, fs, events }, client);
       this.world.log(() => `client ${client} on ${node.id}: disposition gives ${JSON.stringify(outcome)}`);
     } else if (kind < 85) yield* this.#assume(node, random, client);
-    else if (kind < 90) yield* node.call("message.send", { session, isSynchronous: false, data: new Uint8Array(4) }, client);
+    else if (kind < 90) this.#sendMessages(node, session, client);
     else if (kind < 93) yield* node.call("manager.move", { to: random.pick(this.#ids) }, client);
     else yield* this.#list(node, client);
   }
 
+  #sendMessages(node: NodeModel, session: SessionId, client: number): void {
+    const burst = this.#messages.begin(node, session);
+    const count = 1 + this.world.random.below(BURST_MAX);
+    for (let number = 1; number <= count; number++) this.#outside.start(this.#sendMessage(node, session, client, burst, number));
+  }
+  *#sendMessage(node: NodeModel, session: SessionId, client: number, burst: number, number: number): Thread {
+    this.#messages.sending(burst);
+    const outcome = yield* node.call("message.send", { session, isSynchronous: false, data: this.#messages.data(burst, number) }, client);
+    this.#messages.ended(burst, number, outcome.kind === "ok");
+  }
   *#list(node: NodeModel, client: number): Thread {
     const before = this.#checks.answeredSessions();
     const outcome = yield* node.call("session.list", {}, client);
@@ -219,6 +234,7 @@ export class ClusterScene {
   /** It has them all from now on, and answers one after the other. */
   *#answerAll(node: NodeModel, session: SessionId, messages: readonly EventMessage[], client: number): Thread {
     for (const message of messages) {
+      this.#messages.received(node, session, message);
       const number = operationNumber(message);
       if (number !== undefined && message.token !== undefined) this.#checks.received(node, session, message, number);
     }
@@ -369,7 +385,7 @@ export class ClusterScene {
     if (new Set(reports.map((each) => each.registry.version)).size !== 1) return `registry versions differ: ${reports.map((each) => each.registry.version).join(" ")}`;
     const unfinished = reports.find((each) => each.unfinished > 0);
     if (unfinished !== undefined) return `${unfinished.id} still waits for the manager`;
-    return this.#checks.unrest() ?? this.#durable?.unrest();
+    return this.#checks.unrest() ?? this.#messages.unrest() ?? this.#durable?.unrest();
   }
 }
 

@@ -389,7 +389,7 @@ const registry: readonly Mutant[] = [
         const own = this.#copy.sessions().filter((session) => session.node === this.#options.me);
         const others = snapshot.sessions.filter((session) => !own.some((each) => each.id === session.id));
         this.#copy.install({ ...snapshot, sessions: [...others, ...own] }, nowMs); }`),
-      member("this.#copy.forget();", ""), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, me: this.#id, sent: this.#streams,")],
+      member("this.#copy.forget();", ""), node("copy: this.#copy, sent: this.#sent,", "copy: this.#copy, me: this.#id, sent: this.#sent,")],
   },
   {
     name: "any copy will do", rule: "of several copies the latest is the truth (C10)", scene: "cluster", stress: "managers",
@@ -397,7 +397,7 @@ const registry: readonly Mutant[] = [
   },
   {
     name: "copies compared by the view they changed in", rule: "under one manager the version alone tells which copy is later (C10)", test: "cluster/node.test.js", only: "manager-dies-collecting", says: "the same copy (2, 2)",
-    edits: [member("if (this.#copy.apply(change, nowMs))", "if (this.#copy.apply(change, nowMs, this.#options.view()))"), node("copy: this.#copy, sent: this.#streams,", "copy: this.#copy, view: () => this.#membership.view?.number, sent: this.#streams,"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
+    edits: [member("if (this.#copy.apply(change, nowMs))", "if (this.#copy.apply(change, nowMs, this.#options.view()))"), node("copy: this.#copy, sent: this.#sent,", "copy: this.#copy, view: () => this.#membership.view?.number, sent: this.#sent,"), copy("apply(change, atMs) {", "apply(change, atMs, view = 0) { this.#view = Math.max(this.#view, view);")],
   },
   {
     name: "late copy installed", rule: "a copy sent in a former term takes nothing back (C10)", test: "cluster/node.test.js", only: "late-install", says: "the session was destroyed",
@@ -410,6 +410,22 @@ const registry: readonly Mutant[] = [
   {
     name: "epoch not checked", rule: "a frame of another view is refused (C7)", scene: "cluster",
     edits: [stream("if (frame.view > this.#view) {", "if (false) {"), stream("if (frame.view < this.#view || frame.sequence", "if (frame.sequence")],
+  },
+  {
+    name: "last of those together lost", rule: "what goes together arrives together (C9)", scene: "cluster",
+    edits: [host("passedBy } of message.events) {", "passedBy } of message.events.slice(0, -1)) {")],
+  },
+  {
+    name: "those together turned round", rule: "events of one source come in the order in which they were raised (C9)", scene: "cluster",
+    edits: [host("passedBy } of message.events) {", "passedBy } of message.events.slice().reverse()) {")],
+  },
+  {
+    name: "collected events behind the barrier", rule: "what a turn has said counts as sent (C9)", test: "cluster/sent-together.test.js", says: "+ 'destroyed'",
+    edits: [node("this.#together.flush(peer); return this.#streams.lastSequence(peer);", "return this.#streams.lastSequence(peer);")],
+  },
+  {
+    name: "collected events overtaken", rule: "a stream keeps the order in which its node spoke (C9)", test: "cluster/sent-together.test.js", says: "event-withdrawn 2",
+    edits: [at("cluster/sent-together.js")("else { this.flush(to); this.#sendNow(to, message);", "else { this.#sendNow(to, message);")],
   },
   {
     name: "not resent after a reconnect", rule: "what was in flight on a wire that broke is sent again (C9)", scene: "cluster",

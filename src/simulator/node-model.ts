@@ -20,6 +20,8 @@ export const simulatedTimeouts: NodeTimeouts = {
   roundTimeoutMs: 10_000, claimStepMs: 2 * simulatedTimes.renewMs,
 };
 
+/** So long a turn of a daemon lasts at most; of some daemons each step is one. */
+const TURNS_MS = [0, 5, 30];
 /** Probability that something comes between two effects. */
 const COMES_BETWEEN = 0.05;
 const none: NodeEffect[] = [];
@@ -59,6 +61,8 @@ export class NodeModel implements Station {
   /** Deadlines for which somebody will look, the earliest last. */
   readonly #timers: number[] = [];
   #toldMs = 0;
+  readonly #turnMs: number;
+  #isTurnOpen = false;
 
   constructor(options: {
     world: World; id: NodeId; incarnation: Incarnation; process: Process; network: NetworkModel; directory: DirectoryModel; preference: number;
@@ -72,7 +76,8 @@ export class NodeModel implements Station {
     this.#network = network;
     this.#observe = options.observe;
     const facts = { id, incarnation, bootId: process.name, address: `${id}:1`, isEligible: true, preference };
-    this.node = new ClusterNode({ ...facts, cluster: "sim", timeouts: simulatedTimeouts });
+    this.#turnMs = world.random.pick(TURNS_MS);
+    this.node = new ClusterNode({ ...facts, cluster: "sim", timeouts: simulatedTimeouts, hasTurns: this.#turnMs > 0 });
     const driver = LeaseDriverModel.start({
       process, directory, facts,
       tell: (fact) => {
@@ -94,7 +99,7 @@ export class NodeModel implements Station {
 
   /** Has performed all that its machine said. */
   get isSettled(): boolean {
-    return this.process.isRunning && this.#pending.length === 0;
+    return this.process.isRunning && this.#pending.length === 0 && !this.node.hasCollected;
   }
   get isDead(): boolean {
     return !this.process.isAlive;
@@ -107,6 +112,13 @@ export class NodeModel implements Station {
     if (this.#pending.length === 0) this.#pending = effects;
     else for (const effect of effects) this.#pending.push(effect);
     if (!this.#isPerforming) this.#performAll();
+    if (this.node.hasCollected && !this.#isTurnOpen) {
+      this.#isTurnOpen = true;
+      this.process.after(this.world.random.below(this.#turnMs), () => {
+        this.#isTurnOpen = false;
+        this.input({ kind: "turn-over" });
+      });
+    }
     this.#armTimer();
   }
 

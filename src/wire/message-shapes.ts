@@ -153,7 +153,12 @@ const messages: Readonly<Record<MessageKind, Shape>> = {
     event: taggedBy("type", events), process: optional(process), notice: optional(notice), raisedOn: optional(name), passedBy: optional(listOf(isCount)),
   }),
   "event-handed-over": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, to: isCount, passedBy: listOf(isCount) }),
+  "events-raised": mapOf({
+    session: isCount, hostGeneration: isCount, registryVersion: isCount, fs: isText,
+    events: listOf(mapOf({ token: isCount, sequence: isCount, event: taggedBy("type", events), process: optional(process), raisedOn: optional(name), passedBy: optional(listOf(isCount)) })),
+  }),
   "event-enqueued": mapOf({ token: isCount }),
+  "events-enqueued": mapOf({ tokens: listOf(isCount) }),
   "event-answered": mapOf({ token: isCount, session: isCount, hostGeneration: isCount, response, data: optional(isBytes), isQuiet: optional(isFlag) }),
   "answer-taken": mapOf({ token: isCount, session: isCount }),
   "event-withdrawn": mapOf({ token: isCount, session: isCount }),

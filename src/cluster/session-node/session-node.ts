@@ -37,7 +37,7 @@ export const RECOVERY_MS = 2_000;
 const ANSWERS_REMEMBERED = 64;
 
 type EventRaised = Extract<EventMessageBetweenNodes, { kind: "event-raised" }>;
-type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "answer-taken" | "event-withdrawn" | "events-logged" }>;
+type ToHost = Extract<EventMessageBetweenNodes, { kind: "event-raised" | "events-raised" | "answer-taken" | "event-withdrawn" | "events-logged" }>;
 /** Entries need a token as key; those of durable events, which have none, lie below all others. */
 const DURABLE_KEYS_BELOW = -(2 ** 31);
 /** Asynchronous events of a lost session, raised anew to its standby; `done` tells whether that has it. */
@@ -155,6 +155,8 @@ export class SessionNode {
     switch (message.kind) {
       case "event-raised":
         return this.#raised(from, message);
+      case "events-raised":
+        return this.#raisedTogether(from, message);
       case "answer-taken":
         return this.#answerTaken(from, message.token);
       case "event-withdrawn":
@@ -398,24 +400,46 @@ export class SessionNode {
   }
 
   #raised(from: NodeId, message: EventRaised): void {
+    const hosted = this.#take(from, message);
+    if (hosted !== undefined) this.#deliver(hosted);
+  }
+  /** Readers get what came together in one answer. */
+  #raisedTogether(from: NodeId, message: Extract<ToHost, { kind: "events-raised" }>): void {
+    const { session, hostGeneration, registryVersion, fs } = message;
+    let taker: HostedSession | undefined;
+    for (const { token, sequence, event, process, raisedOn, passedBy } of message.events) {
+      const each: EventRaised = { kind: "event-raised", session, hostGeneration, registryVersion, fs, isSynchronous: false, token, sequence, event, process, raisedOn, passedBy };
+      taker = this.#take(from, each) ?? taker;
+    }
+    if (taker !== undefined) this.#deliver(taker);
+  }
+
+  /** Gives the session that has something to deliver. */
+  #take(from: NodeId, message: EventRaised): HostedSession | undefined {
     const incarnation = this.#here.member(from)?.incarnation;
-    if (incarnation === undefined) return;
+    if (incarnation === undefined) return undefined;
     const version = this.#here.registry?.version ?? -1;
     const hosted = this.#sessions.get(message.session);
     if (hosted === undefined || message.hostGeneration < hosted.sinceGeneration || message.hostGeneration > hosted.hostGeneration) {
       if (message.registryVersion > version) this.#early.push({ from, message });
       else if (message.notice === undefined) this.#misrouted(from, message);
-      return;
+      return undefined;
     }
     const known = this.#entries.get(message.token);
     if (known !== undefined) {
       const isSame = known.source === from && known.sourceIncarnation === incarnation;
-      if (!isSame) return this.#misrouted(from, message);
-      known.addressedTo = message.session;
-      return this.#here.count("duplicateEventsDropped");
+      if (!isSame) this.#misrouted(from, message);
+      else {
+        known.addressedTo = message.session;
+        this.#here.count("duplicateEventsDropped");
+      }
+      return undefined;
     }
     const isFull = hosted.undelivered.size >= QUEUE_LENGTH_MAX;
-    if (isFull && message.notice !== undefined) return this.#here.count("noticesDropped");
+    if (isFull && message.notice !== undefined) {
+      this.#here.count("noticesDropped");
+      return undefined;
+    }
     const { token, session, isSynchronous, sequence, fs, event } = message;
     const entry: Entry = {
       token, session, addressedTo: session, source: from, sourceIncarnation: incarnation, isSynchronous, sequence, fs, event,
@@ -426,8 +450,9 @@ export class SessionNode {
       if (isFull) entry.owesRoom = true;
       else this.#here.send(from, { kind: "event-enqueued", token });
     }
-    if (hosted.presence?.isLost === true) this.#meetFate(hosted, entry);
-    else this.#deliver(hosted);
+    if (hosted.presence?.isLost !== true) return hosted;
+    this.#meetFate(hosted, entry);
+    return undefined;
   }
 
   #misrouted(to: NodeId, message: { token: Token; session: SessionId }): void {

@@ -33,7 +33,7 @@ const UNROUTED: Place = { kind: "unrouted" };
 const TO_OWNER: Target = { kind: "owner" };
 const CONTINUE: Decision = { kind: "continue" };
 
-type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" | "events-acknowledged" }>;
+type ToSource = Extract<EventMessageBetweenNodes, { kind: "event-enqueued" | "events-enqueued" | "event-answered" | "event-misrouted" | "event-handed-over" | "events-acknowledged" }>;
 
 interface Taken {
   readonly token: Token;
@@ -104,7 +104,7 @@ export class SourceNode {
   }
 
   received(from: NodeId, message: ToSource): void {
-    const held = message.kind === "events-acknowledged" ? undefined : this.#held.get(message.token);
+    const held = "token" in message ? this.#held.get(message.token) : undefined;
     switch (message.kind) {
       case "event-answered": {
         if (message.isQuiet === true && from !== this.#here.me) this.#owe(from, message);
@@ -114,9 +114,9 @@ export class SourceNode {
         return this.#settle(held, { kind: "answered", response: message.response, data: message.data });
       }
       case "event-enqueued":
-        if (held !== undefined && !held.isSynchronous && held.place.kind === "at-session" && held.place.node === from) {
-          this.#settle(held, { kind: "enqueued" });
-        }
+        return this.#enqueued(from, held);
+      case "events-enqueued":
+        for (const token of message.tokens) this.#enqueued(from, this.#held.get(token));
         return;
       case "event-handed-over":
         if (held === undefined || !isAt(held, from, message.session)) return this.#here.count("handOversDropped");
@@ -126,6 +126,12 @@ export class SourceNode {
       case "event-misrouted":
         if (held !== undefined && isAt(held, from, message.session)) this.#sendElsewhere(held, message.registryVersion);
         return;
+    }
+  }
+
+  #enqueued(by: NodeId, held: Held | undefined): void {
+    if (held !== undefined && !held.isSynchronous && held.place.kind === "at-session" && held.place.node === by) {
+      this.#settle(held, { kind: "enqueued" });
     }
   }
 
