@@ -16,6 +16,8 @@ export const regressions: readonly Regression[] = [
   { scene: "cluster", seed: 5465, showed: "a new manager takes the older of two copies of its predecessor's versions, because that one came to its node under a later view" },
   { scene: "cluster", seed: 57, showed: "a node that was evicted while it stood still renews its lease when it wakes and answers from its old copy before it hears of the view" },
   { scene: "cluster", seed: 226, showed: "a segment of an event log is made and locked, its directory cannot be synced: the descriptor stays open, and its lock refuses each further try" },
+  { scene: "cluster", seed: 1282, showed: "events that a failed sync left in a log are read by the host, and logged again under the next life of their node, which was excluded before it tried again" },
+  { scene: "cluster", seed: 17514, showed: "a host removes a log and stands still; its successor drops the cursor of the log that it does not see, and the log is back when the first host's machine dies" },
   { scene: "data", seed: 306, showed: "two flushes of one file at a time: write-back that one lets through while the other syncs still runs when the guard goes back" },
   { scene: "lease", seed: 718, showed: "a renewal that took effect unknown to its holder counted from a later try, while others saw the lease as over: an old listing had made it forget the first" },
 ];

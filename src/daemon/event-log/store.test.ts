@@ -125,6 +125,27 @@ test("a segment that could not be begun is begun at the next try", () => {
   }
 });
 
+test("what a failed sync leaves is read by nobody before it is written again", () => {
+  let fails = true;
+  const files = Object.assign(Object.create(systemFiles) as typeof systemFiles, {
+    sync(fd: number) {
+      if (fails) throw Object.assign(new Error("EIO: lost"), { errno: -5 });
+      systemFiles.sync(fd);
+    },
+  });
+  const path = directory();
+  const store = new EventLogStore(path, files);
+  fails = false;
+  append(store, log("A"), events(1, 2));
+  fails = true;
+  assert("code" in append(store, log("A"), events(3, 4)));
+  assert.deepEqual(sequences(read(new EventLogStore(path, systemFiles), log("A"))), [1, 2]);
+  fails = false;
+  assert(!("code" in append(store, log("A"), events(3, 5))));
+  assert.deepEqual(sequences(read(new EventLogStore(path, systemFiles), log("A"))), [1, 2, 3, 4, 5]);
+  store.close();
+});
+
 test("cursors of all hosts count together; removed sessions leave nothing", () => {
   const path = directory();
   const store = new EventLogStore(path, systemFiles);

@@ -92,17 +92,21 @@ export class EventLogStore {
   #append({ batches }: Work<"append">): EventLogResults["append"] {
     const written = batches.map(({ log, events }) => attempt(() => this.#write(log, events)));
     return {
-      batches: written.map((segment) => {
-        if ("code" in segment) return segment;
+      batches: written.map((done) => {
+        if ("code" in done) return done;
+        const { segment, from } = done;
         const synced = attempt(() => this.#files.sync(segment.fd) ?? {});
         if (!("code" in synced)) return { segment: segment.number, offset: segment.size };
         segment.isSpoilt = true;
+        // Not to be read any more: this node may be excluded before it tries again, and would log it under its next life.
+        attempt(() => this.#files.truncate(segment.fd, from) ?? {});
         return synced;
       }),
     };
   }
-  #write(log: LogName, events: readonly LoggedEvent[]): Segment {
+  #write(log: LogName, events: readonly LoggedEvent[]): { readonly segment: Segment; readonly from: number } {
     const segment = this.#segmentOf(log);
+    const from = segment.size;
     const bytes = Buffer.concat(events.map(encodeEvent));
     try {
       this.#files.write(segment.fd, bytes, segment.size);
@@ -111,7 +115,7 @@ export class EventLogStore {
       throw error;
     }
     segment.size += bytes.length;
-    return segment;
+    return { segment, from };
   }
   #segmentOf(log: LogName): Segment {
     const key = `${log.session} ${log.node} ${log.incarnation}`;
