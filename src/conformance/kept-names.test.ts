@@ -142,7 +142,9 @@ acceptance("whom another node gave a file to may change it by its name at once, 
       await sleep(50); // until it is permitted
     }
   };
+  const dropped = async () => (await bench().status("A")).counters["objects dropped by the kernel for others"] ?? 0;
   writeFileSync(at("A", "given"), "");
+  const before = await dropped();
   for (let turn = 0; turn < 8; turn++) {
     const [owner, former] = turn % 2 === 0 ? [71, 72] : [72, 71];
     chownSync(at("B", "given"), owner, owner);
@@ -153,6 +155,7 @@ acceptance("whom another node gave a file to may change it by its name at once, 
     assert.equal(changedBy(owner, at("A", "given")), "changed", "whose it is");
     await keptByBoth();
   }
+  assert((await dropped()) > before, "it was kept while it was given away");
 });
 
 acceptance("two nodes that change one directory which both keep, and look at it meanwhile, neither hang nor see anything old", async (note) => {

@@ -148,6 +148,8 @@ export class InodeTable {
     return kernel === undefined ? undefined : this.#byKernelHandle(ownText({ type: kernel.type, bytes: Buffer.from(kernel.bytes) }), kernel.type, kernel.bytes);
   }
   byOwn(own: string): Inode | undefined {
+    const inode = this.#byOwn.get(own);
+    if (inode !== undefined) return inode;
     const { type, bytes } = kernelHandleOf(own);
     return this.#byKernelHandle(own, type, bytes);
   }

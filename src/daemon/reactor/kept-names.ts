@@ -266,10 +266,13 @@ export class KeptNames {
    * have; or a negative errno.
    */
   *mayChange(task: Task, inodes: readonly Inode[], isInterruptible = true): Steps<number> {
+    for (const inode of inodes) this.#age(inode);
+    return yield* this.#mayBegin(task, { inodes, isByReading: false, isInterruptible });
+  }
+  *#mayBegin(task: Task, { inodes, isByReading, isInterruptible }: { readonly inodes: readonly Inode[]; readonly isByReading: boolean; readonly isInterruptible: boolean }): Steps<number> {
     const change = ++this.#lastChange;
     const objects = inodes.map(({ own }) => own);
-    task.changes.push({ change, objects });
-    for (const inode of inodes) this.#age(inode);
+    task.changes.push({ change, objects, isByReading });
     if (this.#keeping.begin(change, objects)) return 0;
     this.#core.count("changes that waited for other kernels");
     this.#waiting.set(change, task);
@@ -283,14 +286,15 @@ export class KeptNames {
     return verdict;
   }
   /**
-   * A read is about to move the time of access, perhaps: as `mayChange`, where it is so. Where nothing else runs between this and the
-   * read (`isAtOnce`), what nobody keeps need not be looked at.
+   * A read is about to move the time of access, perhaps: as `mayChange`, where it is so and other kernels keep the object. What
+   * nobody keeps is not looked at; unless the read comes next (`isAtOnce`) it is permitted to nobody until the task ends.
    */
   *mayRead(task: Task, inode: Inode, isAtOnce: boolean): Steps<void> {
-    if (isAtOnce && !this.#keeping.isPermitted(inode.own)) return;
-    const looked = yield* this.#core.look(inode);
-    if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return; // it fails as it would, or moves nothing
-    yield* this.mayChange(task, [inode], false);
+    if (this.#keeping.isPermitted(inode.own)) {
+      const looked = yield* this.#core.look(inode);
+      if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return; // it fails as it would, or moves nothing
+    } else if (isAtOnce) return;
+    yield* this.#mayBegin(task, { inodes: [inode], isByReading: true, isInterruptible: false });
   }
   /** Files that pass through to the kernel are written, and read, without a word: whether such a read would move the time of access. */
   #mayChangeUnseen(own: string): boolean {
@@ -302,7 +306,7 @@ export class KeptNames {
     if (!this.#keeping.isPermitted(inode.own)) return false; // before it is, it is looked at
     const looked = yield* this.#core.look(inode);
     if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return false;
-    yield* this.mayChange(task, [inode], false);
+    yield* this.#mayBegin(task, { inodes: [inode], isByReading: true, isInterruptible: false });
     return true;
   }
   /** What it changes is found by a name, and others run between the look and the change: until it ends nothing is permitted to anybody. */
@@ -313,9 +317,9 @@ export class KeptNames {
   }
   /** The task is over. */
   changed(task: Task): void {
-    for (const { change, objects } of task.changes) {
-      for (const own of objects) {
-        const inode = this.#core.inodes.byOwn(own);
+    for (const { change, objects, isByReading } of task.changes) {
+      for (const own of isByReading ? [] : objects) {
+        const inode = this.#core.inodes.awakeByOwn(own);
         if (inode !== undefined) this.#age(inode);
       }
       this.#keeping.end(change, objects);

@@ -54,7 +54,7 @@ export class Task {
   readonly pinned: Inode[] = [];
   /** What no other kernel keeps until this ends (kept-names.ts). */
   changesByName = false;
-  readonly changes: { readonly change: number; readonly objects: readonly string[] }[] = [];
+  readonly changes: { readonly change: number; readonly objects: readonly string[]; readonly isByReading: boolean }[] = [];
   readonly call: string;
   inode: Inode | undefined = undefined;
   process: ProcessInfo | undefined = undefined;
