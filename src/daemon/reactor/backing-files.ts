@@ -20,6 +20,7 @@ import { FileStat } from "../../os/stat.js";
 import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps } from "./task.js";
+import { Ordered, UseOrder } from "./use-order.js";
 
 /** Descriptors looked at each second; mapped programs and libraries of long-lived processes are looked at in turns. */
 const TESTS_MAX = 256;
@@ -35,19 +36,26 @@ const isOfFile: ReadonlySet<number> = new Set([0, errno.EAGAIN, errno.EACCES]);
 /** What says that no file of this mount can be registered, not just this one. */
 const isOfMount: ReadonlySet<number> = new Set([errno.EPERM, errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.ELOOP]);
 
-interface BackingFile {
+class BackingFile extends Ordered<BackingFile> {
   readonly inode: Inode;
   /** -1: an earlier daemon's, which only the kernel has. */
   readonly fd: number;
   readonly id: number;
-  failedTests: number;
-  isTesting: boolean;
+  failedTests = 0;
+  isTesting = false;
   /** Not since the last open ended. */
-  isTested: boolean;
+  isTested = false;
   /** An open for writing passes or passed through it: stores through its mappings change it without a word to us, until the kernel uses it no more. */
-  isWritten: boolean;
+  isWritten = false;
   /** So do reads that move its time of access; of those the own kernel knows. */
-  isReadUnseen: boolean;
+  isReadUnseen = false;
+
+  constructor(inode: Inode, { fd, id }: { readonly fd: number; readonly id: number }) {
+    super();
+    this.inode = inode;
+    this.fd = fd;
+    this.id = id;
+  }
 }
 
 const stat = new FileStat();
@@ -57,7 +65,7 @@ export class BackingFiles {
   readonly #notifiers: CorePorts["patientNotifiers"];
   readonly #files = new Map<Inode, BackingFile>();
   /** Those that no open passes through; the longest untested first. */
-  readonly #unopened = new Set<BackingFile>();
+  readonly #unopened = new UseOrder<BackingFile>();
   /** The kernel agreed, and no file of this backing was refused for all. */
   isOffered = false;
 
@@ -126,7 +134,7 @@ export class BackingFiles {
     const { stored } = done;
     if (stored !== undefined) inode.generation = Math.max(inode.generation, stored.generation);
     if (done.kind === "registered") {
-      this.#files.set(inode, { inode, fd: done.fd, id: done.id, failedTests: 0, isTesting: false, isTested: false, isWritten: false, isReadUnseen: false });
+      this.#files.set(inode, new BackingFile(inode, done));
       if (inode.place >= 0) core.memory?.setBackingId(inode.place, done.id);
       core.step({ kind: "backing-registered", handle, record: done.stored.record, stored: done.stored.generation, isMarkGone: done.isMarkGone });
       return undefined;
@@ -141,7 +149,9 @@ export class BackingFiles {
 
   /** Registered by an earlier daemon (safety H11): the kernel has the descriptor, with the guard on it, and nobody else. */
   restore(inode: Inode, id: number): void {
-    this.#files.set(inode, { inode, fd: -1, id, failedTests: 0, isTesting: false, isTested: false, isWritten: true, isReadUnseen: true }); // perhaps
+    const file = new BackingFile(inode, { fd: -1, id });
+    file.isWritten = file.isReadUnseen = true; // perhaps
+    this.#files.set(inode, file);
     this.#core.step({ kind: "backing-resumed", handle: this.#core.handleOf(inode) });
   }
 
@@ -158,10 +168,11 @@ export class BackingFiles {
     const inode = this.#core.inodes.byHandle(handle);
     const file = inode === undefined ? undefined : this.#files.get(inode);
     if (file === undefined) return;
-    this.#unopened.add(file);
+    if (!this.#unopened.has(file)) this.#unopened.add(file);
     if (!isAsked) file.isTested = false;
+    const { oldest } = this.#unopened;
     if (isAsked) this.#begin(file, true);
-    else if (this.#unopened.size > UNOPENED_MAX) for (const oldest of this.#unopened) return this.#begin(oldest, false);
+    else if (oldest !== undefined && this.#unopened.size > UNOPENED_MAX) this.#begin(oldest, false);
   }
   /** Once a second. */
   look(): void {
@@ -172,7 +183,6 @@ export class BackingFiles {
     if (file.isTesting) return;
     file.isTesting = true;
     file.isTested = true;
-    this.#unopened.delete(file);
     this.#unopened.add(file);
     this.#core.startFor(file.inode, "lease", () => this.#test(file, isAsked));
   }

@@ -18,6 +18,7 @@ import type { Handle } from "../../dmapi/ids.js";
 import { kernelHandleOf, ownText } from "../../volume/handles.js";
 import type { Stored } from "./backing-calls.js";
 import { type RestingInode, RestingInodes } from "./resting-inodes.js";
+import { Ordered, UseOrder } from "./use-order.js";
 
 export const ROOT = 1;
 
@@ -29,7 +30,7 @@ export interface Reader {
   isRetired: boolean;
 }
 
-export class Inode {
+export class Inode extends Ordered<Inode> {
   readonly nodeid: number;
   readonly own: string;
   readonly handleType: number;
@@ -76,6 +77,7 @@ export class Inode {
   isPacked = false;
 
   constructor(identity: { nodeid: number; own: string; handleType: number; handleBytes: Uint8Array; type: number }) {
+    super();
     this.nodeid = identity.nodeid;
     this.own = identity.own;
     this.handleType = identity.handleType;
@@ -116,9 +118,9 @@ export class InodeTable {
   /** None of those above. */
   readonly #resting = new RestingInodes();
   /** Inodes with a cached descriptor that nothing pins; the longest unused first. */
-  readonly #idle = new Set<Inode>();
+  readonly #idle = new UseOrder<Inode>();
   /** Those without one; the longest unused first. */
-  readonly #awake = new Set<Inode>();
+  readonly #awake = new UseOrder<Inode>();
   #sweep = 0;
   readonly #options: InodeTableOptions;
   readonly #memory: InodeMemory | undefined;
@@ -240,8 +242,7 @@ export class InodeTable {
   pin(inode: Inode): void {
     assert(!inode.isPacked, "what nobody pinned was kept while others ran");
     inode.pins++;
-    this.#idle.delete(inode);
-    this.#awake.delete(inode);
+    inode.order?.delete(inode);
   }
   unpin(inode: Inode): void {
     inode.pins--;
@@ -259,7 +260,6 @@ export class InodeTable {
   /** An unpinned object that lost its last name need not be kept alive by our descriptor. */
   letGo(inode: Inode): void {
     if (inode.pins > 0 || inode.pathFd < 0 || inode.nodeid === ROOT) return;
-    this.#idle.delete(inode);
     this.#closeDescriptor(inode);
     this.#unused(inode);
   }
@@ -268,10 +268,11 @@ export class InodeTable {
    * object, and its space is free only when nobody keeps it open. Told of each before it goes.
    */
   sweepIdle(tell: (inode: Inode) => void): void {
-    for (const inode of this.#idle) {
-      if (inode.idleSweep >= this.#sweep) break; // the rest became idle later
+    // The rest became idle later.
+    for (let inode = this.#idle.oldest; inode !== undefined && inode.idleSweep < this.#sweep; inode = this.#idle.oldest) {
       tell(inode);
       this.letGo(inode);
+      assert(!this.#idle.has(inode), "what nobody pins can be let go");
     }
     this.#sweep++;
   }
@@ -290,29 +291,30 @@ export class InodeTable {
   /** Nobody uses it; one in excess of each bound goes a step further. */
   #unused(inode: Inode): void {
     if (inode.nodeid === ROOT) return;
+    inode.order?.delete(inode);
     if (inode.pathFd < 0) {
       this.#awake.add(inode);
       if (this.#awake.size > this.#options.awakeMax) this.#letRest(inode);
       return;
     }
-    this.#awake.delete(inode);
-    this.#idle.delete(inode);
     inode.idleSweep = this.#sweep;
     this.#idle.add(inode);
-    if (this.#idle.size <= this.#options.descriptorsMax) return;
-    const [oldest] = this.#idle;
-    if (oldest !== undefined) this.letGo(oldest);
+    const { oldest } = this.#idle;
+    if (oldest !== undefined && this.#idle.size > this.#options.descriptorsMax) this.letGo(oldest);
   }
   /** Of those that have to wait some are asked each time, so that they go when they may. */
   #letRest(last: Inode): void {
-    let tries = REST_TRIES;
-    for (const inode of this.#awake) {
-      // The last one is in somebody's hands just now.
-      if (inode === last || tries-- === 0 || this.#awake.size <= this.#options.awakeMax) return;
+    for (let tries = REST_TRIES; tries > 0 && this.#awake.size > this.#options.awakeMax; tries--) {
+      const inode = this.#awake.oldest;
+      if (inode === undefined || inode === last) return; // that one is in somebody's hands just now
       this.#awake.delete(inode);
-      if (isBusy(inode) || !this.#options.mayRest(inode)) this.#awake.add(inode);
+      if (isBusy(inode) || !this.#options.mayRest(inode)) this.#unrested(inode);
       else this.#rest(inode);
     }
+  }
+  /** Its turn comes again, unless somebody took it meanwhile. */
+  #unrested(inode: Inode): void {
+    if (inode.order === undefined && inode.pins === 0) this.#awake.add(inode);
   }
   #rest(inode: Inode): void {
     this.#byNodeid.delete(inode.nodeid);
@@ -333,8 +335,7 @@ export class InodeTable {
     this.#byNodeid.delete(inode.nodeid);
     this.#byOwn.delete(inode.own);
     if (inode.handle !== undefined) this.#byHandle.delete(inode.handle);
-    this.#idle.delete(inode);
-    this.#awake.delete(inode);
+    inode.order?.delete(inode);
     this.#options.onGone(inode);
     this.#closeDescriptor(inode);
   }
