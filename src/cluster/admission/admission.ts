@@ -88,6 +88,10 @@ export class Admission {
     const record = this.recordOf(handle);
     return hasEvent(this.#owned, type) && (record === undefined || hasEvent(record?.eventList ?? this.#fsEventList, type));
   }
+  /** That it now happened need not even be asked. */
+  tellsNobody(handle: Handle, types: readonly EventType[]): boolean {
+    return this.#isOpen && types.every((type) => !this.mayTell(handle, type));
+  }
   hasGuard(handle: Handle): boolean {
     return this.#objects.get(handle)?.guard === "shared";
   }

@@ -114,7 +114,9 @@ function maskedMode(directoryFd: number, who: Creation): number {
   return files.getxattrOfPath(proc(directoryFd), defaultAcl, valueBuffer.subarray(0, 0)) > 0 ? who.mode : who.mode & ~who.umask;
 }
 
-function describe(fd: number, keepsFd: boolean, metaFd: number): Found | number {
+const noRecord: Stored = { generation: 0, record: null };
+/** @param isMade by the caller, just now: nobody has stored a record of it. */
+function describe(fd: number, keepsFd: boolean, metaFd: number, isMade = false): Found | number {
   const kernel = files.nameToHandle(fd, emptyName, files.AT_EMPTY_PATH);
   const failed = typeof kernel === "number" ? kernel : files.fstat(fd, stat);
   if (typeof kernel === "number" || failed < 0) {
@@ -123,7 +125,7 @@ function describe(fd: number, keepsFd: boolean, metaFd: number): Found | number 
   }
   const statx = copyOfStat();
   const own = ownText(kernel);
-  const record = stat.isRegular ? stored({ path: files.procPath(fd) }, own, metaFd) : undefined;
+  const record = !stat.isRegular ? undefined : isMade ? noRecord : stored({ path: files.procPath(fd) }, own, metaFd);
   if (!keepsFd) files.close(fd);
   return {
     fd: keepsFd ? fd : -1, own, handleType: kernel.type, handleBytes: kernel.bytes, statx,
@@ -457,7 +459,7 @@ export interface VirtualChange {
 
 function openedAnew(fd: number, metaFd: number): { fd: number; found: Found } | number {
   const pathFd = files.openAt(files.AT_FDCWD, proc(fd), files.open.path);
-  const found = pathFd < 0 ? pathFd : describe(pathFd, true, metaFd);
+  const found = pathFd < 0 ? pathFd : describe(pathFd, true, metaFd, true);
   if (typeof found !== "number") return { fd, found };
   files.close(fd);
   return found;

@@ -101,11 +101,11 @@ export class BackingFiles {
   get size(): number {
     return this.#files.size;
   }
-  /** An open is answered with it. */
-  used(inode: Inode, { isForWriting, isReadUnseen }: { readonly isForWriting: boolean; readonly isReadUnseen: boolean }): void {
+  /** An open is answered with it. @param isEmpty just made: nothing of it can be mapped before the kernel has seen it grow. */
+  used(inode: Inode, { isForWriting, isReadUnseen, isEmpty = false }: { readonly isForWriting: boolean; readonly isReadUnseen: boolean; readonly isEmpty?: boolean }): void {
     const file = this.#files.get(inode);
     if (file === undefined) return;
-    if (isForWriting && !file.isWritten) this.#core.pages.expireAttributes(inode); // from now on they change unseen
+    if (isForWriting && !file.isWritten && !isEmpty) this.#core.pages.expireAttributes(inode); // from now on they change unseen
     file.isWritten ||= isForWriting;
     file.isReadUnseen ||= isReadUnseen;
     this.#unopened.delete(file);

@@ -26,6 +26,7 @@ import type { Steps, Task } from "./task.js";
 
 const { append, create: createFlag, exclusive, truncate } = files.open;
 const DT_ACCESS_WRITE = 3;
+const closing = ["close", "destroy"] as const;
 
 // Opening.
 
@@ -78,7 +79,7 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
 }
 
 /** Where the kernel does not append by itself, appends are computed by us (safety H9), from their exact ranges. */
-function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): Steps<OpenFile | number> {
+function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, isMade = false): Steps<OpenFile | number> {
   const before = task.past === undefined ? undefined : core.opens.get(task.past.fh);
   if (before !== undefined) {
     core.inodes.unpin(inode); // an open pins it once
@@ -90,7 +91,7 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
   if (typeof mode === "number") return mode;
   const isReadUnseen = mode === "passthrough" && !isWritable && (yield* core.keptNames.opensToRead(task, inode));
-  if (mode === "passthrough") core.backingFiles.used(inode, { isForWriting: isWritable, isReadUnseen });
+  if (mode === "passthrough") core.backingFiles.used(inode, { isForWriting: isWritable, isReadUnseen, isEmpty: isMade && !task.hasWaited });
   if (isWritable || isReadUnseen) core.keptNames.opened(inode);
   if (inode.isUnlinked) core.keptOpens.unnamed(inode);
   else core.keptOpens.opened(inode);
@@ -155,18 +156,18 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
   if (fd >= 0) core.guards.created(inode, fd);
   core.inodes.pin(inode);
   yield* core.ran(task, told.after(inode, 0));
-  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate));
+  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate), true);
   if (typeof file === "number") {
     core.inodes.unpin(inode);
     core.inodes.forget(inode.nodeid, 1);
     return file;
   }
   if (!file.isWritable) core.guards.closeCreated(inode);
-  if (!core.send(createdReply(core, request, directory, found, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, { ...found, isEmpty: !task.hasWaited }, file))) undoCreated(core, file);
   return undefined;
 }
-function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found, file: OpenFile): Buffer {
-  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, core.keptNames.entry(directory, name, file.inode, found));
+function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found & { readonly isEmpty?: boolean }, file: OpenFile): Buffer {
+  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, found.statx, found.stored?.record?.virtual, core.keptNames.entry(directory, name, file.inode, found));
   return opened(core, entry, file).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
@@ -206,13 +207,13 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   inode.isUnlinked = true;
   core.guards.created(inode, made.fd);
   core.inodes.pin(inode);
-  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate));
+  const file = yield* addOpen(core, task, inode, request.flags & ~(createFlag | exclusive | truncate), true);
   if (typeof file === "number") {
     core.inodes.unpin(inode);
     core.inodes.forget(inode.nodeid, 1);
     return file;
   }
-  if (!core.send(createdReply(core, request, directory, made.found, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, { ...made.found, isEmpty: !task.hasWaited }, file))) undoCreated(core, file);
   return undefined;
 }
 
@@ -250,12 +251,14 @@ function closeFile(core: ReactorCore, file: OpenFile): void {
   if (inode.opens === 0) core.retireReader(inode);
   core.step({ kind: "open-ended", handle: core.handleOf(inode), mode: file.mode });
   if (file.isWritable) core.keptNames.closed(inode);
-  if (inode.opens === 0) {
-    core.startFor(inode, "close", (task) => tellClosed(core, task, inode));
-  }
+  if (inode.opens === 0) tellClosing(core, inode);
   core.inodes.unpin(inode);
 }
 
+function tellClosing(core: ReactorCore, inode: Inode): void {
+  if (!core.admission.tellsNobody(core.handleOf(inode), closing)) core.startFor(inode, "close", (task) => tellClosed(core, task, inode));
+  else if (inode.isUnlinked) inode.isDestroyTold = true;
+}
 /** Its last name may have been taken away on another node: only the object itself tells. */
 function* tellClosed(core: ReactorCore, task: Task, inode: Inode): Steps {
   const handle = core.handleOf(inode);

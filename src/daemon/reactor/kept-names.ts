@@ -55,6 +55,8 @@ const NAMES_WITHIN_MS = 50;
 interface Looked {
   readonly statx: Uint8Array;
   readonly stored: Stored | undefined;
+  /** Just made, and its maker's open is the first: whatever is written comes through the kernel, which sees the file grow before any of it can be mapped. */
+  readonly isEmpty?: boolean;
 }
 
 export class KeptNames {
@@ -121,8 +123,8 @@ export class KeptNames {
     if (this.#changesUnasked(inode, found) || !this.#mayKeep(inode)) return 0;
     return this.#isSole || this.#keeping.isFresh(inode.own) ? this.#leaseMs : 0;
   }
-  #changesUnasked(inode: Inode, { statx, stored }: Looked): boolean {
-    if (this.#core.currentTask.hasWaited || this.#core.backingFiles.mayBeWritten(inode)) return true;
+  #changesUnasked(inode: Inode, { statx, stored, isEmpty = false }: Looked): boolean {
+    if (this.#core.currentTask.hasWaited || (!isEmpty && this.#core.backingFiles.mayBeWritten(inode))) return true;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
     return (isRegular ? stored?.record : null) !== null;
   }

@@ -80,7 +80,7 @@ function replyNoEntry(core: ReactorCore, directory: Inode, { header, name }: Req
 }
 /** The look-up is already counted; one that nobody learns of is taken back (safety H6). */
 function replyEntry(core: ReactorCore, directory: Inode, { header, name }: { readonly header: RequestHeader; readonly name: string }, found: Found, inode: Inode): undefined {
-  const message = core.reply.begin(header.unique).entry(inode.nodeid, Buffer.from(found.statx), found.stored?.record?.virtual, core.keptNames.entry(directory, name, inode, found)).finish();
+  const message = core.reply.begin(header.unique).entry(inode.nodeid, found.statx, found.stored?.record?.virtual, core.keptNames.entry(directory, name, inode, found)).finish();
   if (!core.send(message)) core.inodes.forget(inode.nodeid, 1);
   return undefined;
 }
@@ -425,7 +425,7 @@ function sendEntries(core: ReactorCore, unique: bigint, directory: OpenDirectory
         const inode = core.intern(entry.found, directory.inode, entry.name, true);
         counted.push(inode.nodeid);
         core.memory?.counted(inode.nodeid);
-        reply.entry(inode.nodeid, Buffer.from(entry.found.statx), entry.found.stored?.record?.virtual, isFresh ? core.keptNames.entry(directory.inode, entry.name, inode, entry.found) : keepNothing);
+        reply.entry(inode.nodeid, entry.found.statx, entry.found.stored?.record?.virtual, isFresh ? core.keptNames.entry(directory.inode, entry.name, inode, entry.found) : keepNothing);
       }
     }
     reply.directoryEntry(entry);

@@ -28,9 +28,9 @@ export function isRoot(inode: Inode): boolean {
 }
 
 /** The attributes to show: of the root with its face, of all else as they are. */
-export function* shownStatx(core: ReactorCore, inode: Inode, statx: Uint8Array): Steps<Buffer> {
+export function* shownStatx(core: ReactorCore, inode: Inode, statx: Uint8Array): Steps<Uint8Array> {
+  if (!isRoot(inode)) return statx;
   const bytes = Buffer.from(statx);
-  if (!isRoot(inode)) return bytes;
   const face = yield* readFace(core);
   bytes.writeUInt16LE(fileTypes.directory | face.mode, MODE_AT);
   bytes.writeUInt32LE(face.uid, UID_AT);

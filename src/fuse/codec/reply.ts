@@ -79,21 +79,21 @@ export class ReplyBuffer {
   }
 
   /** struct fuse_attr from struct statx. */
-  attributes(statx: Buffer, shown?: ShownStat): this {
+  attributes(statx: Uint8Array, shown?: ShownStat): this {
     const to = this.#length;
     const b = this.bytes;
-    statx.copy(b, to, statxAt.ino, statxAt.ino + 8);
-    statx.copy(b, to + 8, statxAt.size, statxAt.size + 16); // size, blocks
-    statx.copy(b, to + 24, statxAt.atime, statxAt.atime + 8);
-    statx.copy(b, to + 32, statxAt.mtime, statxAt.mtime + 8);
-    statx.copy(b, to + 40, statxAt.ctime, statxAt.ctime + 8);
-    statx.copy(b, to + 48, statxAt.atime + 8, statxAt.atime + 12);
-    statx.copy(b, to + 52, statxAt.mtime + 8, statxAt.mtime + 12);
-    statx.copy(b, to + 56, statxAt.ctime + 8, statxAt.ctime + 12);
-    b.writeUInt32LE(statx.readUInt16LE(statxAt.mode), to + 60);
-    statx.copy(b, to + 64, statxAt.nlink, statxAt.nlink + 12); // nlink, uid, gid
-    b.writeUInt32LE(encodeDevice(statx.readUInt32LE(statxAt.rdevMajor), statx.readUInt32LE(statxAt.rdevMinor)), to + 76);
-    statx.copy(b, to + 80, statxAt.blksize, statxAt.blksize + 4);
+    copy(statx, statxAt.ino, b, to, 8);
+    copy(statx, statxAt.size, b, to + 8, 16); // size, blocks
+    copy(statx, statxAt.atime, b, to + 24, 8);
+    copy(statx, statxAt.mtime, b, to + 32, 8);
+    copy(statx, statxAt.ctime, b, to + 40, 8);
+    copy(statx, statxAt.atime + 8, b, to + 48, 4);
+    copy(statx, statxAt.mtime + 8, b, to + 52, 4);
+    copy(statx, statxAt.ctime + 8, b, to + 56, 4);
+    b.writeUInt32LE(statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8), to + 60);
+    copy(statx, statxAt.nlink, b, to + 64, 12); // nlink, uid, gid
+    b.writeUInt32LE(encodeDevice(u32At(statx, statxAt.rdevMajor), u32At(statx, statxAt.rdevMinor)), to + 76);
+    copy(statx, statxAt.blksize, b, to + 80, 4);
     b.writeUInt32LE(0, to + 84);
     if (shown !== undefined) this.#show(to, shown);
     this.#length += ATTR_SIZE;
@@ -110,11 +110,11 @@ export class ReplyBuffer {
   }
 
   /** struct fuse_entry_out. Node id 0: attributes only, nothing was looked up; or, kept for some time, there is no such name. */
-  entry(nodeid: number, statx: Buffer, shown: ShownStat | undefined, keep: Keep): this {
+  entry(nodeid: number, statx: Uint8Array, shown: ShownStat | undefined, keep: Keep): this {
     this.u64(nodeid).u64(0).#seconds(keep.nameMs).#seconds(keep.attributesMs).#nanoseconds(keep.nameMs).#nanoseconds(keep.attributesMs);
     return this.attributes(statx, shown);
   }
-  attributeReply(statx: Buffer, shown: ShownStat | undefined, keepMs: number): this {
+  attributeReply(statx: Uint8Array, shown: ShownStat | undefined, keepMs: number): this {
     return this.#seconds(keepMs).#nanoseconds(keepMs).u32(0).attributes(statx, shown);
   }
   #seconds(ms: number): this {
@@ -123,10 +123,10 @@ export class ReplyBuffer {
   #nanoseconds(ms: number): this {
     return this.u32(Math.floor(ms % 1_000) * 1_000_000);
   }
-  statxReply(statx: Buffer, shown: ShownStat | undefined, keepMs: number): this {
+  statxReply(statx: Uint8Array, shown: ShownStat | undefined, keepMs: number): this {
     this.#seconds(keepMs).#nanoseconds(keepMs).u32(0).u64(0).u64(0);
     const to = this.#length;
-    statx.copy(this.bytes, to, 0, STATX_SIZE);
+    this.bytes.set(statx, to);
     if (shown !== undefined) {
       this.bytes.writeBigUInt64LE(BigInt(shown.size), to + statxAt.size);
       const at = [statxAt.atime, statxAt.mtime, statxAt.ctime];
@@ -170,6 +170,13 @@ export class ReplyBuffer {
   }
 }
 
+/** A few bytes: a call of the library costs more than they do. */
+function copy(from: Uint8Array, at: number, to: Uint8Array, toAt: number, length: number): void {
+  for (let index = 0; index < length; index++) to[toAt + index] = from[at + index]!;
+}
+function u32At(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
 function floorSeconds(ns: bigint): bigint {
   const seconds = ns / 1_000_000_000n;
   return ns < 0n && seconds * 1_000_000_000n !== ns ? seconds - 1n : seconds;
