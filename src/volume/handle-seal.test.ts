@@ -1,5 +1,6 @@
 /** A handle is known by its seal: any other digit anywhere, or another key, and it is a stranger's. */
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { parseHandle } from "../dmapi/handle.js";
 import type { Handle } from "../dmapi/ids.js";
@@ -23,4 +24,12 @@ test("a forged handle is not: each digit counts, and so does the key", () => {
   }
   assert.ok(!new HandleSeal("22".repeat(32)).isGenuine(handle));
   for (const text of ["", "zz", "00", "0".repeat(300)]) assert.ok(!seal.isGenuine(text as Handle));
+});
+
+test("a seal is the beginning of the HMAC of what is sealed", () => {
+  for (const object of ["", "aabbccdd00112233", "ab".repeat(128)]) {
+    const handle = seal.seal("0123456789abcdef", 1, object);
+    const expected = createHmac("sha256", Buffer.from("11".repeat(32), "hex")).update(handle.slice(0, -16)).digest("hex").slice(0, 16);
+    assert.equal(handle.slice(-16), expected);
+  }
 });

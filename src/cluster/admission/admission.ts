@@ -466,7 +466,8 @@ export class Admission {
     object.isForgotten = false;
     const isQuiet = object.fence === "null" && object.drains.size === 0 && !object.isLoading && !object.mustLoadAgain;
     const mayPassThrough = request.mayPassThrough && !(request.isWritable && this.#isSpaceManaged);
-    object.opens.wanted({ ...request, mayPassThrough }, object.record, isQuiet, this.#effects);
+    const { open, handle, isWritable, isExact } = request;
+    object.opens.wanted({ open, handle, isWritable, isExact, mayPassThrough }, object.record, isQuiet, this.#effects);
   }
   /** Somebody makes room where there is none: then writes that find none must be seen. */
   get #isSpaceManaged(): boolean {

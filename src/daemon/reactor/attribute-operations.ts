@@ -52,7 +52,7 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
   const before = changedBefore(core, task);
   if (before !== undefined) {
     if (before < 0) return before;
-    core.tell(task, { type: "attribute", handle });
+    core.tell(task, "attribute", () => ({ type: "attribute", handle }));
     yield* core.toldAgain(task, [{ type: "attribute", lists: [handle] }]);
     return yield* replyAttributes(core, inode, request.header.unique);
   }
@@ -64,7 +64,7 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
     const told = yield* dropPagesElsewhere(core, task, inode);
     if (told < 0) return told;
   }
-  core.tell(task, { type: "attribute", handle });
+  core.tell(task, "attribute", () => ({ type: "attribute", handle }));
   const events: PreEvent[] = has(attributeBits.size) ? [{ kind: "data", type: "truncate", handle, offset: request.size, length: 0 }] : [];
   const needsGuard = isRegular && (has(attributeBits.size | attributeBits.atime | attributeBits.mtime) || (yield* isPartial(core, inode)));
   const refused = yield* core.admit(task, [core.useOf(inode, "change", needsGuard)], events);
@@ -235,7 +235,7 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
   const handle = core.handleOf(inode);
   const before = changedBefore(core, task);
   if (before !== undefined) return Math.min(before, 0);
-  core.tell(task, { type: "attribute", handle });
+  core.tell(task, "attribute", () => ({ type: "attribute", handle }));
   const waited = yield* core.keptNames.mayChange(task, [inode]);
   if (waited < 0) return waited;
   const refused = yield* core.admit(task, [core.useOf(inode, "change")], []);
@@ -282,7 +282,7 @@ export function* ioctl(core: ReactorCore, task: Task, request: RequestOf<"ioctl"
   if (!isGet && isRoot(inode)) return -errno.EOPNOTSUPP; // it would be the backing's own root
   task.inode = inode;
   const handle = core.handleOf(inode);
-  core.tell(task, { type: "attribute", handle });
+  core.tell(task, "attribute", () => ({ type: "attribute", handle }));
   const waited = isGet ? 0 : yield* core.keptNames.mayChange(task, [inode]);
   if (waited < 0) return waited;
   const refused = isGet ? 0 : yield* core.admit(task, [core.useOf(inode, "change")], []);

@@ -233,7 +233,8 @@ export const backingCalls = {
     const steps = registerSteps(isWritable);
     let next = steps.next();
     while (next.done !== true) next = steps.next(perform(next.value));
-    return { ...next.value, fd };
+    const done = next.value;
+    return done.kind === "refused" ? { kind: "refused", errno: done.errno, stored: done.stored, fd } : { kind: "registered", id: done.id, stored: done.stored, isMarkGone: done.isMarkGone, fd };
   },
   breakMark: (fd: number): number => removeMark(fd),
   /** 0 when nothing on this machine has the file open or mapped but that descriptor; -EAGAIN when something has. */

@@ -419,7 +419,7 @@ export class ReactorCore {
   }
 
   /** In which mode an open is answered that was admitted and did what it had to; or why it fails. Counted from then on. */
-  *openMode(task: Task, inode: Inode, how: { isWritable: boolean; isExact: boolean }): Steps<OpenMode | number> {
+  *openMode(task: Task, inode: Inode, { isWritable, isExact }: { isWritable: boolean; isExact: boolean }): Steps<OpenMode | number> {
     const open = ++this.#lastOpen;
     let answer: OpenMode | number | undefined;
     this.#openers.set(open, (mode) => {
@@ -428,7 +428,7 @@ export class ReactorCore {
       task.isSuspended = false;
       this.wake(task, undefined);
     });
-    this.step({ kind: "open-wanted", request: { open, handle: this.handleOf(inode), ...how, mayPassThrough: this.backingFiles.isOffered } });
+    this.step({ kind: "open-wanted", request: { open, handle: this.handleOf(inode), isWritable, isExact, mayPassThrough: this.backingFiles.isOffered } });
     while (answer === undefined) yield;
     return answer;
   }
@@ -496,14 +496,13 @@ export class ReactorCore {
     return task.process;
   }
 
-  /** What a task tells main when such an event is due. */
-  tell(task: Task, event: DmEvent): EventType {
-    task.events.set(event.type, event);
-    return event.type;
+  /** What a task tells main when such an event is due; mostly none is. */
+  tell(task: Task, type: EventType, make: () => DmEvent): void {
+    task.events.set(type, make);
   }
   /** An event after the fact that no reply waits for: of a close, or of an object that is gone. */
   *tellAll(task: Task, handle: Handle, events: readonly DmEvent[]): Steps<void> {
-    for (const event of events) this.tell(task, event);
+    for (const event of events) this.tell(task, event.type, () => event);
     const refused = yield* this.admit(task, [], []);
     if (refused < 0) return;
     yield* this.ran(task, events.map(({ type }) => ({ type, lists: [handle] })));

@@ -46,7 +46,7 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
   const isForWriting = (request.flags & DT_ACCESS_WRITE) !== 0;
   const isTruncated = (request.flags & truncate) !== 0 && changedBefore(core, task) !== undefined;
   const truncates = (request.flags & truncate) !== 0 && !isTruncated;
-  core.tell(task, { type: "attribute", handle });
+  core.tell(task, "attribute", () => ({ type: "attribute", handle }));
   const waited = isForWriting || truncates ? yield* core.keptNames.mayChange(task, [inode]) : 0;
   if (waited < 0) return waited;
   const refused = truncates
@@ -163,11 +163,11 @@ export function* create(core: ReactorCore, task: Task, request: RequestOf<"creat
     return file;
   }
   if (!file.isWritable) core.guards.closeCreated(inode);
-  if (!core.send(createdReply(core, request, directory, { ...found, isEmpty: !task.hasWaited }, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, found, file, !task.hasWaited))) undoCreated(core, file);
   return undefined;
 }
-function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found & { readonly isEmpty?: boolean }, file: OpenFile): Buffer {
-  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, found.statx, found.stored?.record?.virtual, core.keptNames.entry(directory, name, file.inode, found));
+function createdReply(core: ReactorCore, { header, name }: { readonly header: RequestHeader; readonly name: string }, directory: Inode, found: Found, file: OpenFile, isEmpty = false): Buffer {
+  const entry = core.reply.begin(header.unique).entry(file.inode.nodeid, found.statx, found.stored?.record?.virtual, core.keptNames.entry(directory, name, file.inode, found, isEmpty));
   return opened(core, entry, file).finish();
 }
 function undoCreated(core: ReactorCore, file: OpenFile): void {
@@ -213,7 +213,7 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
     core.inodes.forget(inode.nodeid, 1);
     return file;
   }
-  if (!core.send(createdReply(core, request, directory, { ...made.found, isEmpty: !task.hasWaited }, file))) undoCreated(core, file);
+  if (!core.send(createdReply(core, request, directory, made.found, file, !task.hasWaited))) undoCreated(core, file);
   return undefined;
 }
 

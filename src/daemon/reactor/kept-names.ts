@@ -55,8 +55,6 @@ const NAMES_WITHIN_MS = 50;
 interface Looked {
   readonly statx: Uint8Array;
   readonly stored: Stored | undefined;
-  /** Just made, and its maker's open is the first: whatever is written comes through the kernel, which sees the file grow before any of it can be mapped. */
-  readonly isEmpty?: boolean;
 }
 
 export class KeptNames {
@@ -98,13 +96,19 @@ export class KeptNames {
     if (!this.#mayKeep(directory)) return 0;
     return this.#isSole || this.#noteName(directory, name) ? this.#leaseMs : 0;
   }
-  /** Of a name, and of the attributes of what has it: beside others a name is kept where its object is too. */
-  entry(directory: Inode, name: string, inode: Inode, found: Looked): Keep {
-    if (this.#isSole) return { nameMs: this.#leaseMs, attributesMs: this.attributesMs(inode, found) };
+  /**
+   * Of a name, and of the attributes of what has it: beside others a name is kept where its object is too.
+   * @param isEmpty just made, and its maker's open is the first: the kernel sees it grow before any of it can be mapped.
+   */
+  entry(directory: Inode, name: string, inode: Inode, found: Looked, isEmpty = false): Keep {
+    if (this.#isSole) {
+      const leaseMs = this.#leaseMs;
+      return { nameMs: leaseMs, attributesMs: this.#changesUnasked(inode, found, isEmpty) ? 0 : leaseMs };
+    }
     const keepsNames = this.#mayKeep(directory);
     if (!this.#mayKeep(inode)) return keepNothing;
     const keepsName = keepsNames && this.#noteName(directory, name, inode);
-    return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found) || !this.#keeping.isFresh(inode.own) ? 0 : this.#leaseMs };
+    return { nameMs: keepsName ? this.#leaseMs : 0, attributesMs: this.#changesUnasked(inode, found, isEmpty) || !this.#keeping.isFresh(inode.own) ? 0 : this.#leaseMs };
   }
   #noteName(directory: Inode, name: string, object?: Inode): boolean {
     return this.#names.note({ directory: directory.nodeid, name, object: object?.nodeid, toldMs: this.#core.timers.nowMs });
@@ -123,7 +127,7 @@ export class KeptNames {
     if (this.#changesUnasked(inode, found) || !this.#mayKeep(inode)) return 0;
     return this.#isSole || this.#keeping.isFresh(inode.own) ? this.#leaseMs : 0;
   }
-  #changesUnasked(inode: Inode, { statx, stored, isEmpty = false }: Looked): boolean {
+  #changesUnasked(inode: Inode, { statx, stored }: Looked, isEmpty = false): boolean {
     if (this.#core.currentTask.hasWaited || (!isEmpty && this.#core.backingFiles.mayBeWritten(inode))) return true;
     const isRegular = ((statx[statxAt.mode]! | (statx[statxAt.mode + 1]! << 8)) & fileTypes.mask) === fileTypes.regular;
     return (isRegular ? stored?.record : null) !== null;

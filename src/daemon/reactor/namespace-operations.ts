@@ -6,7 +6,7 @@
  *
  * Source    safety C5, H6, H15; XDSM 3.3 (fields), 3.5 (order: the event, the change, destroy, the post event).
  */
-import type { DmEvent, NamespaceEvent } from "../../dmapi/events.js";
+import type { NamespaceEvent } from "../../dmapi/events.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { PostEvent, PreEvent } from "../../cluster/admission/operation.js";
 import { decodeDevice, keepNothing, ReplyBuffer, statxAt } from "../../fuse/codec/reply.js";
@@ -35,13 +35,13 @@ const postOf = { create: "postcreate", symlink: "postsymlink", link: "postlink",
 
 /** The pre event and its post form, with the fields of XDSM 3.3. */
 function told(core: ReactorCore, task: Task, type: Pre, lists: readonly Handle[], fields: Omit<NamespaceEvent, "type">): Told {
-  core.tell(task, { type, ...fields });
+  core.tell(task, type, () => ({ type, ...fields }));
   return {
     before: [{ kind: "listed", type, lists }],
     after: (object, code) => {
-      const post: DmEvent = { type: postOf[type], ...fields, ...(object === undefined ? {} : { handle2: core.handleOf(object) }), returnCode: code };
-      core.tell(task, post);
-      return [{ type: postOf[type], lists, ...(code === 0 ? {} : { onlyAfter: type }) }];
+      const post = postOf[type];
+      core.tell(task, post, () => ({ type: post, ...fields, ...(object === undefined ? {} : { handle2: core.handleOf(object) }), returnCode: code }));
+      return [code === 0 ? { type: post, lists } : { type: post, lists, onlyAfter: type }];
     },
   };
 }
@@ -255,7 +255,7 @@ function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<read
   if (victim.opens > 0 || victim.isDestroyTold) return [];
   victim.isDestroyTold = true;
   const handle = core.handleOf(victim);
-  core.tell(task, { type: "destroy", handle });
+  core.tell(task, "destroy", () => ({ type: "destroy", handle }));
   return [{ type: "destroy", lists: [handle] }];
 }
 

@@ -46,11 +46,11 @@ export class Task {
   isDone = false;
   hold: Hold | undefined = undefined;
   /** What main is told when admission raises an event of that type. */
-  get events(): Map<EventType, DmEvent> {
+  get events(): Map<EventType, () => DmEvent> {
     this.#events ??= new Map();
     return this.#events;
   }
-  #events: Map<EventType, DmEvent> | undefined;
+  #events: Map<EventType, () => DmEvent> | undefined;
   readonly pinned: Inode[] = [];
   /** What no other kernel keeps until this ends (kept-names.ts). */
   changesByName = false;

@@ -42,7 +42,7 @@ export class Waits {
         if (joined.decision !== undefined) this.#core.step({ kind: "event-answered", operation: effect.operation, decision: joined.decision });
         return;
       }
-      task.events.set("read", event);
+      task.events.set("read", () => event);
     }
     if (isDataEvent(event.type)) this.#limitServer(task);
     this.#core.count(raisedCounters[event.type]);
@@ -58,7 +58,7 @@ export class Waits {
       case "nospace": return { type: "nospace", handle1: this.#core.handles.fsHandle, ...(task.inode === undefined ? {} : { handle2: this.#core.handleOf(task.inode) }) };
       case "listed":
       case "post": {
-        const told = task.events.get(event.type);
+        const told = task.events.get(event.type)?.();
         if (told === undefined) throw new Error(`${task.call} raises ${event.type} and does not say what`);
         return told;
       }
@@ -123,7 +123,7 @@ export class Waits {
 
   /** For a signal whose handler may try the same read again: its event stays open for a while and the retry joins it (safety H2). */
   interruptButKeepEvent(task: Task, code: number = errno.EINTR): void {
-    const event = task.events.get("read");
+    const event = task.events.get("read")?.();
     const { operation, process } = task;
     if (!task.hasRaised || event?.type !== "read" || operation === undefined || process === undefined || !task.isSuspended) return this.interrupt(task, code);
     const known = this.#keptEvents.knownAs(operation);
