@@ -30,6 +30,8 @@ export type BeginSide = number;
 const BATCH = 64;
 const NOT_MOUNTED_YET_MS = 5;
 const SIDE_LOOK_MS = 1000;
+/** While requests come one by one, a second one is looked for only in each so many turns: else poll tells of it. */
+const LOOK_FOR_SECOND_EACH = 16;
 /** I/O workers that serve while no call is slow. */
 const IO_THREADS_READY = 4;
 
@@ -69,12 +71,18 @@ while (!channel.flush()) mainTakes.wait(SIDE_LOOK_MS);
 
 function run(): void {
   let isMounted = isTakenOver;
+  /** Turns since a second request was looked for and not there; 0: the last time it was. */
+  let alone = 0;
   while (reactor.ended === undefined) {
     Atomics.add(ticks, options.tickCell, 1);
     core.timers.tick();
     let served = 0;
     let pauseMs = -1;
     while (served < BATCH && reactor.ended === undefined) {
+      if (served === 1 && alone > 0 && !core.journal.hasPast) {
+        alone = (alone + 1) % LOOK_FOR_SECOND_EACH;
+        break;
+      }
       const length = read(options.fuseFd, receiveBuffer, 0, receiveBuffer.length);
       if (length >= 0) {
         isMounted = true;
@@ -86,6 +94,7 @@ function run(): void {
         break;
       } else if (length === -errno.EAGAIN) {
         if (core.journal.hasPast) core.journal.pastIsOver();
+        if (served <= 1) alone = 1;
         break;
       }
       else if (length === -errno.ENODEV) reactor.ended = "unmounted";
