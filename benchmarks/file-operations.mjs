@@ -1,7 +1,9 @@
 // What programs see of a mount: the same operations on the bare directory, through bindfs (a C libfuse pass-through, Debian
 // package `bindfs`) and through Sluice, in turns of one run. Medians of the rounds; ratios are what counts.
 //   node benchmarks/file-operations.mjs [--rounds 5] [--cpu 0] [--only OPERATION,...] [--targets bare,bindfs,fast,...]
-// With --cpu everything, the daemons too, runs on that processor. Needs root, gcc, bindfs; git for one row.
+// With --cpu everything, the daemons too, runs on that processor. Needs root, gcc, bindfs, mkfs.ext4 and a loop device; git for one row.
+// All of it lies on an ext4 with a journal, made for the run: one without looks through all recently removed inodes at each creation, which says
+// nothing of what is measured here. --here: in a temporary directory instead.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,9 +12,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const top = join(dirname(fileURLToPath(import.meta.url)), "..");
-const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "5" }, cpu: { type: "string" }, only: { type: "string" }, targets: { type: "string" } } });
+const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "5" }, cpu: { type: "string" }, only: { type: "string" }, targets: { type: "string" }, here: { type: "boolean" } } });
 const rounds = Number(options.rounds);
-const work = mkdtempSync(join(tmpdir(), "sluice-bench-files-"));
+const IMAGE_SIZE = "8G";
+const scratch = mkdtempSync(join(tmpdir(), "sluice-bench-files-"));
+const work = options.here === true ? scratch : join(scratch, "ext4");
 const sluice = join(top, "bin", "sluice.mjs");
 const program = join(work, "file-operations");
 const pinned = (file, args) => (options.cpu === undefined ? [file, args] : ["taskset", ["-c", options.cpu, file, ...args]]);
@@ -75,6 +79,13 @@ const operations = [
   { what: "sequential write + fsync, MB/s", operation: "writeall", count: 1, isThroughput: true },
   { what: "8 processes: read, stat, create, write, unlink", operation: "parallel", count: 300 },
 ];
+function makeTree(place) {
+  mkdirSync(join(place, "tree"));
+  for (let directory = 0; directory < 20; directory++) {
+    mkdirSync(join(place, "tree", String(directory)));
+    for (let file = 0; file < 100; file++) writeFileSync(join(place, "tree", String(directory), String(file)), "x".repeat(4096));
+  }
+}
 /** Rows that whole programs make; seconds. */
 const stories = [
   {
@@ -86,19 +97,14 @@ const stories = [
   },
   {
     what: "cp -r of 2,000 files of 4 KiB, s",
-    prepare(place) {
-      mkdirSync(join(place, "tree"));
-      for (let directory = 0; directory < 20; directory++) {
-        mkdirSync(join(place, "tree", String(directory)));
-        for (let file = 0; file < 100; file++) writeFileSync(join(place, "tree", String(directory), String(file)), "x".repeat(4096));
-      }
-    },
+    prepare: makeTree,
     act: (place) => run("cp", ["-r", join(place, "tree"), join(place, "copy")]),
     after: (place) => rmSync(join(place, "copy"), { recursive: true }),
   },
   ...(spawnSync("git", ["--version"]).status === 0 ? [{
     what: "git status of 2,000 files, s",
     prepare(place) {
+      if (!existsSync(join(place, "tree"))) makeTree(place);
       const git = (...args) => run("git", ["-C", join(place, "tree"), "-c", "user.name=b", "-c", "user.email=b@b", "-c", "gc.auto=0", ...args]);
       git("init", "-q");
       git("add", ".");
@@ -120,6 +126,11 @@ async function mayGoOn() {
   if (isInterrupted) throw new Error("interrupted");
 }
 try {
+  if (work !== scratch) {
+    const image = join(scratch, "image");
+    mkdirSync(work);
+    for (const [file, ...args] of [["truncate", "-s", IMAGE_SIZE, image], ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], ["mount", "-o", "loop", image, work]]) execFileSync(file, args, { stdio: "inherit" });
+  }
   execFileSync("gcc", ["-O2", "-o", program, join(top, "benchmarks", "file-operations.c")], { stdio: "inherit" });
   for (const target of targets) {
     if (target.name === "bindfs" && !["/usr/bin/bindfs", "/bin/bindfs"].some(existsSync)) {
@@ -179,5 +190,6 @@ try {
       console.error(`${name}: ${error.message}`); // the others go down all the same
     }
   }
-  rmSync(work, { recursive: true, force: true });
+  if (work !== scratch) spawnSync("umount", [work]);
+  rmSync(scratch, { recursive: true, force: true });
 }
