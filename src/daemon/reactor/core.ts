@@ -30,6 +30,7 @@ import { type Inode, InodeTable, ROOT, type Reader } from "./inode-table.js";
 import { Journal } from "./journal.js";
 import { KeptNames } from "./kept-names.js";
 import { KeptOpens } from "./kept-opens.js";
+import { KeptPages } from "./kept-pages.js";
 import { KnownObjects } from "./known-objects.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
@@ -67,6 +68,7 @@ export class ReactorCore {
   readonly backingFiles: BackingFiles;
   readonly pages: KernelPages;
   readonly keptNames: KeptNames;
+  readonly keptPages = new KeptPages(this);
   readonly reply = new ReplyBuffer();
   /** What the next daemon will know of this mount; undefined: it ends with this one. */
   readonly memory: MountMemory | undefined;

@@ -95,24 +95,31 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
   if (isWritable || isReadUnseen) core.keptNames.opened(inode);
   if (inode.isUnlinked) core.keptOpens.unnamed(inode);
   else core.keptOpens.opened(inode);
+  if (mode !== "cached") core.keptPages.passed(inode);
+  const keepsPages = mode === "cached" && (yield* core.keptPages.mayStay(inode));
   core.journal.opening(task, core.opens.next);
-  return core.opens.add(inode, flags, mode);
+  const file = core.opens.add(inode, flags, mode);
+  file.keepsPages = keepsPages;
+  return file;
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
   if (file.mode === "passthrough") return reply.opened(file.fh, openReplyFlags.passthrough, core.backingFiles.idOf(file.inode));
   return reply.opened(file.fh, openFlagsOf(core, file));
 }
 /**
- * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true (safety H7). In doing so
+ * Without KEEP_CACHE the kernel drops the file's pages at each open, which is what keeps them true where others mount too (safety H7; kept-pages.ts). In doing so
  * it waits, unkillably, for pages locked by a held read: reads of direct opens can be held, so for those we drop the pages
  * ourselves, before the reply.
  */
 function openFlagsOf(core: ReactorCore, file: OpenFile): number {
   if (file.mode === "direct") return openReplyFlags.directIo | openReplyFlags.keepCache;
+  file.inode.mayHavePages = true;
+  if (file.keepsPages && core.keptPages.areTrue(file.inode)) return openReplyFlags.keepCache;
   if (file.inode.lockedRanges.size === 0) {
-    file.inode.mayHavePages = true;
+    core.keptPages.dropped(file.inode);
     return 0;
   }
+  core.keptPages.passed(file.inode);
   core.pages.drop(file.inode, 0, 0);
   return openReplyFlags.keepCache;
 }

@@ -66,6 +66,8 @@ export class Inode extends Ordered<Inode> {
   mustDropLocked = false;
   /** The kernel may keep pages of it: it was opened cached, or pages were filled. */
   mayHavePages = false;
+  /** Since when its pages are true (kept-pages.ts); 0: they may not be. */
+  pagesSince = 0;
   /** Last seen without a name. */
   isUnlinked = false;
   /** Number of the sweep during which its descriptor became idle. */

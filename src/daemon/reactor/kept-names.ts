@@ -143,7 +143,12 @@ export class KeptNames {
 
   // Who else mounts.
 
+  /** Nobody else, and this node's lease lasts. */
+  get isAlone(): boolean {
+    return this.#isSole && this.#leaseMs > 0;
+  }
   set isSole(isSole: boolean) {
+    this.#core.keptPages.beginAnew();
     this.#canForget ??= this.#beginEpoch();
     this.#isSole = isSole && this.#canForget;
     if (isSole || !this.#canForget) return;
@@ -171,6 +176,7 @@ export class KeptNames {
     this.#keeping.giveUpAll(() => this.#whenForgotten([...this.#forgetting.keys()], done));
   }
   excluded(): void {
+    this.#core.keptPages.beginAnew();
     this.#keeping.excluded();
   }
   /** Some requests were served. What others are to be told or asked goes with what comes within the next moment: a word costs more than what it names. */
@@ -192,7 +198,9 @@ export class KeptNames {
   /** An application, here or elsewhere, changed the object. */
   changedBeneath(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
-    if (inode !== undefined && inode.lookups > 0) this.#forget([inode], () => {});
+    if (inode === undefined) return;
+    this.#core.keptPages.passed(inode);
+    if (inode.lookups > 0) this.#forget([inode], () => {});
   }
   /** The kernel has given it back. */
   gone(inode: Inode): void {
@@ -301,6 +309,9 @@ export class KeptNames {
       if (typeof looked === "number" || !this.#accessTimes.movesWithRead(looked.statx)) return; // it fails as it would, or moves nothing
     } else if (isAtOnce) return;
     yield* this.#mayBegin(task, { inodes: [inode], isByReading: true, isInterruptible: false });
+  }
+  movesWithRead(statx: Uint8Array): boolean {
+    return this.#accessTimes.movesWithRead(statx);
   }
   /** Files that pass through to the kernel are written, and read, without a word: whether such a read would move the time of access. */
   #mayChangeUnseen(own: string): boolean {

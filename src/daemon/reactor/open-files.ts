@@ -14,6 +14,8 @@ export interface OpenFile {
   readonly mode: OpenMode;
   /** In the mount's memory; -1: none. */
   readonly place: number;
+  /** What the kernel has of it need not be dropped when this open is answered. */
+  keepsPages: boolean;
 }
 export interface OpenDirectory {
   readonly fh: number;
@@ -59,12 +61,12 @@ export class OpenFiles {
   add(inode: Inode, flags: number, mode: OpenMode): OpenFile {
     const fh = this.#take();
     const place = this.#memory?.addOpen({ fh, nodeid: inode.nodeid, isDirectory: false, flags, mode: modes.indexOf(mode) }) ?? -1;
-    return this.#added({ fh, inode, flags, isWritable: (flags & 3) !== 0, mode, place });
+    return this.#added({ fh, inode, flags, isWritable: (flags & 3) !== 0, mode, place, keepsPages: false });
   }
   /** One that an earlier daemon opened. */
   restore(known: { readonly fh: number; readonly flags: number; readonly mode: number; readonly place: number }, inode: Inode): OpenFile {
     const { fh, flags, place } = known;
-    return this.#added({ fh, inode, flags, isWritable: (flags & 3) !== 0, mode: modes[known.mode] ?? "direct", place });
+    return this.#added({ fh, inode, flags, isWritable: (flags & 3) !== 0, mode: modes[known.mode] ?? "direct", place, keepsPages: false });
   }
   restoreDirectory(known: { readonly fh: number; readonly place: number }, inode: Inode, fd: number): void {
     this.#directories.set(known.fh, { fh: known.fh, inode, fd, place: known.place, entries: [], next: 0, position: 0n, isPlus: false });
