@@ -1,8 +1,9 @@
 /**
- * Memory of a daemon whose kernel knows many objects: one node, a backing with that many files, all looked at once. Memory
+ * Memory of a daemon whose kernel knows many objects: a backing with that many files, all looked at on one node after the other,
+ * once where one node mounts, and where several do until each keeps what it may beside the others. Memory
  * is that of the whole process (anonymous, and shared with the holder), before and after, in MiB, and for each million.
  *
- * Usage: known-objects.js [COUNT] [MODE]. COUNT is rounded up to thousands. Under memory pressure the kernel gives objects
+ * Usage: known-objects.js [COUNT] [MODE] [NODES]. COUNT is rounded up to thousands. Under memory pressure the kernel gives objects
  * back, so the machine must have some GiB to spare.
  */
 import { execFileSync } from "node:child_process";
@@ -13,13 +14,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const EACH = 1_000;
-const [count = "1000000", mode = "fast"] = process.argv.slice(2);
+/** Of names and attributes that are wanted of the others after a few looks. */
+const LOOKS_BESIDE = 3;
+const [count = "1000000", mode = "fast", nodeCount = "1"] = process.argv.slice(2);
 const command = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bin", "sluice.mjs");
 const work = mkdtempSync(join(tmpdir(), "sluice-bench-known-"));
 const run = join(work, "c");
 
 interface Cluster {
-  nodes: { pid: number; mounts: { mountpoint: string }[] }[];
+  nodes: { pid: number; socket: string; mounts: { mountpoint: string }[] }[];
 }
 function sluice(...args: string[]): string {
   return execFileSync(process.execPath, [command, ...args], { encoding: "utf8", maxBuffer: 1 << 24 });
@@ -43,21 +46,27 @@ try {
     mkdirSync(join(backing, `d${directory}`), { mode: 0o755 });
     for (let file = 0; file < EACH; file++) closeSync(openSync(join(backing, `d${directory}`, `some-file-${file}`), "w"));
   }
-  const cluster = JSON.parse(sluice("cluster", "up", "--nodes", "1", "--dir", run, "--mode", mode, "--json", "--fs", `fs1=${backing}`)) as Cluster;
-  const { pid, mounts } = cluster.nodes[0]!;
+  const { nodes } = JSON.parse(sluice("cluster", "up", "--nodes", nodeCount, "--dir", run, "--mode", mode, "--json", "--fs", `fs1=${backing}`)) as Cluster;
   process.stdout.write("| | anonymous | shared | MiB |\n|---|---|---|---|\n");
-  const before = memoryOf(pid);
-  row("mounted", before);
-  const sinceMs = processorMs(pid);
-  execFileSync("find", [mounts[0]!.mountpoint, "-size", "+1G"], { encoding: "utf8" });
-  const tookMs = processorMs(pid) - sinceMs;
-  row("all looked at", memoryOf(pid));
-  await sleep(5_000); // descriptors that nobody used for a while are closed
-  const after = memoryOf(pid);
-  row("5 s later", after);
-  const grown = after.anonymous + after.shared - before.anonymous - before.shared;
   const objects = directories * (EACH + 1);
-  process.stdout.write(`${((grown * 1e6) / objects).toFixed(0)} MiB more for each million objects; ${((1000 * tookMs) / objects).toFixed(1)} us of processor time for each look\n`);
+  const before = nodes.map(({ pid }) => memoryOf(pid));
+  before.forEach((memory, at) => row(`node ${at + 1}: mounted`, memory));
+  const looks = nodes.length === 1 ? 1 : LOOKS_BESIDE;
+  for (const [at, { pid, mounts }] of nodes.entries()) {
+    const sinceMs = processorMs(pid);
+    for (let look = 0; look < looks; look++) execFileSync("find", [mounts[0]!.mountpoint, "-size", "+1G"], { encoding: "utf8" });
+    row(`node ${at + 1}: all looked at`, memoryOf(pid));
+    process.stdout.write(`${((1000 * (processorMs(pid) - sinceMs)) / (objects * looks)).toFixed(1)} us of its processor time for each look\n`);
+  }
+  await sleep(5_000); // descriptors that nobody used for a while are closed
+  for (const [at, { pid, socket }] of nodes.entries()) {
+    const after = memoryOf(pid);
+    row(`node ${at + 1}: 5 s later`, after);
+    const grown = after.anonymous + after.shared - before[at]!.anonymous - before[at]!.shared;
+    const { counters } = JSON.parse(sluice("status", "--socket", socket, "--json")) as { counters: Record<string, number> };
+    const told = ["inodes known", "objects kept by the kernel beside others", "objects others may keep"].map((name) => `${name}: ${counters[name] ?? 0}`);
+    process.stdout.write(`${((grown * 1e6) / objects).toFixed(0)} MiB more for each million objects; ${told.join(", ")}\n`);
+  }
 } finally {
   try {
     sluice("cluster", "down", "--dir", run);
