@@ -143,9 +143,9 @@ export class KeptNames {
 
   // Who else mounts.
 
-  /** Nobody else, and this node's lease lasts. */
-  get isAlone(): boolean {
-    return this.#isSole && this.#leaseMs > 0;
+  /** Nobody else mounts, or all who do ask before they change it; and this node's lease lasts. */
+  isUnchangedByOthers(inode: Inode): boolean {
+    return (this.#isSole || this.#keeping.isKept(inode.own)) && this.#leaseMs > 0;
   }
   set isSole(isSole: boolean) {
     this.#core.keptPages.beginAnew();
@@ -365,6 +365,7 @@ export class KeptNames {
       case "drop": {
         const inodes = effect.objects.flatMap((own) => this.#core.inodes.byOwn(own) ?? []);
         this.#core.count("objects dropped by the kernel for others", inodes.length);
+        for (const inode of inodes) this.#core.keptPages.passed(inode);
         return this.#forget(inodes, () => this.#keeping.dropped(effect.drop));
       }
       case "may-change": {

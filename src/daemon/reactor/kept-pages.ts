@@ -1,13 +1,15 @@
 /**
- * Pages that stay in the kernel from one open of a file to the next, where this node alone mounts the file system.
+ * Pages that stay in the kernel from one open of a file to the next: where this node alone mounts the file system, and of
+ * what it keeps by permission of all others who do.
  *
- * Whatever changes a file then passes through this kernel, which sees to its own pages, or through us, who have them dropped.
- * So they are dropped at an open (the kernel does that, unless it is told to keep them) only where somebody else may have
- * changed the file since the last open that dropped them: another node mounted meanwhile, the file was opened past the pages, or an application has to do with it.
+ * Whatever changes a file then passes through this kernel, which sees to its own pages, or through us, who have them dropped;
+ * or another node asks first. So they are dropped at an open (the kernel does that, unless it is told to keep them) only where
+ * somebody else may have changed the file since the last open that dropped them: another node mounted meanwhile or asked, the
+ * file was opened past the pages, or an application has to do with it.
  *
  * A read of them moves no time of access; where one would, they are dropped, so that it comes to us.
  *
- * Source    safety H7; decision 0010.
+ * Source    safety H7; decisions 0010 and 0012.
  */
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
@@ -15,7 +17,7 @@ import type { Steps } from "./task.js";
 
 export class KeptPages {
   readonly #core: ReactorCore;
-  /** Number of the time since which nobody else mounts; what was kept before counts no more. */
+  /** Number of the time since which the same ones mount; what was kept before counts no more. */
   #since = 1;
 
   constructor(core: ReactorCore) {
@@ -44,6 +46,6 @@ export class KeptPages {
     return inode.pagesSince === this.#since && this.#isOurs(inode);
   }
   #isOurs(inode: Inode): boolean {
-    return this.#core.keptNames.isAlone && this.#core.admission.recordOf(this.#core.handleOf(inode)) === null;
+    return this.#core.keptNames.isUnchangedByOthers(inode) && this.#core.admission.recordOf(this.#core.handleOf(inode)) === null;
   }
 }
