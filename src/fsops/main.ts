@@ -1,5 +1,5 @@
 /**
- * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--bare]`: random
+ * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--no-passthrough] [--bare]`: random
  * operations by several processes on several nodes, each result judged, while the files are moved out and back beneath them.
  *
  * Every object has its own history, drawn from the seed and the same in each run of it (plan.ts); which histories meet when
@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { delay } from "../cli/cluster/local-cluster.js";
 import { keepMigrator } from "../torture/moving.js";
-import { FS1, now, processesNaming, Run } from "../torture/run.js";
+import { FS1, now, processesNaming, Run, withoutPassthrough } from "../torture/run.js";
 import { keepMoving, recallAll } from "./moving.js";
 import { objectKinds, type ObjectKind, planObjects } from "./plan.js";
 import { type Seat, Turns } from "./turns.js";
@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
     processes: { type: "string", default: "2" },
     /** Only objects of these kinds. */
     kinds: { type: "string" },
-    "no-moves": { type: "boolean", default: false }, bare: { type: "boolean", default: false },
+    "no-moves": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, bare: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
   },
 });
@@ -43,7 +43,7 @@ async function prepareSeats(): Promise<readonly Seat[]> {
     mkdirSync(directory);
     return Array.from({ length: count }, (_, index) => ({ directory, label: `process ${index}` }));
   }
-  await run.up({ nodes: Number(options.nodes), mode });
+  await run.up({ nodes: Number(options.nodes), mode, ...withoutPassthrough(options["no-passthrough"]) });
   mkdirSync(join(run.cluster.backing(FS1), DIRECTORY));
   return Array.from({ length: count }, (_, index) => {
     const node = run.nodes[index % run.nodes.length]!;
@@ -94,7 +94,7 @@ const told = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)).map(([w
 const operations = Object.entries(counts).filter(([what]) => !what.startsWith("files: ") && what.includes(": ")).reduce((sum, [, count]) => sum + count, 0);
 process.stdout.write(`fsops: ${options.minutes} min, seed ${options.seed}, ${options.bare ? "bare" : `${options.nodes} nodes, mode ${mode}`}: ${done} turns, ${operations} operations judged; ${told}\n`);
 if (problems.length > 0) {
-  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options.bare ? " --bare" : ""].join("");
+  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options["no-passthrough"] ? " --no-passthrough" : "", options.bare ? " --bare" : ""].join("");
   process.stdout.write(`again: npm run fsops -- --minutes ${options.minutes} --seed ${options.seed} --nodes ${options.nodes} --processes ${options.processes} --mode ${mode}${also}\n`);
 }
 process.stdout.write(`${problems.length === 0 ? 1 : 0} passed, ${problems.length === 0 ? 0 : 1} failed\n`);

@@ -1,5 +1,5 @@
 /**
- * `npm run torture -- --minutes M --seed S [--mode fast|exact]`: files change between resident and migrated under three
+ * `npm run torture -- --minutes M --seed S [--mode fast|exact] [--no-passthrough]`: files change between resident and migrated under three
  * kernels with caches, mappings, and dying and frozen daemons; no reader may see the hole, no writer be forgotten.
  *
  * Three daemons over one backing directory. On all nodes ordinary processes (actor.ts) read, hold, map, map-and-close and
@@ -14,13 +14,13 @@ import { parseArgs } from "node:util";
 import { delay } from "../cli/cluster/local-cluster.js";
 import { inspectContent } from "./content.js";
 import { keepMigrator, keepMoving } from "./moving.js";
-import { FS1, now, Run } from "./run.js";
+import { FS1, now, Run, withoutPassthrough } from "./run.js";
 import { Users } from "./users.js";
 
 const { values: options } = parseArgs({
   options: {
     minutes: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, mode: { type: "string" },
-    files: { type: "string", default: "200" }, "no-faults": { type: "boolean", default: false },
+    files: { type: "string", default: "200" }, "no-faults": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false },
     verbose: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
   },
 });
@@ -61,7 +61,7 @@ async function checkTheEnd(users: Users): Promise<void> {
 }
 
 async function torture(): Promise<void> {
-  await run.up({ nodes: 3, mode });
+  await run.up({ nodes: 3, mode, ...withoutPassthrough(options["no-passthrough"]) });
   const users = new Users(run);
   await users.setup(run.nodes[0]!);
   for (const node of run.nodes) for (const role of ["reader", "mapper", "writer", "executor"] as const) users.add(role, node);

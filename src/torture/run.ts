@@ -35,6 +35,11 @@ export interface Fault {
   readonly fromNs: bigint;
   untilNs?: bigint;
 }
+/** Then files that nobody manages are read and written through the kernel's pages, as where it cannot pass them through. */
+export function withoutPassthrough(isWanted: boolean): Pick<Wish, "settings"> {
+  return isWanted ? { settings: ["fileSystems.passthrough=no"] } : {};
+}
+
 /** A line that a program says on its standard output. */
 export type Line = Readonly<Record<string, unknown>>;
 
