@@ -87,7 +87,8 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   const isWritable = (flags & DT_ACCESS_WRITE) !== 0;
   // Of what was just made another kernel may know already.
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
-  const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
+  const isExact = core.options.mode === "exact" || (flags & append) !== 0 || isAppendedUnseen(inode);
+  const mode = yield* core.openMode(task, inode, { isWritable, isExact });
   if (typeof mode === "number") return mode;
   const isReadUnseen = mode === "passthrough" && !isWritable && (yield* core.keptNames.opensToRead(task, inode));
   if (mode === "passthrough") core.backingFiles.used(inode, { isForWriting: isWritable, isReadUnseen });
@@ -96,6 +97,13 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number): S
   else core.keptOpens.opened(inode);
   core.journal.opening(task, core.opens.next);
   return core.opens.add(inode, flags, mode);
+}
+/**
+ * Appends that we compute do not go through the kernel's pages: beside them it may show a page as it was filled before, with
+ * zeros behind the old end, or end a read at a size it has not learnt yet. Who opens such a file reads what there is.
+ */
+function isAppendedUnseen(inode: Inode): boolean {
+  return inode.directAppends > 0 || inode.isAppendedElsewhere;
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
   if (file.mode === "passthrough") return reply.opened(file.fh, openReplyFlags.passthrough, core.backingFiles.idOf(file.inode));
@@ -375,6 +383,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   if (before !== undefined) {
     if (before < 0) return before;
     core.pages.expireAttributes(inode);
+    if (appends) yield* showEnd(core, inode, request);
     core.send(core.reply.begin(request.header.unique).u32(before).u32(0).finish());
     return undefined;
   }
@@ -409,8 +418,24 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   yield* core.ran(task);
   core.guardDone(inode);
   if (written < 0) return written;
+  if (appends && end !== request.offset + written) yield* showEnd(core, inode, request);
   core.send(core.reply.begin(request.header.unique).u32(written).u32(0).finish());
   return undefined;
+}
+/**
+ * Before an append is answered that ended elsewhere than the kernel thinks: else its user, and whoever reads pages, would not
+ * find it in the file. A cached append has its pages locked until it is answered; the kernel asks for the size then.
+ */
+function* showEnd(core: ReactorCore, inode: Inode, { offset, fh }: RequestOf<"write">): Steps<void> {
+  inode.isAppendedElsewhere = true;
+  const reader = shownOf(core, inode) !== undefined || core.opens.get(fh)?.mode !== "direct" ? -errno.ENODATA : yield* core.borrowReader(inode);
+  if (typeof reader !== "number") {
+    const found = yield* core.call("endOf", reader.fd);
+    core.returnReader(reader);
+    if (typeof found !== "number") return yield* core.pages.grown(inode, offset, found);
+  }
+  core.pages.expireAttributes(inode);
+  core.pages.drop(inode, offset, 0);
 }
 function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
   const looked = yield* core.look(inode);
@@ -428,12 +453,7 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
       yield* core.sleep(1);
       continue;
     }
-    if (typeof appended === "number") return { written: appended, end: 0 };
-    if (appended.end !== request.offset + appended.written) {
-      core.pages.expireAttributes(inode);
-      core.pages.drop(inode, request.offset, 0);
-    }
-    return appended;
+    return typeof appended === "number" ? { written: appended, end: 0 } : appended;
   }
 }
 
