@@ -396,7 +396,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   let end = 0;
   for (;;) {
     const fd = core.guards.fdOf(inode);
-    if (appends) ({ written, end } = yield* appendTo(core, task, inode, fd));
+    if (appends) ({ written, end } = yield* appendTo(core, task, fd));
     else if (core.guards.onlyAppends(inode)) written = -errno.EPERM;
     else {
       const { data } = task;
@@ -442,7 +442,7 @@ function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
   return typeof looked === "number" ? asked : Number(Buffer.from(looked.statx).readBigUInt64LE(40));
 }
 /** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
-function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<{ written: number; end: number }> {
+function* appendTo(core: ReactorCore, task: Task, fd: number): Steps<{ written: number; end: number }> {
   const request = task.request as RequestOf<"write">;
   const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   for (;;) {

@@ -17,9 +17,9 @@ import type { SideThreads } from "./side-threads.js";
 import type { Steps } from "./task.js";
 
 const DROPPED_AT_ONCE = 64;
-/** Who made a file longer waits so long for pages that somebody else holds, and then goes on. */
-const GROWN_WITHIN_MS = 1_000;
+/** So long an append waits for pages that are being filled, and then goes on: a fill may be held. */
 const LOCKED_TRIES = 20;
+const LOOK_AGAIN_MS = 200;
 
 export class KernelPages {
   readonly #core: ReactorCore;
@@ -100,19 +100,23 @@ export class KernelPages {
       return this.drop(inode, from, 0);
     }
     const { nodeid } = inode;
-    const task = this.#core.currentTask;
+    const { timers, currentTask: task } = this.#core;
+    let forgetTimer = () => {};
     let isOver = false;
     const goOn = () => {
+      forgetTimer();
       if (!isOver) this.#core.wake(task, undefined);
       isOver = true;
     };
-    const forgetTimer = this.#core.timers.after(GROWN_WITHIN_MS, goOn);
+    const look = () => {
+      forgetTimer = timers.after(LOOK_AGAIN_MS, () => (inode.lockedRanges.size > 0 ? goOn() : look()));
+    };
+    look();
     // The byte may have been overwritten meanwhile: its page goes again.
     const messages = [invalidateInode(nodeid, from, 0), storeInInode(nodeid, end - 1, last), invalidateInode(nodeid, end - 1, 0)];
     inode.invalidating++;
     this.#patientNotifiers.ask({ kind: "notify-each", messages }, () => {
       inode.invalidating--;
-      forgetTimer();
       goOn();
     });
     yield;
