@@ -644,6 +644,14 @@ const real: readonly Mutant[] = [
     edits: [at("daemon/reactor/lock-table.js")('if (waiting.owner.id === other.id && (by === "process" || by === "unknown"))', "if (waiting.owner.id === other.id)")],
   },
   {
+    name: "an append's end kept from the kernel", rule: "an append is answered when the kernel knows its end (H9)", test: "daemon/reactor/mount.test.js", only: "knows where an append ended", says: "ok 12",
+    edits: [fileOperations("if (appends && end !== request.offset + written) yield* showEnd(core, inode, request);", "")],
+  },
+  {
+    name: "pages read beside appends", rule: "who opens a file that is appended to reads it directly (H9)", test: "daemon/reactor/mount.test.js", only: "appended to reads no pages", says: "old\\nold",
+    edits: [fileOperations("return inode.directAppends > 0 || inode.isAppendedElsewhere;", "return false;")],
+  },
+  {
     name: "opened for appending", rule: "no backing descriptor is opened for appending (H9)", test: "daemon/reactor/mount.test.js", only: "open for appending", says: "0123456789012X456789Z",
     edits: [at("daemon/reactor/backing-calls.js")("fd = files.openNow(proc(pathFd), files.open.readWrite);", "fd = files.openNow(proc(pathFd), files.open.readWrite | files.open.append);")],
   },

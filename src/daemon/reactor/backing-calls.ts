@@ -264,6 +264,15 @@ export const backingCalls = {
     const length = files.pread(fd, data, 0, data.length, offset);
     return length < 0 ? length : data.subarray(0, length);
   },
+  /** Where the file ends, and its last byte; -ENODATA: it is empty. */
+  endOf(fd: number): { end: number; last: Uint8Array } | number {
+    const looked = files.fstat(fd, stat);
+    if (looked < 0) return looked;
+    const end = stat.size;
+    const last = Buffer.allocUnsafeSlow(1);
+    const length = end === 0 ? 0 : files.pread(fd, last, 0, 1, end - 1);
+    return length < 0 ? length : length === 0 ? -errno.ENODATA : { end, last };
+  },
   sizeOf(fd: number): number {
     const looked = files.fstat(fd, stat);
     return looked < 0 ? looked : stat.size;

@@ -88,7 +88,8 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
   const isWritable = (flags & DT_ACCESS_WRITE) !== 0;
   // Of what was just made another kernel may know already.
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
-  const mode = yield* core.openMode(task, inode, { isWritable, isExact: core.options.mode === "exact" || (flags & append) !== 0 });
+  const isExact = core.options.mode === "exact" || (flags & append) !== 0 || isAppendedUnseen(inode);
+  const mode = yield* core.openMode(task, inode, { isWritable, isExact });
   if (typeof mode === "number") return mode;
   const isReadUnseen = mode === "passthrough" && !isWritable && (yield* core.keptNames.opensToRead(task, inode));
   if (mode === "passthrough") core.backingFiles.used(inode, { isForWriting: isWritable, isReadUnseen, isEmpty: isMade && !task.hasWaited });
@@ -101,6 +102,13 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
   const file = core.opens.add(inode, flags, mode);
   file.keepsPages = keepsPages;
   return file;
+}
+/**
+ * Appends that we compute do not go through the kernel's pages: beside them it may show a page as it was filled before, with
+ * zeros behind the old end, or end a read at a size it has not learnt yet. Who opens such a file reads what there is.
+ */
+function isAppendedUnseen(inode: Inode): boolean {
+  return inode.directAppends > 0 || inode.isAppendedElsewhere;
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
   if (file.mode === "passthrough") return reply.opened(file.fh, openReplyFlags.passthrough, core.backingFiles.idOf(file.inode));
@@ -385,6 +393,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   if (before !== undefined) {
     if (before < 0) return before;
     core.pages.expireAttributes(inode);
+    if (appends) yield* showEnd(core, inode, request);
     core.send(core.reply.begin(request.header.unique).u32(before).u32(0).finish());
     return undefined;
   }
@@ -397,7 +406,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   let end = 0;
   for (;;) {
     const fd = core.guards.fdOf(inode);
-    if (appends) ({ written, end } = yield* appendTo(core, task, inode, fd));
+    if (appends) ({ written, end } = yield* appendTo(core, task, fd));
     else if (core.guards.onlyAppends(inode)) written = -errno.EPERM;
     else {
       const { data } = task;
@@ -419,15 +428,31 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   yield* core.ran(task);
   core.guardDone(inode);
   if (written < 0) return written;
+  if (appends && end !== request.offset + written) yield* showEnd(core, inode, request);
   core.send(core.reply.begin(request.header.unique).u32(written).u32(0).finish());
   return undefined;
+}
+/**
+ * Before an append is answered that ended elsewhere than the kernel thinks: else its user, and whoever reads pages, would not
+ * find it in the file. A cached append has its pages locked until it is answered; the kernel asks for the size then.
+ */
+function* showEnd(core: ReactorCore, inode: Inode, { offset, fh }: RequestOf<"write">): Steps<void> {
+  inode.isAppendedElsewhere = true;
+  const reader = shownOf(core, inode) !== undefined || core.opens.get(fh)?.mode !== "direct" ? -errno.ENODATA : yield* core.borrowReader(inode);
+  if (typeof reader !== "number") {
+    const found = yield* core.call("endOf", reader.fd);
+    core.returnReader(reader);
+    if (typeof found !== "number") return yield* core.pages.grown(inode, offset, found);
+  }
+  core.pages.expireAttributes(inode);
+  core.pages.drop(inode, offset, 0);
 }
 function* endOf(core: ReactorCore, inode: Inode, asked: number): Steps<number> {
   const looked = yield* core.look(inode);
   return typeof looked === "number" ? asked : Number(Buffer.from(looked.statx).readBigUInt64LE(40));
 }
 /** The kernel computed the offset from the size it knows; another node may have grown the file since (safety H9, V10). */
-function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Steps<{ written: number; end: number }> {
+function* appendTo(core: ReactorCore, task: Task, fd: number): Steps<{ written: number; end: number }> {
   const request = task.request as RequestOf<"write">;
   const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   for (;;) {
@@ -438,12 +463,7 @@ function* appendTo(core: ReactorCore, task: Task, inode: Inode, fd: number): Ste
       yield* core.sleep(1);
       continue;
     }
-    if (typeof appended === "number") return { written: appended, end: 0 };
-    if (appended.end !== request.offset + appended.written) {
-      core.pages.expireAttributes(inode);
-      core.pages.drop(inode, request.offset, 0);
-    }
-    return appended;
+    return typeof appended === "number" ? { written: appended, end: 0 } : appended;
   }
 }
 

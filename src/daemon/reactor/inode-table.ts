@@ -50,6 +50,10 @@ export class Inode extends Ordered<Inode> {
   opens = 0;
   writableOpens = 0;
   cachedOpens = 0;
+  /** Direct ones that append. */
+  directAppends = 0;
+  /** By users of other nodes too, as an append of one here has shown. */
+  isAppendedElsewhere = false;
   /** Where it was last found, for people. */
   parent = 0;
   name = "";

@@ -8,7 +8,7 @@
  * Source    safety C3 (flush), C6.
  */
 import type { AdmissionEffect } from "../../cluster/admission/operation.js";
-import { invalidateInode } from "../../fuse/codec/notify.js";
+import { invalidateInode, storeInInode } from "../../fuse/codec/notify.js";
 import * as device from "../../os/device.js";
 import type { CorePorts, ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
@@ -17,6 +17,9 @@ import type { SideThreads } from "./side-threads.js";
 import type { Steps } from "./task.js";
 
 const DROPPED_AT_ONCE = 64;
+/** So long an append waits for pages that are being filled, and then goes on: a fill may be held. */
+const LOCKED_TRIES = 20;
+const LOOK_AGAIN_MS = 200;
 
 export class KernelPages {
   readonly #core: ReactorCore;
@@ -82,6 +85,41 @@ export class KernelPages {
     if (inode.lockedRanges.size > 0 || !inode.mustDropLocked) return;
     inode.mustDropLocked = false;
     this.drop(inode, 0, 0);
+  }
+  /**
+   * Others have made the file longer than the kernel thought when it began the append that runs now, at `from`. It does not
+   * ask: it takes the end of the append, as it saw it, for the file's, and throws away what a question for attributes brings
+   * when a write ends beside it, so what goes by its size (reads of pages, mappings, sendfile) would stop there. Of all that
+   * a server can send only bytes make a file longer, so it is sent the last one, when no page is left that was filled when
+   * there were fewer. The current task goes on when that is done.
+   */
+  *grown(inode: Inode, from: number, { end, last }: { readonly end: number; readonly last: Uint8Array }): Steps<void> {
+    for (let tries = 0; inode.lockedRanges.size > 0 && tries < LOCKED_TRIES; tries++) yield* this.#core.sleep(1);
+    if (inode.lookups === 0 || inode.lockedRanges.size > 0) {
+      this.expireAttributes(inode);
+      return this.drop(inode, from, 0);
+    }
+    const { nodeid } = inode;
+    const { timers, currentTask: task } = this.#core;
+    let forgetTimer = () => {};
+    let isOver = false;
+    const goOn = () => {
+      forgetTimer();
+      if (!isOver) this.#core.wake(task, undefined);
+      isOver = true;
+    };
+    const look = () => {
+      forgetTimer = timers.after(LOOK_AGAIN_MS, () => (inode.lockedRanges.size > 0 ? goOn() : look()));
+    };
+    look();
+    // The byte may have been overwritten meanwhile: its page goes again.
+    const messages = [invalidateInode(nodeid, from, 0), storeInInode(nodeid, end - 1, last), invalidateInode(nodeid, end - 1, 0)];
+    inode.invalidating++;
+    this.#patientNotifiers.ask({ kind: "notify-each", messages }, () => {
+      inode.invalidating--;
+      goOn();
+    });
+    yield;
   }
   /** As admission wants it for a round. */
   flush(effect: Extract<AdmissionEffect, { kind: "flush-pages" }>): void {

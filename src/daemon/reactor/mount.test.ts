@@ -12,7 +12,7 @@ const top = new URL("../../", import.meta.url).pathname;
 /** A program of a few statements with the system calls at hand: A, B, BACKING; `f` files, `l` locks. */
 function js(statements: string): string {
   const program = `
-    import * as f from "${top}os/files.js"; import * as l from "${top}os/locks.js"; import { errnoName } from "${top}os/errno.js"; import { mapFile } from "${top}os/memory.js";
+    import * as f from "${top}os/files.js"; import * as l from "${top}os/locks.js"; import { errnoName } from "${top}os/errno.js"; import { mapFile } from "${top}os/memory.js"; import { FileStat } from "${top}os/stat.js";
     const { A, B, BACKING } = process.env; const print = (...values) => console.log(...values); const name = (r) => (r < 0 ? errnoName(r) : "ok");
     const get = (p, n) => { const b = Buffer.alloc(512), r = f.getxattrOfPath(p, n, b); return r < 0 ? errnoName(r) : b.toString("utf8", 0, r); };
     const set = (p, n, v) => name(f.setxattrOfPath(p, n, Buffer.from(v)));
@@ -50,6 +50,19 @@ describe("a mount is a file system", { skip: canMount ? false : "needs root and 
     [
       "a store through a mapping of a file that is open for appending goes to its place",
       `printf 0123456789 > $A/am; ${js("const d=f.openAt(-100,A+'/am',2|f.open.append),m=mapFile(d,10,true);m.bytes[3]=88;print(m.sync());f.pwrite(d,Buffer.from('Z'),0,1,0);m.unmap()")}; cat $B/am`, "0\n012X456789Z",
+    ],
+    [
+      "the kernel knows where an append ended that began behind what it knew",
+      `printf 0123456789 > $A/ae; ${js(`const d=f.openAt(-100,A+'/ae',1|f.open.append),w=f.openAt(-100,B+'/ae',1|f.open.append),s=new FileStat();
+        for(const [fd,n] of [[d,1],[w,5000],[d,1]])f.pwrite(fd,Buffer.alloc(n,97),0,n,0);
+        print(name(f.statAt(d,'',f.AT_EMPTY_PATH|0x4000,s)),s.size)`)}`,
+      "ok 5012\n",
+    ],
+    [
+      "who opens a file that is appended to reads no pages",
+      `printf old > $A/od; touch -d @1600000000 $BACKING/od; ${js(`const d=f.openAt(-100,A+'/od',1|f.open.append),r=f.openAt(-100,A+'/od',0),w=f.openAt(-100,BACKING+'/od',2),p=Buffer.alloc(3),read=()=>(f.pread(r,p,0,3,0),p.toString());
+        print(read());f.pwrite(w,Buffer.from('new'),0,3,0);f.futimens(w,1600000000n*1000000000n,1600000000n*1000000000n);print(read())`)}`,
+      "old\nnew\n",
     ],
     [
       "pages are dropped at an open, whatever the times say",

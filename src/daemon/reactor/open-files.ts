@@ -3,8 +3,11 @@
  * for the next daemon before the kernel hears of it (safety H11).
  */
 import type { OpenMode } from "../../cluster/admission/open-modes.js";
+import { open as openFlags } from "../../os/files.js";
 import type { ListedEntry } from "./backing-calls.js";
 import type { Inode } from "./inode-table.js";
+
+const { append } = openFlags;
 
 export interface OpenFile {
   readonly fh: number;
@@ -28,6 +31,10 @@ export interface OpenDirectory {
   next: number;
   position: bigint;
   isPlus: boolean;
+}
+
+function isDirectAppend({ mode, flags, isWritable }: OpenFile): boolean {
+  return mode === "direct" && isWritable && (flags & append) !== 0;
 }
 
 /** Where it is written down. */
@@ -80,6 +87,7 @@ export class OpenFiles {
     inode.opens++;
     if (file.isWritable) inode.writableOpens++;
     if (file.mode === "cached") inode.cachedOpens++;
+    if (isDirectAppend(file)) inode.directAppends++;
     return file;
   }
   remove(fh: number): OpenFile | undefined {
@@ -90,6 +98,7 @@ export class OpenFiles {
     file.inode.opens--;
     if (file.isWritable) file.inode.writableOpens--;
     if (file.mode === "cached") file.inode.cachedOpens--;
+    if (isDirectAppend(file)) file.inode.directAppends--;
     return file;
   }
   get(fh: number): OpenFile | undefined {

@@ -24,8 +24,11 @@ export class Timers {
     this.#nowMs += Math.min(now - this.#last, TURN_LONGEST_MS);
     this.#last = now;
   }
-  after(delayMs: number, run: () => void): void {
-    this.#due.add({ atMs: this.#nowMs + delayMs, run });
+  /** What it returns takes it back. */
+  after(delayMs: number, run: () => void): () => void {
+    const due = { atMs: this.#nowMs + delayMs, run };
+    this.#due.add(due);
+    return () => this.#due.delete(due);
   }
   /** How long the loop may sleep. */
   get untilNextMs(): number {

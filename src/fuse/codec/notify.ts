@@ -1,10 +1,10 @@
 /**
  * Notifications to the kernel, as whole messages for one write(2) on the device.
  *
- * Data ranges wait for held reads and for write-back of dirty pages: only a notifier thread may send them (safety C6).
+ * Data ranges and bytes wait for held reads and for write-back of dirty pages: only a notifier thread may send them (safety C6).
  * Attributes only (`offset` -1) never waits.
  *
- * Source    linux/fuse.h fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_prune_out; a notification has unique 0.
+ * Source    linux/fuse.h fuse_notify_inval_inode_out, fuse_notify_inval_entry_out, fuse_notify_store_out, fuse_notify_prune_out; a notification has unique 0.
  */
 import { notifyCodes, OUT_HEADER_SIZE } from "./constants.js";
 
@@ -21,6 +21,16 @@ export function invalidateInode(nodeid: number, offset: number, length: number):
   bytes.writeBigUInt64LE(BigInt(nodeid), 16);
   bytes.writeBigInt64LE(BigInt(offset), 24);
   bytes.writeBigInt64LE(BigInt(length), 32);
+  return bytes;
+}
+
+/** Bytes of a file, which is at least as long as they reach; waits for their pages. */
+export function storeInInode(nodeid: number, offset: number, data: Uint8Array): Buffer {
+  const bytes = message(notifyCodes.store, 24 + data.length);
+  bytes.writeBigUInt64LE(BigInt(nodeid), 16);
+  bytes.writeBigUInt64LE(BigInt(offset), 24);
+  bytes.writeUInt32LE(data.length, 32);
+  bytes.set(data, 40);
   return bytes;
 }
 
