@@ -29,6 +29,7 @@ function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Step
   const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
   core.records.seen(inode, looked.stored);
+  if (inode.cachedOpens > 0) yield* core.keptPages.compare(inode, looked.statx);
   const shown = yield* shownStatx(core, inode, looked.statx);
   core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
   return undefined;

@@ -281,6 +281,12 @@ export const backingCalls = {
     if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);
     return files.pwrite(fd, asBuffer(data), 0, data.length, offset);
   },
+  /** As `write`, with the time of writing of before and after. */
+  writeBetween(fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): { written: number; before: bigint; after: bigint } | number {
+    const before = files.fstat(fd, stat) < 0 ? 0n : stat.mtimeNs;
+    const written = backingCalls.write(fd, data, offset, dropsFor);
+    return written < 0 ? written : { written, before, after: files.fstat(fd, stat) < 0 ? 0n : stat.mtimeNs };
+  },
   /** At the true end of the file. `takesTurns`: against other nodes' appends, where the kernel is not one. -EAGAIN: not our turn. */
   append(fd: number, data: Uint8Array, dropsFor: Changer | undefined, takesTurns: boolean): { written: number; end: number } | number {
     if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);

@@ -88,7 +88,7 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
   const isWritable = (flags & DT_ACCESS_WRITE) !== 0;
   // Of what was just made another kernel may know already.
   if (isWritable) yield* core.keptNames.mayChange(task, [inode], false);
-  const isExact = core.options.mode === "exact" || (flags & append) !== 0 || isAppendedUnseen(inode);
+  const isExact = core.options.mode === "exact" || (flags & append) !== 0 || isWrittenUnseen(inode);
   const mode = yield* core.openMode(task, inode, { isWritable, isExact });
   if (typeof mode === "number") return mode;
   const isReadUnseen = mode === "passthrough" && !isWritable && (yield* core.keptNames.opensToRead(task, inode));
@@ -98,6 +98,7 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
   else core.keptOpens.opened(inode);
   if (mode !== "cached") core.keptPages.passed(inode);
   const keepsPages = mode === "cached" && (yield* core.keptPages.mayStay(inode));
+  if (mode === "cached" && !keepsPages) yield* core.keptPages.begin(inode);
   core.journal.opening(task, core.opens.next);
   const file = core.opens.add(inode, flags, mode);
   file.keepsPages = keepsPages;
@@ -105,10 +106,10 @@ function* addOpen(core: ReactorCore, task: Task, inode: Inode, flags: number, is
 }
 /**
  * Appends that we compute do not go through the kernel's pages: beside them it may show a page as it was filled before, with
- * zeros behind the old end, or end a read at a size it has not learnt yet. Who opens such a file reads what there is.
+ * zeros behind the old end, or end a read at a size it has not learnt yet. Beside writes of another node it may not learn of those. Who opens such a file reads what there is.
  */
-function isAppendedUnseen(inode: Inode): boolean {
-  return inode.directAppends > 0 || inode.isAppendedElsewhere;
+function isWrittenUnseen(inode: Inode): boolean {
+  return inode.directAppends > 0 || inode.isWrittenElsewhere;
 }
 function opened(core: ReactorCore, reply: ReplyBuffer, file: OpenFile): ReplyBuffer {
   if (file.mode === "passthrough") return reply.opened(file.fh, openReplyFlags.passthrough, core.backingFiles.idOf(file.inode));
@@ -411,7 +412,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     else {
       const { data } = task;
       core.journal.begin(task);
-      written = typeof data === "number" ? data : yield* core.call("write", fd, data, request.offset, dropsFor);
+      written = typeof data === "number" ? data : yield* core.keptPages.write(inode, fd, data, request.offset, dropsFor);
       end = request.offset + written;
     }
     if (written === -errno.EINTR) continue;
@@ -437,7 +438,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
  * find it in the file. A cached append has its pages locked until it is answered; the kernel asks for the size then.
  */
 function* showEnd(core: ReactorCore, inode: Inode, { offset, fh }: RequestOf<"write">): Steps<void> {
-  inode.isAppendedElsewhere = true;
+  inode.isWrittenElsewhere = true;
   const reader = shownOf(core, inode) !== undefined || core.opens.get(fh)?.mode !== "direct" ? -errno.ENODATA : yield* core.borrowReader(inode);
   if (typeof reader !== "number") {
     const found = yield* core.call("endOf", reader.fd);

@@ -52,8 +52,8 @@ export class Inode extends Ordered<Inode> {
   cachedOpens = 0;
   /** Direct ones that append. */
   directAppends = 0;
-  /** By users of other nodes too, as an append of one here has shown. */
-  isAppendedElsewhere = false;
+  /** By users of other nodes too, while it is open here (kept-pages.ts). */
+  isWrittenElsewhere = false;
   /** Where it was last found, for people. */
   parent = 0;
   name = "";
@@ -72,6 +72,8 @@ export class Inode extends Ordered<Inode> {
   mayHavePages = false;
   /** Since when its pages are true (kept-pages.ts); 0: they may not be. */
   pagesSince = 0;
+  /** When it was written last, of which its pages know, nanoseconds; undefined: they may know of nothing. */
+  pagesOf: bigint | undefined = undefined;
   /** Last seen without a name. */
   isUnlinked = false;
   /** Number of the sweep during which its descriptor became idle. */

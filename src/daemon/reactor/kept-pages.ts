@@ -7,10 +7,16 @@
  * somebody else may have changed the file since the last open that dropped them: another node mounted meanwhile or asked, the
  * file was opened past the pages, or an application has to do with it.
  *
+ * While others may change a file that is open here, its pages are compared by the time of writing whenever the kernel asks for
+ * attributes, as it does before it reads. It does so itself, but throws the answer away when a write of its own users ends meanwhile. What our own writes do to
+ * that time is known. Once somebody else has written, the pages are dropped each time, and who opens the file reads it directly.
+ *
  * A read of them moves no time of access; where one would, they are dropped, so that it comes to us.
  *
  * Source    safety H7; decisions 0010 and 0012.
  */
+import { statxAt } from "../../fuse/codec/reply.js";
+import type { Changer } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps } from "./task.js";
@@ -35,6 +41,7 @@ export class KeptPages {
   /** Changed beneath them, or to be so. */
   passed(inode: Inode): void {
     inode.pagesSince = 0;
+    inode.pagesOf = undefined;
   }
   *mayStay(inode: Inode): Steps<boolean> {
     if (!this.areTrue(inode)) return false;
@@ -45,7 +52,42 @@ export class KeptPages {
   areTrue(inode: Inode): boolean {
     return inode.pagesSince === this.#since && this.#isOurs(inode);
   }
+
+  // Written by others while it is open here.
+
+  /** Before an open is answered that drops them. */
+  *begin(inode: Inode): Steps<void> {
+    if (this.#core.keptNames.isUnchangedByOthers(inode)) {
+      inode.pagesOf = undefined;
+      return;
+    }
+    const looked = yield* this.#core.look(inode);
+    inode.pagesOf = typeof looked === "number" ? undefined : mtimeOf(looked.statx);
+  }
+  /** Of a file with page-cached opens, before its attributes are told. */
+  *compare(inode: Inode, statx: Uint8Array): Steps<void> {
+    if (this.#core.keptNames.isUnchangedByOthers(inode)) return;
+    const [before, now] = [inode.pagesOf, mtimeOf(statx)];
+    if (before === now && !inode.isWrittenElsewhere) return;
+    inode.pagesOf = now;
+    inode.isWrittenElsewhere ||= before !== undefined;
+    yield* this.#core.pages.dropped(inode);
+  }
+  /** A write of a user of this node. */
+  *write(inode: Inode, fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): Steps<number> {
+    if (inode.pagesOf === undefined) return yield* this.#core.call("write", fd, data, offset, dropsFor);
+    const done = yield* this.#core.call("writeBetween", fd, data, offset, dropsFor);
+    if (typeof done === "number") return done;
+    if (inode.pagesOf === done.before) inode.pagesOf = done.after;
+    return done.written;
+  }
   #isOurs(inode: Inode): boolean {
     return this.#core.keptNames.isUnchangedByOthers(inode) && this.#core.admission.recordOf(this.#core.handleOf(inode)) === null;
   }
+}
+
+const nanoseconds = 1_000_000_000n;
+function mtimeOf(statx: Uint8Array): bigint {
+  const view = new DataView(statx.buffer, statx.byteOffset + statxAt.mtime, 12);
+  return view.getBigInt64(0, true) * nanoseconds + BigInt(view.getUint32(8, true));
 }
