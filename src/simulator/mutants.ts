@@ -649,7 +649,7 @@ const real: readonly Mutant[] = [
   },
   {
     name: "pages read beside appends", rule: "who opens a file that is appended to reads it directly (H9)", test: "daemon/reactor/mount.test.js", only: "appended to reads no pages", says: "old\\nold",
-    edits: [fileOperations("return inode.directAppends > 0 || inode.isAppendedElsewhere;", "return false;")],
+    edits: [fileOperations("return inode.directAppends > 0 || inode.isWrittenElsewhere;", "return false;")],
   },
   {
     name: "opened for appending", rule: "no backing descriptor is opened for appending (H9)", test: "daemon/reactor/mount.test.js", only: "open for appending", says: "0123456789012X456789Z",
