@@ -625,7 +625,7 @@ const real: readonly Mutant[] = [
   },
   {
     name: "pages kept at an open", rule: "an open drops the file's pages (H7)", test: "daemon/reactor/mount.test.js", only: "dropped at an open", says: "+ 'midmid'",
-    edits: [fileOperations("file.inode.mayHavePages = true; return 0;", "file.inode.mayHavePages = true; return openReplyFlags.keepCache;")],
+    edits: [fileOperations("core.keptPages.dropped(file.inode); return 0;", "return openReplyFlags.keepCache;")],
   },
   {
     name: "pages kept at a lock", rule: "a granted lock drops the file's pages (H7)", test: "daemon/reactor/mount.test.js", only: "dropped when a lock is granted", says: "ok old",
