@@ -223,7 +223,7 @@ class TreeTurn {
     const inodes: [Map<bigint, string>, Map<bigint, string>] = [new Map(), new Map()];
     const walk = (path: string) => {
       const [found, expected] = this.#bases.map((base) => listing(join(base, path)));
-      if (found !== expected) this.#turn.fail(`${JSON.stringify(path)} lists ${found}, on the bare file system ${expected}`);
+      if (found !== expected) this.#turn.fail(`${JSON.stringify(path)} lists ${found}, on the bare file system ${expected}${this.#elsewhere(path)}`);
       for (const { name } of list(join(this.#bases[1], path))) {
         const inner = path === "" ? name : `${path}/${name}`;
         const [there, known] = this.#bases.map((base, side) => this.#everythingOf(join(base, inner), inner, inodes[side as 0 | 1]));
@@ -232,6 +232,11 @@ class TreeTurn {
       }
     };
     walk("");
+  }
+  /** What a directory shows at this moment to everybody, the backing first, then once more here. */
+  #elsewhere(path: string): string {
+    const told = this.#turn.elsewhere.map(({ label, place }) => `\n    ${label} shows ${numbered(join(place, path))}`);
+    return `${told.join("")}\n    now here ${listing(join(this.#bases[0], path))}`;
   }
   #everythingOf(path: string, inner: string, inodes: Map<bigint, string>): string {
     const described = this.#describe(path);
@@ -289,9 +294,15 @@ function listing(path: string): string | number {
   files.close(fd);
   const stat = new FileStat();
   return list(path).map(({ name, type, ino }) => {
-    const isSame = files.statAt(AT_FDCWD, join(path, name), files.AT_SYMLINK_NOFOLLOW, stat) >= 0 && stat.ino === ino && (stat.mode & fileTypes.mask) === type;
-    return `${JSON.stringify(name.length > 200 ? "X" : name)} ${type.toString(8)}${isSame ? "" : ` (listed as inode ${ino}, is ${stat.ino})`}`;
+    const looked = files.statAt(AT_FDCWD, join(path, name), files.AT_SYMLINK_NOFOLLOW, stat);
+    const isSame = looked >= 0 && stat.ino === ino && (stat.mode & fileTypes.mask) === type;
+    return `${JSON.stringify(name.length > 200 ? "X" : name)} ${type.toString(8)}${isSame ? "" : ` (listed as inode ${ino}, is ${looked < 0 ? errnoName(-looked) : stat.ino})`}`;
   }).join("; ");
+}
+function numbered(path: string): string {
+  const stat = new FileStat();
+  const looked = files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, stat);
+  return looked < 0 ? errnoName(-looked) : `inode ${stat.ino}: ${list(path).map(({ name, ino }) => `${JSON.stringify(name.length > 200 ? "X" : name)} ${ino}`).join("; ")}`;
 }
 function attributeOf(path: string, name: string): string | number {
   const value = Buffer.alloc(1024);
