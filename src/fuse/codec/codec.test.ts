@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agree, writeInitReply } from "./init.js";
-import { expireEntry, invalidateInode } from "./notify.js";
+import { expireEntry, forgetEntry, invalidateInode } from "./notify.js";
 import { decodeDevice, encodeDevice, ReplyBuffer } from "./reply.js";
 import { parseRequest, type RequestOf } from "./request.js";
 
@@ -176,6 +176,9 @@ test("invalidations as the kernel reads them", () => {
   assert.equal(expireEntry(7, "ab").toString("hex"), hex(`
     23000000 03000000 0000000000000000
     0700000000000000 02000000 01000000 616200                # parent, length, EXPIRE_ONLY, name`).toString("hex"));
+  assert.equal(forgetEntry(7, "ab").toString("hex"), hex(`
+    23000000 03000000 0000000000000000
+    0700000000000000 02000000 00000000 616200                # no flags`).toString("hex"));
 });
 
 test("INIT: what is never taken is not taken, and an old kernel is told why", () => {
