@@ -24,9 +24,10 @@ import { waitsForPeople } from "./held-operations.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps, Task } from "./task.js";
 
-/** The former parent's lock has come to a notifier within that, unless its holder waits for the look-up itself. */
-const LET_GO_WITHIN_MS = 1_000;
-/** Operations that wait for other nodes' kernels have ended within that. */
+/**
+ * Operations that wait for other nodes' kernels have ended within that, and the former parent's lock has come to a notifier,
+ * which may have had to begin first; unless a rename into the directory that is looked up holds it and waits for that one.
+ */
 const UNLOCKED_WITHIN_MS = 5_000;
 /** Until a user who was told that his rename is done has given up its lock. */
 const UNLOCKED_AFTER_MS = 10;
@@ -107,7 +108,7 @@ export class MovedDirectories {
     while (this.#isLocked(move) && inodes.peek(move.nodeid) !== undefined && timers.nowMs < untilMs) yield* this.#core.sleep(1);
   }
   *#letsGo(move: Move): Steps<void> {
-    while (!move.hasLetGo && !this.#isHeld(move) && this.#core.timers.nowMs < move.sinceMs + LET_GO_WITHIN_MS) yield* this.#core.sleep(1);
+    while (!move.hasLetGo && !this.#isHeld(move) && this.#core.timers.nowMs < move.sinceMs + UNLOCKED_WITHIN_MS) yield* this.#core.sleep(1);
   }
   #isParentOf(move: Move, place: string): boolean {
     const parent = this.#core.inodes.peek(move.parent);
