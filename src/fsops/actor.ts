@@ -2,16 +2,17 @@
  * One user program of a run: an ordinary process on an ordinary mount that is given turns on objects, one line of JSON
  * each, and says how each came out. It blocks where users block.
  *
- * Usage: actor.js NUMBER DIRECTORY KNOWLEDGE
+ * Usage: actor.js NUMBER DIRECTORY KNOWLEDGE SEATS (of others, as JSON)
  */
 import { readSync, writeSync } from "node:fs";
 import { dataTurn } from "./data.js";
 import type { ObjectKind } from "./plan.js";
 import { appendTurn, counterTurn, directoryTurn, slicesTurn } from "./shared.js";
 import { treeTurn } from "./tree.js";
-import { Turn, type TurnAnswer, type TurnOrder } from "./turn.js";
+import { type Seat, Turn, type TurnAnswer, type TurnOrder } from "./turn.js";
 
-const [numberText = "0", directory = "", knowledge = ""] = process.argv.slice(2);
+const [numberText = "0", directory = "", knowledge = "", seats = "[]"] = process.argv.slice(2);
+const elsewhere = JSON.parse(seats) as Seat[];
 const turnOf: Readonly<Record<ObjectKind, (turn: Turn) => void>> = {
   data: dataTurn, tree: treeTurn, append: appendTurn, slices: slicesTurn, counter: counterTurn, directory: directoryTurn,
 };
@@ -36,7 +37,7 @@ function say(answer: TurnAnswer): void {
 }
 
 function take(order: TurnOrder): void {
-  const turn = new Turn(order, Number(numberText), directory, knowledge);
+  const turn = new Turn(order, Number(numberText), directory, knowledge, elsewhere);
   if (order.isTogether) {
     say({ kind: "ready", turn: order.turn });
     nextLine();

@@ -15,7 +15,8 @@ import { keepMigrator } from "../torture/moving.js";
 import { FS1, now, processesNaming, Run, withoutPassthrough } from "../torture/run.js";
 import { keepMoving, recallAll } from "./moving.js";
 import { objectKinds, type ObjectKind, planObjects } from "./plan.js";
-import { type Seat, Turns } from "./turns.js";
+import type { Seat } from "./turn.js";
+import { Turns } from "./turns.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -51,10 +52,19 @@ async function prepareSeats(): Promise<readonly Seat[]> {
   });
 }
 
+/** Which life each node lives: one that was evicted meanwhile lives another. */
+async function lives(): Promise<readonly string[]> {
+  if (options.bare || run.isEnding) return [];
+  return await Promise.all(run.nodes.map(async (node) => `${node} ${await run.cluster.status(node).then(({ incarnation }) => incarnation, String)}`));
+}
+
 async function operate(): Promise<number> {
   mkdirSync(knowledge);
   const objects = planObjects(seed, (options.kinds?.split(",") ?? objectKinds) as readonly ObjectKind[]);
-  const turns = new Turns(run, knowledge, await prepareSeats());
+  const seats = await prepareSeats();
+  const begun = await lives();
+  const below = options.bare ? undefined : { directory: join(run.cluster.backing(FS1), DIRECTORY), label: "the backing" };
+  const turns = new Turns(run, knowledge, seats, below);
   const isMoved = !options.bare && !options["no-moves"];
   const migrator = isMoved ? keepMigrator(run) : Promise.resolve();
   const moving = isMoved ? keepMoving(run, DIRECTORY, turns.active) : Promise.resolve();
@@ -66,12 +76,13 @@ async function operate(): Promise<number> {
   for (const object of objects) await turns.checkAtEnd(object);
   run.isMoving = false;
   await moving;
-  if (!options.bare && !run.isEnding) {
+  if (below !== undefined && !run.isEnding) {
     if (isMoved) await recallAll(run, DIRECTORY);
-    await turns.checkBelow(objects, { directory: join(run.cluster.backing(FS1), DIRECTORY), label: "the backing" });
+    await turns.checkBelow(objects, below);
   }
   run.isMigratorWanted = false;
   await migrator;
+  if (run.problems.length > 0) for (const life of await lives()) if (!begun.includes(life)) run.problems.push(`incarnation meanwhile: ${life}`);
   return turns.done;
 }
 

@@ -140,7 +140,7 @@ class TreeTurn {
   }
 
   #hold(path: string): void {
-    this.#turn.doing("hold", JSON.stringify(path));
+    this.#turn.doing("hold", shortened(JSON.stringify(path)));
     const held = heldOf.get(this.#turn.place) ?? [];
     heldOf.set(this.#turn.place, held);
     const results = this.#bases.map((base) => this.#openToHold(join(base, path))) as [number, number];
@@ -161,7 +161,7 @@ class TreeTurn {
   /** What is done with it comes out the same in both places, whatever has become of its name. */
   #useHeld(held: HeldPair): void {
     const act = held.isDirectory ? this.#onDirectory() : this.#onFile();
-    this.#turn.doing(`held ${held.isDirectory ? "directory" : "file"}`, `${act.what}, opened as ${JSON.stringify(held.what)}`);
+    this.#turn.doing(`held ${held.isDirectory ? "directory" : "file"}`, shortened(`${act.what}, opened as ${JSON.stringify(held.what)}`));
     const [found, expected] = held.fds.map((fd) => act.do(fd));
     if (found !== expected) this.#turn.fail(`gives ${told(found)}, on the bare file system ${told(expected)}`);
     const [there, known] = held.fds.map((fd) => this.#describe("", fd));
@@ -194,7 +194,7 @@ class TreeTurn {
 
   /** The same in both places: the same result, and the same attributes of all that was named and of where it lies. */
   #both(what: string, paths: readonly string[], act: Act): void {
-    this.#turn.doing(what.split(" ")[0]!, `${what} ${paths.map((path) => JSON.stringify(path.replaceAll("x".repeat(255), "X"))).join(" to ")}`);
+    this.#turn.doing(what.split(" ")[0]!, `${what} ${paths.map((path) => shortened(JSON.stringify(path))).join(" to ")}`);
     const touched = [...new Set(paths.flatMap((path) => [path, dirname(path)]))];
     const before = touched.map((path) => this.#bases.map((base) => this.#timeOf(join(base, path))));
     const [found, expected] = this.#bases.map(act);
@@ -223,7 +223,7 @@ class TreeTurn {
     const inodes: [Map<bigint, string>, Map<bigint, string>] = [new Map(), new Map()];
     const walk = (path: string) => {
       const [found, expected] = this.#bases.map((base) => listing(join(base, path)));
-      if (found !== expected) this.#turn.fail(`${JSON.stringify(path)} lists ${found}, on the bare file system ${expected}`);
+      if (found !== expected) this.#turn.fail(`${shortened(JSON.stringify(path))} lists ${found}, on the bare file system ${expected}${this.#elsewhere(path)}`);
       for (const { name } of list(join(this.#bases[1], path))) {
         const inner = path === "" ? name : `${path}/${name}`;
         const [there, known] = this.#bases.map((base, side) => this.#everythingOf(join(base, inner), inner, inodes[side as 0 | 1]));
@@ -232,6 +232,11 @@ class TreeTurn {
       }
     };
     walk("");
+  }
+  /** What a directory shows at this moment to everybody, the backing first, then once more here. */
+  #elsewhere(path: string): string {
+    const told = this.#turn.elsewhere.map(({ label, place }) => `\n    ${label} shows ${numbered(join(place, path))}`);
+    return `${told.join("")}\n    now here ${listing(join(this.#bases[0], path))}`;
   }
   #everythingOf(path: string, inner: string, inodes: Map<bigint, string>): string {
     const described = this.#describe(path);
@@ -251,6 +256,10 @@ class TreeTurn {
 
 function told(result: number | string | undefined): string {
   return typeof result === "number" && result < 0 ? errnoName(-result) : String(result);
+}
+/** The longest name, for people. */
+function shortened(text: string): string {
+  return text.replaceAll("x".repeat(255), "X");
 }
 function dirname(path: string): string {
   return path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
@@ -289,9 +298,15 @@ function listing(path: string): string | number {
   files.close(fd);
   const stat = new FileStat();
   return list(path).map(({ name, type, ino }) => {
-    const isSame = files.statAt(AT_FDCWD, join(path, name), files.AT_SYMLINK_NOFOLLOW, stat) >= 0 && stat.ino === ino && (stat.mode & fileTypes.mask) === type;
-    return `${JSON.stringify(name.length > 200 ? "X" : name)} ${type.toString(8)}${isSame ? "" : ` (listed as inode ${ino}, is ${stat.ino})`}`;
+    const looked = files.statAt(AT_FDCWD, join(path, name), files.AT_SYMLINK_NOFOLLOW, stat);
+    const isSame = looked >= 0 && stat.ino === ino && (stat.mode & fileTypes.mask) === type;
+    return `${shortened(JSON.stringify(name))} ${type.toString(8)}${isSame ? "" : ` (listed as inode ${ino}, is ${looked < 0 ? errnoName(-looked) : stat.ino})`}`;
   }).join("; ");
+}
+function numbered(path: string): string {
+  const stat = new FileStat();
+  const looked = files.statAt(AT_FDCWD, path, files.AT_SYMLINK_NOFOLLOW, stat);
+  return looked < 0 ? errnoName(-looked) : `inode ${stat.ino}: ${list(path).map(({ name, ino }) => `${shortened(JSON.stringify(name))} ${ino}`).join("; ")}`;
 }
 function attributeOf(path: string, name: string): string | number {
   const value = Buffer.alloc(1024);

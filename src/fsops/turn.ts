@@ -12,6 +12,11 @@ import { errno, errnoName } from "../os/errno.js";
 import type { ObjectKind, TurnKind } from "./plan.js";
 import { seedOf } from "./plan.js";
 
+/** Where an actor works. */
+export interface Seat {
+  readonly directory: string;
+  readonly label: string;
+}
 /** What an actor is told, as one line of JSON. */
 export interface TurnOrder {
   readonly turn: number;
@@ -41,15 +46,18 @@ export class Turn {
   /** The object's directory in the file system that is judged. */
   readonly place: string;
   readonly known: string;
+  /** The same directory where others see it, to tell of it when it is not as it should be. */
+  readonly elsewhere: readonly { readonly label: string; readonly place: string }[];
   readonly counts: Record<string, number> = {};
   #doing = "";
 
-  constructor(order: TurnOrder, actor: number, mounted: string, knowledge: string) {
+  constructor(order: TurnOrder, actor: number, mounted: string, knowledge: string, elsewhere: readonly Seat[] = []) {
     this.order = order;
     this.actor = actor;
     this.random = new Random(seedOf(order.seed, actor));
     this.place = join(mounted, order.object);
     this.known = join(knowledge, order.object);
+    this.elsewhere = elsewhere.map(({ label, directory }) => ({ label, place: join(directory, order.object) }));
   }
 
   /** Names an operation that begins now. */

@@ -9,17 +9,11 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Run } from "../torture/run.js";
 import { type ObjectPlan, planTurn, type TurnPlan } from "./plan.js";
-import type { TurnAnswer, TurnOrder } from "./turn.js";
+import type { Seat, TurnAnswer, TurnOrder } from "./turn.js";
 
 /** A loaded machine may take long; what takes longer waits for something that does not come. */
 const TURN_MS_MAX = 180_000;
-const TRAIL_SHOWN = 30;
-
-/** Where an actor works. */
-export interface Seat {
-  readonly directory: string;
-  readonly label: string;
-}
+const TRAIL_SHOWN = 60;
 
 class Actor {
   readonly seat: Seat;
@@ -31,9 +25,9 @@ class Actor {
   /** Its end needs no explanation. */
   isDismissed = false;
 
-  constructor(run: Run, number: number, seat: Seat, knowledge: string, died: () => void) {
+  constructor(run: Run, number: number, seat: Seat, { knowledge, elsewhere }: { knowledge: string; elsewhere: readonly Seat[] }, died: () => void) {
     this.seat = seat;
-    this.child = run.spawn([run.program("fsops", "actor.js"), String(number), seat.directory, knowledge], (line) => this.#hear?.(line as unknown as TurnAnswer));
+    this.child = run.spawn([run.program("fsops", "actor.js"), String(number), seat.directory, knowledge, JSON.stringify(elsewhere)], (line) => this.#hear?.(line as unknown as TurnAnswer));
     this.child.on("exit", (code, signal) => {
       if (run.isEnding || this.isDismissed) return;
       run.problems.push(`actor ${number} on ${seat.label} ended: ${code} ${signal}`);
@@ -78,10 +72,13 @@ export class Turns {
   /** Somebody waits for what does not come, or has died: nobody is given a turn any more. */
   #isStuck = false;
 
-  constructor(run: Run, knowledge: string, seats: readonly Seat[]) {
+  /** @param below where the actors' directory lies beneath the mounts, if it does. */
+  constructor(run: Run, knowledge: string, seats: readonly Seat[], below?: Seat) {
     this.#run = run;
     this.#knowledge = knowledge;
-    this.#actors = seats.map((seat, number) => new Actor(run, number, seat, knowledge, () => this.#end()));
+    const places = [...(below === undefined ? [] : [below]), ...seats.filter((seat, at) => seats.findIndex(({ directory }) => directory === seat.directory) === at)];
+    const elsewhereThan = (seat: Seat) => places.filter(({ directory }) => directory !== seat.directory);
+    this.#actors = seats.map((seat, number) => new Actor(run, number, seat, { knowledge, elsewhere: elsewhereThan(seat) }, () => this.#end()));
   }
 
   /** Turn after turn on that object until the run is over. */
@@ -100,7 +97,7 @@ export class Turns {
   }
   /** The same by an actor beside the mounts, which sees what lies below. */
   async checkBelow(objects: readonly ObjectPlan[], seat: Seat): Promise<void> {
-    const below = new Actor(this.#run, this.#actors.length, seat, this.#knowledge, () => this.#end());
+    const below = new Actor(this.#run, this.#actors.length, seat, { knowledge: this.#knowledge, elsewhere: [] }, () => this.#end());
     for (const object of objects) if (!this.#isStopped(object)) await this.#one(below, object, { ...this.#lastCheck(object), actors: [0] });
     below.isDismissed = true;
     below.child.kill("SIGKILL");

@@ -620,6 +620,10 @@ const real: readonly Mutant[] = [
     edits: [at("daemon/reactor/kept-events.js")("for (const kept of this.#kept.values())", "for (const kept of [])")],
   },
   {
+    name: "former place of a moved directory kept", rule: "a directory that another node moved is found and renamed whatever is locked here (C5)", test: "daemon/reactor/moved-directories.test.js", only: "is renamed by its new name", says: "-116",
+    edits: [at("daemon/reactor/moved-directories.js")("forgetEntry(move.parent, move.name)", 'forgetEntry(move.parent, "")')],
+  },
+  {
     name: "time set back in silence", rule: "pages everywhere are dropped before and after a user sets a time (H7)", test: "daemon/reactor/events.test.js", only: "sets the mtime back", says: "'old' !== 'new'",
     edits: [at("daemon/reactor/attribute-operations.js")("const setsBackMtime = isRegular &&", "const setsBackMtime = false && isRegular &&")],
   },

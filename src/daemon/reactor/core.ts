@@ -17,6 +17,7 @@ import { ReplyBuffer } from "../../fuse/codec/reply.js";
 import { errno } from "../../os/errno.js";
 import * as device from "../../os/device.js";
 import * as files from "../../os/files.js";
+import { fileTypes } from "../../os/stat.js";
 import { Handles } from "../../volume/handles.js";
 import { MountMemory } from "../holder/mount-memory.js";
 import type { FromReactor, ReactorOptions } from "../reactor-port.js";
@@ -34,6 +35,7 @@ import { KeptPages } from "./kept-pages.js";
 import { KnownObjects } from "./known-objects.js";
 import { KernelPages } from "./kernel-pages.js";
 import { lockDescriptors } from "./lock-operations.js";
+import { MovedDirectories } from "./moved-directories.js";
 import { OpenFiles } from "./open-files.js";
 import { Records } from "./records.js";
 import type { SideThreads } from "./side-threads.js";
@@ -69,6 +71,7 @@ export class ReactorCore {
   readonly pages: KernelPages;
   readonly keptNames: KeptNames;
   readonly keptPages = new KeptPages(this);
+  readonly movedDirectories: MovedDirectories;
   readonly reply = new ReplyBuffer();
   /** What the next daemon will know of this mount; undefined: it ends with this one. */
   readonly memory: MountMemory | undefined;
@@ -124,6 +127,7 @@ export class ReactorCore {
     this.backingFiles = new BackingFiles(this, ports);
     this.pages = new KernelPages(this, ports);
     this.keptNames = new KeptNames(this, ports, options.leaseUntil);
+    this.movedDirectories = new MovedDirectories(this, ports);
     this.inodes = new InodeTable({
       memory: this.memory,
       descriptorsMax: IDLE_DESCRIPTORS_MAX,
@@ -530,8 +534,10 @@ export class ReactorCore {
   /** The object of something found, counted as looked up when `isLookedUp`. */
   intern(found: Found, parent: Inode | undefined, name: string, isLookedUp: boolean): Inode {
     const inode = this.inodes.intern(found, (found.statx[28]! | (found.statx[29]! << 8)) & 0o170000);
+    if (isLookedUp && parent !== undefined) this.movedDirectories.told(inode, parent, name);
     if (isLookedUp) this.inodes.lookedUp(inode);
-    if (parent !== undefined) {
+    // A directory stays where the kernel has it until the kernel is told.
+    if (parent !== undefined && (isLookedUp || inode.type !== fileTypes.directory || inode.lookups === 0)) {
       inode.parent = parent.nodeid;
       inode.name = name;
     }

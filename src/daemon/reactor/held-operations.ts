@@ -86,8 +86,12 @@ export class HeldOperations {
 }
 
 /** Behind people and applications; all else is over in a moment, or its user is let go after the grace. */
-function mayWaitLong({ hold }: Task): boolean {
-  return hold === undefined || ["event", "no-owner", "fence", "closed"].includes(hold.cause);
+function mayWaitLong(task: Task): boolean {
+  return task.hold === undefined || waitsForPeople(task);
+}
+/** Or applications. */
+export function waitsForPeople({ hold }: Task): boolean {
+  return hold !== undefined && ["event", "no-owner", "fence", "closed"].includes(hold.cause);
 }
 
 function causeShown(cause: NonNullable<Task["hold"]>["cause"]): WaiterEntry["cause"] {

@@ -1,7 +1,7 @@
 /**
  * Operations on names: look-ups, creations, removals, renames, links, and the reading of directories.
  *
- * Look-ups and listings are never held. A name's change uses its directory and, where one goes, the object that loses the
+ * Look-ups and listings are never held, but for a moment where a directory has moved (moved-directories.ts). A name's change uses its directory and, where one goes, the object that loses the
  * name. `.sluice` in the root is ours and not to be seen.
  *
  * Source    safety C5, H6, H15; XDSM 3.3 (fields), 3.5 (order: the event, the change, destroy, the post event).
@@ -60,6 +60,7 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
+  yield* core.movedDirectories.settled(directory, request.name);
   const found = yield* core.find(directoryFd, request.name);
   if (found === -errno.ENOENT) return replyNoEntry(core, directory, request);
   if (typeof found === "number") return found;
@@ -260,6 +261,11 @@ function* noteUnlinked(core: ReactorCore, task: Task, victim: Inode): Steps<read
 }
 
 export function* rename(core: ReactorCore, task: Task, request: RequestOf<"rename">): Steps {
+  const result = yield* renameNames(core, task, request);
+  core.movedDirectories.renamed(request);
+  return result;
+}
+function* renameNames(core: ReactorCore, task: Task, request: RequestOf<"rename">): Steps {
   const directory = core.use(task, request.header.nodeid);
   const newDirectory = core.use(task, request.newDirectory);
   if (directory === undefined || newDirectory === undefined) return -errno.ESTALE;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agree, writeInitReply } from "./init.js";
-import { expireEntry, invalidateInode, storeInInode } from "./notify.js";
+import { expireEntry, forgetEntry, invalidateInode, storeInInode } from "./notify.js";
 import { decodeDevice, encodeDevice, ReplyBuffer } from "./reply.js";
 import { parseRequest, type RequestOf } from "./request.js";
 
@@ -179,6 +179,9 @@ test("notifications as the kernel reads them", () => {
   assert.equal(storeInInode(42, 4096, Buffer.from("ab")).toString("hex"), hex(`
     2a000000 04000000 0000000000000000                       # length, STORE, unique 0
     2a00000000000000 0010000000000000 02000000 00000000 6162 # node id, offset, size, padding, bytes`).toString("hex"));
+  assert.equal(forgetEntry(7, "ab").toString("hex"), hex(`
+    23000000 03000000 0000000000000000
+    0700000000000000 02000000 00000000 616200                # no flags`).toString("hex"));
 });
 
 test("INIT: what is never taken is not taken, and an old kernel is told why", () => {

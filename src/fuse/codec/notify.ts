@@ -46,10 +46,18 @@ export function resend(): Buffer {
 
 /** The name is looked up again at its next use; nothing is detached or shown as deleted (needs HAS_EXPIRE_ONLY). */
 export function expireEntry(parent: number, name: string): Buffer {
+  return invalidateEntry(parent, name, EXPIRE_ONLY);
+}
+/** The name, and names below it, are let go of: what somebody uses has none until it is looked up, and mounts below end. */
+export function forgetEntry(parent: number, name: string): Buffer {
+  return invalidateEntry(parent, name, 0);
+}
+const EXPIRE_ONLY = 1;
+function invalidateEntry(parent: number, name: string, flags: number): Buffer {
   const bytes = message(notifyCodes.invalEntry, 16 + name.length + 1);
   bytes.writeBigUInt64LE(BigInt(parent), 16);
   bytes.writeUInt32LE(name.length, 24);
-  bytes.writeUInt32LE(1, 28);
+  bytes.writeUInt32LE(flags, 28);
   bytes.write(name, 32, "latin1");
   return bytes;
 }
