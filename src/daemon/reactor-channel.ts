@@ -16,6 +16,7 @@ import { type DmEvent, eventNumbers, eventTypes } from "../dmapi/events.js";
 import type { Handle, OperationId } from "../dmapi/ids.js";
 import { receiveNow, sendNow } from "../os/descriptors.js";
 import { errno } from "../os/errno.js";
+import { inOneTurn } from "../wire/write-together.js";
 import type { FromReactor, ToReactor } from "./reactor-port.js";
 
 type EventHeld = Extract<FromReactor, { kind: "event-held" }>;
@@ -149,7 +150,7 @@ export class MainEnd {
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_SIZE),
       callback: (length: number, buffer: Uint8Array) => {
-        this.#take(buffer as Buffer, length);
+        inOneTurn(() => this.#take(buffer as Buffer, length));
         return true;
       },
     };
