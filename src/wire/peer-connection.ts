@@ -8,6 +8,7 @@
  *
  * Source    safety C7, C9.
  */
+import { performance } from "node:perf_hooks";
 import { connect, type Socket } from "node:net";
 import { commonVersion, tooFarApart, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";

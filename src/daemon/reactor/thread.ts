@@ -57,6 +57,10 @@ const wake = { fd: options.wakeFd, events: POLLIN };
 const poll = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN }]);
 /** While main has not taken all that was said. */
 const pollUnsent = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN | POLLOUT }]);
+/** The device had something when it was last waited for; not looked at where that says no. */
+let mayHaveRequests = true;
+/** In the turn before this one. After one without requests a single one is the rule, and the wait for the next says as well that there is none. */
+let servedBefore = 0;
 const mainTakes = new PollSet([{ fd: options.channelFd, events: POLLOUT }]);
 
 const isTakenOver = options.survival?.left !== undefined;
@@ -71,16 +75,17 @@ function run(): void {
   let isMounted = isTakenOver;
   while (reactor.ended === undefined) {
     Atomics.add(ticks, options.tickCell, 1);
-    core.timers.tick();
     let served = 0;
     let pauseMs = -1;
-    while (served < BATCH && reactor.ended === undefined) {
+    const comeOneByOne = servedBefore === 0 && !core.journal.hasPast;
+    while (mayHaveRequests && served < BATCH && reactor.ended === undefined) {
       const length = read(options.fuseFd, receiveBuffer, 0, receiveBuffer.length);
       if (length >= 0) {
         isMounted = true;
         served++;
         reactor.handle(receiveBuffer, length);
         core.runReady();
+        if (comeOneByOne) break;
       } else if (length === -errno.EPERM && !isMounted) {
         pauseMs = NOT_MOUNTED_YET_MS; // the device is not bound to its mount yet
         break;
@@ -92,6 +97,7 @@ function run(): void {
       else if (length === -errno.ECONNABORTED) reactor.ended = "the connection was aborted";
       else if (length !== -errno.EINTR && length !== -errno.ENOENT) reactor.ended = `the device cannot be read (${errnoName(length)})`;
     }
+    servedBefore = served;
     core.timers.runDue();
     if (io.hasQueue) io.assign();
     reactor.look();
@@ -123,12 +129,14 @@ function sleep(timeoutMs: number, isDeviceUnbound: boolean): void {
   if (isDeviceUnbound) {
     // poll would return at once with an error: only the pause counts.
     Atomics.wait(ticks, options.tickCell, Atomics.load(ticks, options.tickCell), timeoutMs);
+    core.timers.tick();
     receive();
     return;
   }
   const set = channel.hasUnsent ? pollUnsent : poll;
   const ready = set.wait(timeoutMs);
   core.timers.tick();
+  mayHaveRequests = ready < 0 || (ready > 0 && set.happened(0) !== 0) || core.journal.hasPast;
   if (ready <= 0) return;
   if (channel.hasUnsent) channel.flush();
   if (set.happened(2) !== 0) channel.receive(obey);
