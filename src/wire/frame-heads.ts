@@ -70,7 +70,7 @@ export class FrameHead {
   decode(bytes: Buffer): Frame | undefined {
     const head = this.#bytes;
     const last = this.#last;
-    if (last === undefined || bytes.length < head.length + tailOfHead || bytes.compare(head, 0, head.length, 0, head.length) !== 0) return undefined;
+    if (last === undefined || bytes.length < head.length + tailOfHead || !has(bytes, 0, head)) return undefined;
     let at = head.length;
     if (bytes[at] !== UINT32) return undefined;
     const sequence = bytes.readUInt32BE(at + 1);
