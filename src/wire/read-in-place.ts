@@ -42,6 +42,7 @@ export function acceptInPlace(accepted: Socket, take: TakeBytes): Socket {
   if (fd < 0) {
     // No more descriptors, or closed meanwhile: as others are read.
     accepted.on("data", take);
+    accepted.resume();
     return accepted;
   }
   accepted.destroy();
