@@ -9,6 +9,11 @@
 import type { Socket } from "node:net";
 import { sendNow } from "../os/descriptors.js";
 
+/**
+ * So many leave as their turn ends: those of one event that comes alone. What a burst brings leaves after what else waits for the end
+ * of the turn, or those that are woken by a part of it would make the next burst a small one.
+ */
+const AT_ONCE_MAX = 2;
 /** A longer one is not copied with the others. */
 const TOGETHER_BYTES_MAX = 64 * 1024;
 const FIRST_BYTES = 2 * 1024;
@@ -22,8 +27,9 @@ const outgoing = new WeakMap<Socket, Outgoing>();
 /** Those of this turn that have something. */
 const unsent: Outgoing[] = [];
 let isTickComing = false;
-/** Turns of ours that are under way. */
+/** Turns of ours that are under way, and the frames written in them. */
 let turns = 0;
+let framesOfTurn = 0;
 
 export function writeTogether(socket: Socket, bytes: Uint8Array): void {
   let out = outgoing.get(socket);
@@ -36,6 +42,7 @@ export function writeTogether(socket: Socket, bytes: Uint8Array): void {
     send(socket, bytes);
     return;
   }
+  framesOfTurn++;
   if (out.length === 0) announce(out);
   out.bytes.set(bytes, out.length);
   out.length += bytes.length;
@@ -50,7 +57,10 @@ function makeRoom(out: Outgoing, more: number): boolean {
 }
 function announce(out: Outgoing): void {
   unsent.push(out);
-  if (turns > 0 || isTickComing) return;
+  if (turns === 0) tickLater();
+}
+function tickLater(): void {
+  if (isTickComing) return;
   isTickComing = true;
   process.nextTick(tick);
 }
@@ -69,14 +79,18 @@ export function writeAtOnce(socket: Socket, bytes: Uint8Array): void {
   send(socket, bytes);
 }
 
-/** What `take` writes leaves as it ends, and not only when the loop has run everything else that waits. */
+/** The little that `take` writes leaves as it ends, and not only when the loop has run everything else that waits. */
 export function inOneTurn(take: () => void): void {
+  if (turns === 0) framesOfTurn = 0;
   turns++;
   try {
     take();
   } finally {
     turns--;
-    if (turns === 0 && unsent.length > 0) flushAll();
+    if (turns === 0 && unsent.length > 0) {
+      if (framesOfTurn <= AT_ONCE_MAX) flushAll();
+      else tickLater();
+    }
   }
 }
 
