@@ -29,7 +29,7 @@ export async function scriptedDaemon(script: Script, versions: unknown = { lowes
       for (const body of splitter.push(chunk)) {
         const frame = decodeToDaemon(body);
         if (frame.kind === "call" && frame.name === HELLO_CALL) {
-          socket.write(encodeToApplication({ kind: "result", id: frame.id, result: { version: 1, versions } }));
+          socket.write(Buffer.from(encodeToApplication({ kind: "result", id: frame.id, result: { version: 1, versions } })));
           continue;
         }
         seen.push(frame);
@@ -40,7 +40,7 @@ export async function scriptedDaemon(script: Script, versions: unknown = { lowes
       const answer = await script(frame, seen);
       if (answer === "hang-up") socket.destroy();
       else if (answer === "silence") return;
-      else if ("result" in answer) socket.write(encodeToApplication({ kind: "result", id: frame.id, result: answer.result }));
+      else if ("result" in answer) socket.write(Buffer.from(encodeToApplication({ kind: "result", id: frame.id, result: answer.result })));
       else socket.write(encodeToApplication({ kind: "failure", id: frame.id, failure: answer.failure as { code: "EIO"; message: string } }));
     };
   });

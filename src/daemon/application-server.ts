@@ -13,6 +13,7 @@ import type { DmFailure } from "../dmapi/errors.js";
 import { errnoName } from "../os/errno.js";
 import { peerCredentials } from "../os/descriptors.js";
 import { APPLICATION_PROTOCOL_VERSIONS, decodeToDaemon, encodeToApplication, FrameError, FrameSplitter, HELLO_CALL } from "../wire/application-frames.js";
+import { acceptInPlace } from "../wire/read-in-place.js";
 import { descriptorOf, flushTogether, writeTogether } from "../wire/write-together.js";
 
 export interface Credentials {
@@ -48,6 +49,8 @@ interface Client {
   readonly number: number;
   readonly who: Credentials;
   readonly socket: Socket;
+  /** What it says means nothing any more. */
+  isTurnedAway: boolean;
   /** By the id the application gave its call. */
   readonly calls: Map<number, number>;
 }
@@ -61,7 +64,7 @@ export class ApplicationServer {
   #nextCall = 1;
 
   static async open(path: string, group: number | undefined, handlers: ApplicationHandlers): Promise<ApplicationServer> {
-    const server = createServer();
+    const server = createServer({ pauseOnConnect: true });
     await listenPrivately(server, path, group);
     return new ApplicationServer(server, handlers);
   }
@@ -90,7 +93,8 @@ export class ApplicationServer {
       flushTogether(socket);
       socket.end();
     }
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const connections = [...this.#clients.values()].map(({ socket }) => new Promise<void>((resolve) => socket.once("close", () => resolve())));
+    const closed = Promise.all([new Promise<void>((resolve) => this.#server.close(() => resolve())), ...connections]);
     const impatience = setTimeout(() => {
       for (const { socket } of this.#clients.values()) socket.destroy();
     }, 500);
@@ -98,26 +102,28 @@ export class ApplicationServer {
     clearTimeout(impatience);
   }
 
-  #accept(socket: Socket): void {
-    const who = credentialsOf(socket);
+  #accept(accepted: Socket): void {
+    const who = credentialsOf(accepted);
     const refusal = typeof who === "string" ? who : this.#handlers.refusal(who);
-    socket.on("error", () => {}); // what follows is "close"
+    accepted.on("error", () => {}); // what follows is "close"
     if (refusal !== undefined || typeof who === "string") {
       this.#handlers.log(`application turned away: ${refusal}`);
-      socket.destroy();
+      accepted.destroy();
       return;
     }
-    const client: Client = { number: this.#nextClient++, who, socket, calls: new Map() };
-    this.#clients.set(client.number, client);
     const splitter = new FrameSplitter();
-    socket.on("data", (chunk) => {
+    const socket = acceptInPlace(accepted, (bytes) => {
+      if (client.isTurnedAway) return;
       try {
-        for (const body of splitter.push(chunk)) if (socket.writable) this.#take(client, body);
+        for (const body of splitter.push(bytes)) if (socket.writable) this.#take(client, body);
       } catch (error) {
         if (!(error instanceof FrameError)) throw error;
         this.#cutOff(client, error.message);
       }
     });
+    const client: Client = { number: this.#nextClient++, who, socket, isTurnedAway: false, calls: new Map() };
+    this.#clients.set(client.number, client);
+    socket.on("error", () => {});
     socket.on("close", () => this.#closed(client));
   }
 
@@ -152,8 +158,7 @@ export class ApplicationServer {
   /** Hears the reason and no more: what it sent after its hello may mean something else in its version. */
   #turnAway(client: Client, why: string): void {
     this.#handlers.log(`application process ${client.who.pid} (uid ${client.who.uid}) turned away: ${why}`);
-    client.socket.removeAllListeners("data");
-    client.socket.resume();
+    client.isTurnedAway = true;
     flushTogether(client.socket);
     client.socket.end();
   }

@@ -59,6 +59,16 @@ const MADE_TEXTS_MAX = 4_096;
 const eventWords = new MadeTexts((type, fs) => `${type} fs ${fs}`);
 const quoted = new MadeTexts((name, text) => `${name}${JSON.stringify(text)}`);
 
+interface LineMiddle {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly epoch: number;
+  /** NaN: none. */
+  readonly session: number;
+  readonly summary: string | undefined;
+  readonly text: string;
+  readonly end: string;
+}
 /** The last entries, n at place n modulo their number. NaN: not there. */
 class Ring {
   readonly #atMs = new Float64Array(LOG_ENTRIES_MAX);
@@ -69,6 +79,8 @@ class Ring {
   readonly #to: NodeId[] = [];
   readonly #kinds: string[] = [];
   readonly #summaries: (string | undefined)[] = [];
+  /** Of each kind what the last line of it had between its time and its end, but for the token. */
+  readonly #middles = new Map<string, LineMiddle>();
   #lastMs = -1;
   #lastTime = "";
 
@@ -94,12 +106,19 @@ class Ring {
   /** The same as JSON with a line's end, from texts that are mostly there already. */
   line(number: number): string {
     const place = number % LOG_ENTRIES_MAX;
-    const [session, token, summary] = [this.#sessions[place]!, this.#tokens[place]!, this.#summaries[place]];
-    let line = `{"number":${number},"at":"${this.#time(this.#atMs[place]!)}"${quoted.of(',"from":', this.#from[place]!)}${quoted.of(',"to":', this.#to[place]!)}${quoted.of(',"kind":', this.#kinds[place]!)},"epoch":${this.#epochs[place]!}`;
-    if (!Number.isNaN(session)) line += `,"session":${session}`;
-    if (!Number.isNaN(token)) line += `,"token":${token}`;
-    if (summary !== undefined) line += quoted.of(',"summary":', summary);
-    return `${line}}\n`;
+    const token = this.#tokens[place]!;
+    const { text, end } = this.#middle(place);
+    const begin = `{"number":${number},"at":"${this.#time(this.#atMs[place]!)}"${text}`;
+    return Number.isNaN(token) ? `${begin}${end}` : `${begin},"token":${token}${end}`;
+  }
+  #middle(place: number): LineMiddle {
+    const [from, to, kind, epoch, session, summary] = [this.#from[place]!, this.#to[place]!, this.#kinds[place]!, this.#epochs[place]!, this.#sessions[place]!, this.#summaries[place]];
+    const last = this.#middles.get(kind);
+    if (last !== undefined && last.from === from && last.to === to && last.epoch === epoch && Object.is(last.session, session) && last.summary === summary) return last;
+    const text = `${quoted.of(',"from":', from)}${quoted.of(',"to":', to)}${quoted.of(',"kind":', kind)},"epoch":${epoch}${Number.isNaN(session) ? "" : `,"session":${session}`}`;
+    const middle = { from, to, epoch, session, summary, text, end: `${summary === undefined ? "" : quoted.of(',"summary":', summary)}}\n` };
+    this.#middles.set(kind, middle);
+    return middle;
   }
   #time(atMs: number): string {
     if (atMs !== this.#lastMs) this.#lastTime = new Date(atMs).toISOString();

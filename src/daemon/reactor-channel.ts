@@ -16,6 +16,7 @@ import { type DmEvent, eventNumbers, eventTypes } from "../dmapi/events.js";
 import type { Handle, OperationId } from "../dmapi/ids.js";
 import { receiveNow, sendNow } from "../os/descriptors.js";
 import { errno } from "../os/errno.js";
+import { inOneTurn } from "../wire/write-together.js";
 import type { FromReactor, ToReactor } from "./reactor-port.js";
 
 type EventHeld = Extract<FromReactor, { kind: "event-held" }>;
@@ -67,10 +68,24 @@ function encodeEvent({ held }: EventHeld): Buffer | undefined {
   return finished(process === undefined ? at : putText(at, process.command));
 }
 function putText(at: number, text: string): number {
-  const length = scratch.write(text, at + 2, "utf8");
+  let length = putAscii(at + 2, text);
+  if (length < 0) length = scratch.write(text, at + 2, "utf8");
   scratch.writeUInt16LE(length, at);
   return at + 2 + length;
 }
+/** A short text without a call into native code; -1 where it is another. */
+function putAscii(at: number, text: string): number {
+  const { length } = text;
+  if (length > ASCII_TEXT_MAX) return -1;
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index);
+    if (code > ASCII_MAX) return -1;
+    scratch[at + index] = code;
+  }
+  return length;
+}
+const ASCII_TEXT_MAX = 128;
+const ASCII_MAX = 0x7f;
 
 /** `bytes[from, to)` is one whole frame. */
 function decode(bytes: Buffer, from: number, to: number): ToReactor | FromReactor {
@@ -89,32 +104,33 @@ function decode(bytes: Buffer, from: number, to: number): ToReactor | FromReacto
 function decodeEvent(bytes: Buffer, from: number): EventHeld {
   const at = from + HEAD;
   const has = bytes[at + 9]!;
-  const texts = new Texts(bytes, from + EVENT_FIXED);
   const type = eventTypes[bytes[at + 8]!]!;
-  const handle = texts.next() as Handle;
+  const handleAt = from + EVENT_FIXED;
+  const handle = lastHandle.text(bytes, handleAt) as Handle;
   const event = bytes[from + 4] === forms.objectEvent
     ? { type, handle }
     : { type, handle, offset: bytes.readDoubleLE(at + 10), length: bytes.readDoubleLE(at + 18) };
   const process = (has & flags.hasProcess) === 0
     ? undefined
-    : { pid: bytes.readUInt32LE(at + 26), uid: bytes.readUInt32LE(at + 30), gid: bytes.readUInt32LE(at + 34), command: texts.next() };
+    : { pid: bytes.readUInt32LE(at + 26), uid: bytes.readUInt32LE(at + 30), gid: bytes.readUInt32LE(at + 34), command: lastCommand.text(bytes, handleAt + 2 + bytes.readUInt16LE(handleAt)) };
   const operation = bytes.readDoubleLE(at) as OperationId;
   return { kind: "event-held", held: { operation, event: event as DmEvent, isSynchronous: (has & flags.isSynchronous) !== 0, process } };
 }
-class Texts {
-  readonly #bytes: Buffer;
-  #at: number;
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-  }
-  next(): string {
-    const length = this.#bytes.readUInt16LE(this.#at);
-    const begin = this.#at + 2;
-    this.#at = begin + length;
-    return this.#bytes.toString("utf8", begin, this.#at);
+/** A text that mostly is the same as the last one there. */
+class LastText {
+  #last = "";
+  text(bytes: Buffer, at: number): string {
+    const length = bytes.readUInt16LE(at);
+    const begin = at + 2;
+    const last = this.#last;
+    let index = length === last.length ? 0 : length + 1;
+    while (index < length && bytes[begin + index]! <= ASCII_MAX && last.charCodeAt(index) === bytes[begin + index]) index++; // beyond ASCII bytes are no characters
+    if (index !== length) this.#last = bytes.toString("utf8", begin, begin + length);
+    return this.#last;
   }
 }
+const lastHandle = new LastText();
+const lastCommand = new LastText();
 
 /** Cuts what comes into messages. */
 class Incoming {
@@ -149,7 +165,7 @@ export class MainEnd {
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_SIZE),
       callback: (length: number, buffer: Uint8Array) => {
-        this.#take(buffer as Buffer, length);
+        inOneTurn(() => this.#take(buffer as Buffer, length));
         return true;
       },
     };

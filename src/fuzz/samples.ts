@@ -11,6 +11,7 @@ import type { FileRecord } from "../dmapi/record.js";
 import { IN_HEADER_SIZE, opcodes } from "../fuse/codec/constants.js";
 import type { Intent, LedgerEntry, Manifest } from "../migration/stores/store.js";
 import { HandleSeal } from "../volume/handle-seal.js";
+import { LAYOUT_BYTES_MAX, layMessage, layNextEvent, layResult } from "../wire/laid-by-hand.js";
 import type { LinkMessage } from "../wire/node-frames.js";
 
 export const seal = new HandleSeal("ab".repeat(32));
@@ -138,7 +139,22 @@ export const linkMessages: readonly LinkMessage[] = [
   ...bodies.map((body) => ({ kind: "frame", frame: { from: A, fromIncarnation: incarnation, toIncarnation: incarnation, view: 9, sequence: 8, acknowledged: 7, body } }) as const),
 ];
 
-/** As arrays on the wire: `[id, name, args]` and `[id, 2]`. */
+/** In the layout's own bytes. */
+function laid(lay: (bytes: Buffer) => number): Buffer {
+  const bytes = Buffer.alloc(LAYOUT_BYTES_MAX);
+  return bytes.subarray(0, lay(bytes));
+}
+const toLay: readonly Message[] = [
+  { ...raised, event: events.read, process: { pid: 1, uid: 0, gid: 5, command: "x" } }, { ...raised, event: events.truncate },
+  { kind: "event-answered", token, session, hostGeneration: 1, response: { kind: "continue" }, isQuiet: true }, { kind: "answer-taken", token, session },
+];
+/** Frames as they are read from the wire, with layouts in the place of messages. */
+export const laidFrames: readonly unknown[] = toLay.map((message) => ({
+  kind: "frame", frame: { from: A, fromIncarnation: incarnation, toIncarnation: incarnation, view: 9, sequence: 8, acknowledged: 7, body: laid((bytes) => layMessage(message, bytes, 0)) },
+}));
+const readEvent = { session, fs, source: A, sequence: 3, token, event: events.read, process: { pid: 1, uid: 0, gid: 5, command: "x" } };
+
+/** As arrays on the wire: `[id, name, args]`, `[id, 2]` and `[id, 3, layout]`. */
 export const toDaemon: readonly (readonly unknown[])[] = [
   [9, 2], [1, "session.create", { info: "hsm", group: "g" }], [2, "node.log", { after: 3, waitMs: 10 }], [3, "event.get", { session, max: 4, waitMs: 0 }],
   [4, "event.respond", { session, token, response: { kind: "abort", code: "EIO" }, data: new Uint8Array([1]) }],
@@ -146,9 +162,11 @@ export const toDaemon: readonly (readonly unknown[])[] = [
   [6, "fileattr.set", { session, handle, mtimeNs: 1_700_000_000_000_000_001n, size: 2 ** 40 }],
   [7, "record.change", { session, handle, guard: 4, change: { residency: "partial", attributes: { "0123456789abcdef": new Uint8Array(8) }, virtual: "capture" }, expect: { size: 5, mtimeNs: 6n } }],
   [8, "disposition.set", { session, fs: "fs1", events: ["read", "write"], below: 23 }], [10, "link.cut", { peer: "B", direction: "both" }],
+  [11, "event.get", { session, answers: [{ token, response: { kind: "continue" } }] }], [12, 3, laid((bytes) => layNextEvent({ session, answers: [{ token, response: { kind: "continue" } }] }, bytes, 0))],
 ];
-/** `[id, 0, result]` and `[id, 1, failure]`. */
+/** `[id, 0, result]`, `[id, 1, failure]` and `[id, 2, layout]`. */
 export const toApplication: readonly (readonly unknown[])[] = [
+  [5, 0, [readEvent]], [6, 2, laid((bytes) => layResult([readEvent], bytes, 0))],
   [1, 0, { session }], [2, 0, [{ session, fs, source: A, sequence: 3, token, event: events.rename }]], [3, 1, { code: "EBUSY", message: "held by B" }], [4, 0, null],
 ];
 

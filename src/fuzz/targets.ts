@@ -110,8 +110,8 @@ function linkMessage(input: Buffer, random: Random): boolean {
   if (known !== undefined) assert.deepEqual({ kind: "frame", frame: known }, decodeLinkMessage(spoilt));
   return true;
 }
-const fromDaemon = keeps((input) => attempt(FrameError, () => decodeToApplication(input)), (message) => encodeToApplication(message).subarray(LENGTH_BYTES));
-const fromApplication = keeps((input) => attempt(FrameError, () => decodeToDaemon(input)), (message) => encodeToDaemon(message).subarray(LENGTH_BYTES));
+const fromDaemon = keeps((input) => attempt(FrameError, () => decodeToApplication(input)), (message) => Buffer.from(encodeToApplication(message).subarray(LENGTH_BYTES)));
+const fromApplication = keeps((input) => attempt(FrameError, () => decodeToDaemon(input)), (message) => Buffer.from(encodeToDaemon(message).subarray(LENGTH_BYTES)));
 
 /** The frame, and then its arguments at both gates behind. */
 function call(input: Buffer, random: Random): boolean {
@@ -268,7 +268,7 @@ const asBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? v
 const leaseNames = ["A@3.17", "left+A@3", "taken+A@3+B@5", "view.9", "new+A@3"];
 
 export const targets: readonly Target[] = [
-  target("node-messages", samples.linkMessages, pack, linkMessage),
+  target("node-messages", [...samples.linkMessages, ...samples.laidFrames], pack, linkMessage),
   target("calls", samples.toDaemon, pack, call),
   target("answers", samples.toApplication, pack, fromDaemon),
   target("stream", framed, asBytes, stream),

@@ -111,11 +111,23 @@ export function pwritev2(fd: number, buffer: Buffer, at: number, length: number,
 }
 /** preadv2(2) into the whole of `buffer`; with RWF_NOWAIT -EAGAIN where bytes would have to be waited for, or as many as are there. */
 export function preadv2(fd: number, buffer: Buffer, offset: number, flags: number): number {
-  pin(buffer);
-  vector.writeBigUInt64LE(addressOf(buffer), 0);
-  vector.writeBigUInt64LE(BigInt(buffer.length), 8);
+  return preadv2At(fd, buffer, 0, buffer.length, offset, flags);
+}
+/** The same into a part of `buffer`. Cheap where one buffer is used again and again. */
+export function preadv2At(fd: number, buffer: Buffer, at: number, length: number, offset: number, flags: number): number {
+  if (placed.buffer !== buffer) {
+    placed.buffer = buffer;
+    placed.address = Number(addressOf(buffer)); // user addresses are below 2^53
+  }
+  const address = placed.address + at;
+  vector.writeUInt32LE(address % 2 ** 32, 0);
+  vector.writeUInt32LE(Math.floor(address / 2 ** 32), 4);
+  vector.writeUInt32LE(length, 8);
+  vector.writeUInt32LE(0, 12);
   return orErrno(nativePreadv2(fd, vector, 1, offset, flags));
 }
+/** Kept, so that its address stays its own. */
+const placed: { buffer: Buffer | undefined; address: number } = { buffer: undefined, address: 0 };
 const nativeFtruncate = bind("int ftruncate(int fd, int64_t length)");
 export function ftruncate(fd: number, length: number): number {
   return nativeFtruncate(fd, length);

@@ -7,13 +7,14 @@
  * Owns      the socket, calls under way.
  * Not here  what the calls mean (dmapi/calls.ts), descriptors (client/invisible-file.ts).
  */
-import { createConnection, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { commonVersion, formatVersions, isVersionRange, tooFarApart, type VersionRange } from "../base/version-range.js";
 import { isRecord } from "../base/shape.js";
 import type { ArgsOf, CallName, ResultOf } from "../dmapi/calls.js";
 import { DmError } from "../dmapi/errors.js";
 import { APPLICATION_PROTOCOL_VERSIONS, decodeToApplication, encodeToDaemon, FrameSplitter, HELLO_CALL } from "./application-frames.js";
-import { flushTogether, writeTogether } from "./write-together.js";
+import { connectInPlace } from "./read-in-place.js";
+import { flushTogether, writeAtOnce, writeTogether } from "./write-together.js";
 
 interface CallUnderWay {
   readonly name: string;
@@ -48,7 +49,6 @@ export class ApplicationClient {
   private constructor(path: string, socket: Socket) {
     this.path = path;
     this.#socket = socket;
-    socket.on("data", (chunk) => this.#receive(chunk));
     socket.on("error", (error) => this.#lose(`the daemon at ${path} is gone: ${error.message}`));
     socket.on("close", () => this.#lose(`the daemon at ${path} closed the connection`));
   }
@@ -66,7 +66,8 @@ export class ApplicationClient {
 
   static #open(path: string): Promise<ApplicationClient> {
     return new Promise((resolve, reject) => {
-      const socket = createConnection(path);
+      let receive = (_bytes: Buffer): void => {}; // nothing comes before it has said its hello
+      const socket = connectInPlace(path, (bytes) => receive(bytes));
       const failed = (error: NodeJS.ErrnoException) => {
         const isRefused = error.code === "EACCES" || error.code === "EPERM";
         const found = isRefused ? `${path} is not for this user, but for root and the node's application group` : `no daemon answers at ${path}: ${error.message}`;
@@ -75,7 +76,9 @@ export class ApplicationClient {
       socket.once("error", failed);
       socket.once("connect", () => {
         socket.off("error", failed);
-        resolve(new ApplicationClient(path, socket));
+        const client = new ApplicationClient(path, socket);
+        receive = (bytes) => client.#receive(bytes);
+        resolve(client);
       });
     });
   }
@@ -122,8 +125,8 @@ export class ApplicationClient {
         settled?.();
         return reject(new DmError("E2BIG", name, "the arguments do not fit in a frame", { cause: error }));
       }
-      writeTogether(this.#socket, bytes);
-      if (options.isPrompt === true) flushTogether(this.#socket);
+      if (options.isPrompt === true) writeAtOnce(this.#socket, bytes);
+      else writeTogether(this.#socket, bytes);
     });
   }
 

@@ -6,7 +6,7 @@
  * does not begin with the very bytes of a head that was read before in full is left to `decodeLinkMessage`.
  *
  *   head: {kind: "frame", frame: {from, fromIncarnation, toIncarnation, view, sequence:
- *   then: number, "acknowledged", number, "body", body
+ *   then: number, "acknowledged", number, "body", body (or bytes that are laid out by hand: laid-by-hand.ts)
  *
  * Source    safety C9; the MessagePack specification, "Formats".
  */
@@ -14,13 +14,18 @@ import { RESERVE_START_SPACE } from "msgpackr/pack";
 import { faultOfPacked } from "../base/message-pack.js";
 import type { Frame, Message } from "../cluster/messages.js";
 import { FrameError, LENGTH_BYTES } from "./application-frames.js";
+import { laidMessage, LAYOUT_BYTES_MAX, layMessage } from "./laid-by-hand.js";
 import { isMessage } from "./message-shapes.js";
 import { encodeLinkMessage, NODE_FRAME_LENGTH_MAX, packr } from "./node-frames.js";
 
 const UINT32 = 0xce;
 const NUMBER_BYTES = 5;
+/** A message laid out by hand (laid-by-hand.ts) is bytes with a length of 2. */
+const BIN16 = 0xc5;
+const BIN16_HEAD = 3;
 /** As much as the packer leaves free before what it packs. */
 const ROOM_MAX = 255;
+const laidBytes = Buffer.allocUnsafeSlow(ROOM_MAX + BIN16_HEAD + LAYOUT_BYTES_MAX);
 const text = (value: string) => Buffer.from(packr.pack(value));
 const ACKNOWLEDGED = text("acknowledged");
 const BODY = text("body");
@@ -32,6 +37,7 @@ export class FrameHead {
   #last: Pick<Frame, "from" | "fromIncarnation" | "toIncarnation" | "view"> | undefined;
   #bytes: Buffer = Buffer.alloc(0);
 
+  /** Valid until the next frame is encoded. */
   encode(frame: Frame): Buffer {
     const { sequence, acknowledged, body } = frame;
     if (sequence === undefined || body === undefined || !isUint32(sequence) || !isUint32(acknowledged)) return encodeLinkMessage({ kind: "frame", frame });
@@ -39,10 +45,15 @@ export class FrameHead {
     const head = this.#bytes;
     const room = LENGTH_BYTES + head.length + tailOfHead;
     if (room > ROOM_MAX) return encodeLinkMessage({ kind: "frame", frame });
-    const bytes = packr.pack(body, RESERVE_START_SPACE | room);
-    const length = bytes.length - LENGTH_BYTES;
-    if (length > NODE_FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${length} bytes; at most ${NODE_FRAME_LENGTH_MAX} are allowed`);
-    bytes.writeUInt32BE(length, 0);
+    const length = layMessage(body, laidBytes, room + BIN16_HEAD);
+    const bytes = length > 0 ? laidBytes.subarray(0, room + BIN16_HEAD + length) : packr.pack(body, RESERVE_START_SPACE | room);
+    if (length > 0) {
+      bytes[room] = BIN16;
+      bytes.writeUInt16BE(length, room + 1);
+    }
+    const frameLength = bytes.length - LENGTH_BYTES;
+    if (frameLength > NODE_FRAME_LENGTH_MAX) throw new FrameError(`a frame of ${frameLength} bytes; at most ${NODE_FRAME_LENGTH_MAX} are allowed`);
+    bytes.writeUInt32BE(frameLength, 0);
     bytes.set(head, LENGTH_BYTES);
     let at = putNumber(bytes, LENGTH_BYTES + head.length, sequence);
     bytes.set(ACKNOWLEDGED, at);
@@ -59,7 +70,7 @@ export class FrameHead {
   decode(bytes: Buffer): Frame | undefined {
     const head = this.#bytes;
     const last = this.#last;
-    if (last === undefined || bytes.length < head.length + tailOfHead || bytes.compare(head, 0, head.length, 0, head.length) !== 0) return undefined;
+    if (last === undefined || bytes.length < head.length + tailOfHead || !has(bytes, 0, head)) return undefined;
     let at = head.length;
     if (bytes[at] !== UINT32) return undefined;
     const sequence = bytes.readUInt32BE(at + 1);
@@ -70,11 +81,10 @@ export class FrameHead {
     const acknowledged = bytes.readUInt32BE(at + 1);
     at += NUMBER_BYTES;
     if (!has(bytes, at, BODY)) return undefined;
-    const packed = bytes.subarray(at + BODY.length);
-    const body = unpacked(packed);
-    if (!isMessage(body)) return undefined; // it is said elsewhere what is wrong
+    const body = messageAt(bytes, at + BODY.length);
+    if (body === undefined) return undefined; // it is said elsewhere what is wrong
     const { from, fromIncarnation, toIncarnation, view } = last;
-    return { from, fromIncarnation, toIncarnation, view, sequence, acknowledged, body: body as Message };
+    return { from, fromIncarnation, toIncarnation, view, sequence, acknowledged, body };
   }
 
   #know({ from, fromIncarnation, toIncarnation, view }: Frame): void {
@@ -87,6 +97,14 @@ export class FrameHead {
   }
 }
 
+function messageAt(bytes: Buffer, at: number): Message | undefined {
+  if (bytes[at] === BIN16 && bytes.length >= at + BIN16_HEAD) {
+    const begin = at + BIN16_HEAD;
+    return bytes.readUInt16BE(at + 1) === bytes.length - begin ? laidMessage(bytes, begin, bytes.length) : undefined;
+  }
+  const body = unpacked(bytes.subarray(at));
+  return isMessage(body) ? (body as Message) : undefined;
+}
 function unpacked(bytes: Buffer): unknown {
   if (faultOfPacked(bytes) !== undefined) return undefined;
   try {

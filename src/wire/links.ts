@@ -70,7 +70,7 @@ export class Links {
 
   /** Listens, then answers. @throws the error of listen(2): address in use, not ours. */
   static async open(options: LinksOptions, events: LinkEvents): Promise<Links> {
-    const server = createServer({ noDelay: true });
+    const server = createServer({ noDelay: true, pauseOnConnect: true });
     const { host, port } = splitAddress(options.address);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);

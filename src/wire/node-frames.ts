@@ -17,6 +17,7 @@ import { isVersionRange, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
 import type { Incarnation, NodeId } from "../dmapi/ids.js";
 import { FrameError, LENGTH_BYTES } from "./application-frames.js";
+import { laidMessage } from "./laid-by-hand.js";
 import { isMessage } from "./message-shapes.js";
 
 export const NODE_PROTOCOL_MAGIC = "sluice-node";
@@ -70,10 +71,18 @@ export function decodeLinkMessage(body: Uint8Array): LinkMessage {
     throw new FrameError("bytes that are not MessagePack", { cause: error });
   }
   if (!isMap(message)) throw new FrameError("a message that is not a map");
+  readLayout(message);
   const { kind } = message;
   if (typeof kind !== "string") throw new FrameError("a message that does not say its kind");
   if (!hasShape(message)) throw new FrameError(`a message of kind ${kind.slice(0, 40)} with a missing or wrong field`);
   return message as unknown as LinkMessage;
+}
+
+/** A frame's body may be bytes that are laid out by hand; what is not well laid is left, and has no message's shape. */
+function readLayout({ frame }: Record<string, unknown>): void {
+  if (!isMap(frame) || !(frame["body"] instanceof Uint8Array)) return;
+  const bytes = Buffer.from(frame["body"]);
+  frame["body"] = laidMessage(bytes, 0, bytes.length) ?? bytes;
 }
 
 /** Who proves what to whom; both nonces and both names stand in it, so that no proof serves twice or the other way. */

@@ -8,6 +8,7 @@
  *
  * Source    safety C7, C9.
  */
+import { performance } from "node:perf_hooks";
 import { connect, type Socket } from "node:net";
 import { commonVersion, tooFarApart, type VersionRange } from "../base/version-range.js";
 import type { Frame } from "../cluster/messages.js";
@@ -18,6 +19,7 @@ import {
   type Challenge, decodeLinkMessage, encodeLinkMessage, HANDSHAKE_LENGTH_MAX, type Hello, isSameProof, type LinkMessage,
   NODE_FRAME_LENGTH_MAX, NODE_PROTOCOL_MAGIC, proofOf, type Welcome,
 } from "./node-frames.js";
+import { acceptInPlace } from "./read-in-place.js";
 import { flushTogether, writeTogether } from "./write-together.js";
 
 /** Who this end is; a fresh nonce for each connection. */
@@ -46,9 +48,14 @@ export interface PeerConnection {
 }
 
 export function dialPeer(at: { host: string; port: number }, peer: NodeId, identity: Identity, handlers: PeerHandlers): PeerConnection {
-  return new Connection(connect({ ...at, noDelay: true }), identity, handlers, peer);
+  const socket = connect({ ...at, noDelay: true });
+  const connection = new Connection(socket, identity, handlers, peer);
+  socket.on("data", (bytes) => connection.received(bytes));
+  return connection;
 }
-export function acceptPeer(socket: Socket, identity: Identity, handlers: PeerHandlers): PeerConnection {
+/** @param accepted by a server with `pauseOnConnect` */
+export function acceptPeer(accepted: Socket, identity: Identity, handlers: PeerHandlers): PeerConnection {
+  const socket = acceptInPlace(accepted, (bytes) => connection.received(bytes));
   const connection = new Connection(socket, identity, handlers, undefined);
   connection.send({ kind: "challenge", magic: NODE_PROTOCOL_MAGIC, versions: identity.versions, nonce: identity.nonce });
   return connection;
@@ -79,7 +86,6 @@ class Connection implements PeerConnection {
     this.#peer = peer;
     this.#isDialer = peer !== undefined;
     this.#state = this.#isDialer ? "awaits-challenge" : "awaits-hello";
-    socket.on("data", (chunk) => this.#received(chunk));
     socket.on("error", (error: NodeJS.ErrnoException) => {
       this.#why = error.code ?? error.message;
     });
@@ -118,7 +124,7 @@ class Connection implements PeerConnection {
     this.#handlers.closed(this.#why);
   }
 
-  #received(chunk: Buffer): void {
+  received(chunk: Buffer): void {
     if (this.#peer !== undefined && !this.#handlers.mayHear(this.#peer)) return;
     this.#lastHeardMs = performance.now();
     try {

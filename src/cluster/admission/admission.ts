@@ -268,7 +268,7 @@ export class Admission {
     object?.waiting.add(id);
     operation.heldOn = object;
     operation.cause = cause;
-    this.#effects.push({ kind: "hold", operation: id, cause, detail, ...(object === undefined ? {} : { handle: object.handle }) });
+    this.#effects.push(object === undefined ? { kind: "hold", operation: id, cause, detail } : { kind: "hold", operation: id, cause, detail, handle: object.handle });
   }
 
   #refuse(operation: Operation, code: DmCode): void {

@@ -22,7 +22,8 @@ const done: VolumeAnswer = { kind: "done" };
 
 /** CLOCK_MONOTONIC, the same in every thread of this machine (performance.now() begins anew in each). */
 export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+  const [seconds, nanoseconds] = process.hrtime(); // a bigint would be garbage with each look
+  return seconds * 1e3 + nanoseconds / 1e6;
 }
 
 export class SharedVolume {

@@ -9,6 +9,7 @@
  * Units     milliseconds of performance.now().
  * Source    safety H1; proc_pid_schedstat(5).
  */
+import { performance } from "node:perf_hooks";
 import { readFileSync } from "node:fs";
 import type { BackingCallName } from "./backing-calls.js";
 import { SLOW_MS } from "./side-threads.js";

@@ -6,6 +6,7 @@
  *           the kernel (kernel-pages.ts), the loop (thread.ts).
  * Source    safety C1, C4, C6, H1-H3.
  */
+import { performance } from "node:perf_hooks";
 import { Admission } from "../../cluster/admission/admission.js";
 import type { OpenMode } from "../../cluster/admission/open-modes.js";
 import type { AdmissionEffect, AdmissionInput, ObjectUse, PostEvent, PreEvent } from "../../cluster/admission/operation.js";

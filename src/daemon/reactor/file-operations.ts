@@ -345,7 +345,7 @@ export function* read(core: ReactorCore, task: Task, request: RequestOf<"read">)
 /** Straight into the reply, where the bytes lie in memory; "aside" where the disk has to be waited for (safety H1). */
 function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, size: number, generation: number): number | "aside" {
   core.reply.begin(request.header.unique);
-  let length = readInMemory(fd, core.reply.room(size), request.offset);
+  let length = readInMemory(fd, core.reply.bytes, core.reply.length, size, request.offset);
   if (length === -errno.EOPNOTSUPP) length = files.pread(fd, core.reply.room(size), 0, size, request.offset);
   if (length === -errno.EAGAIN) return "aside";
   if (length < 0) return length;
@@ -355,10 +355,10 @@ function readHere(core: ReactorCore, request: RequestOf<"read">, fd: number, siz
   return length;
 }
 /** Fewer bytes than asked for are all there are. */
-function readInMemory(fd: number, into: Buffer, offset: number): number {
-  const length = files.preadv2(fd, into, offset, files.RWF_NOWAIT);
-  if (length <= 0 || length === into.length) return length;
-  const more = files.preadv2(fd, into.subarray(length), offset + length, files.RWF_NOWAIT);
+function readInMemory(fd: number, into: Buffer, at: number, size: number, offset: number): number {
+  const length = files.preadv2At(fd, into, at, size, offset, files.RWF_NOWAIT);
+  if (length <= 0 || length === size) return length;
+  const more = files.preadv2At(fd, into, at + length, size - length, offset + length, files.RWF_NOWAIT);
   return more === 0 ? length : -errno.EAGAIN;
 }
 /** splice, sendfile and readahead fill pages also of direct opens; where reads are watched, the next must ask again. */

@@ -23,21 +23,23 @@ export class Records {
   load(handle: Handle): void {
     const inode = this.#core.inodes.byHandle(handle);
     if (inode === undefined) return this.#core.step({ kind: "record-failed", handle, code: "ESTALE" });
+    // The attribute is the same one; by an open descriptor the kernel finds it at once, and without walking a path.
+    if (this.#core.isLocal && inode.reader !== undefined) return this.#loaded(inode, handle, backingCalls.loadRecordOfOpen(inode.reader.fd, inode.own, this.#core.metaFd));
     const task = new Task(undefined, "record");
     this.#core.useInode(task, inode);
     this.#core.start(task, this.#load(inode, handle));
   }
   *#load(inode: Inode, handle: Handle): Steps {
-    const stored = yield* this.#storedOf(inode);
+    this.#loaded(inode, handle, yield* this.#storedOf(inode));
+    return undefined;
+  }
+  #loaded(inode: Inode, handle: Handle, stored: Stored | number): void {
     if (typeof stored === "number") {
       this.#core.count("records that could not be read");
       this.#core.step({ kind: "record-failed", handle, code: stored === -errno.ESTALE ? "ESTALE" : "EIO" });
     } else this.known(inode, stored, "record-loaded");
-    return undefined;
   }
   *#storedOf(inode: Inode): Steps<Stored | number> {
-    // The attribute is the same one; by an open descriptor the kernel finds it without walking a path.
-    if (this.#core.isLocal && inode.reader !== undefined) return backingCalls.loadRecordOfOpen(inode.reader.fd, inode.own, this.#core.metaFd);
     const fd = yield* this.#core.pathFd(inode);
     return fd < 0 ? fd : yield* this.#core.call("loadRecord", fd, inode.own, this.#core.metaFd);
   }

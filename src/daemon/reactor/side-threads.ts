@@ -5,6 +5,7 @@
  *
  * Source    safety H1, C6.
  */
+import { performance } from "node:perf_hooks";
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 
 export type SideRequest =

@@ -59,6 +59,8 @@ const wake = { fd: options.wakeFd, events: POLLIN };
 const poll = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN }]);
 /** While main has not taken all that was said. */
 const pollUnsent = new PollSet([device, wake, { fd: options.channelFd, events: POLLIN | POLLOUT }]);
+/** The device had something when it was last waited for; not looked at where that says no. */
+let mayHaveRequests = true;
 const mainTakes = new PollSet([{ fd: options.channelFd, events: POLLOUT }]);
 
 const isTakenOver = options.survival?.left !== undefined;
@@ -75,10 +77,9 @@ function run(): void {
   let alone = 0;
   while (reactor.ended === undefined) {
     Atomics.add(ticks, options.tickCell, 1);
-    core.timers.tick();
     let served = 0;
     let pauseMs = -1;
-    while (served < BATCH && reactor.ended === undefined) {
+    while (mayHaveRequests && served < BATCH && reactor.ended === undefined) {
       if (served === 1 && alone > 0 && !core.journal.hasPast) {
         alone = (alone + 1) % LOOK_FOR_SECOND_EACH;
         break;
@@ -132,12 +133,14 @@ function sleep(timeoutMs: number, isDeviceUnbound: boolean): void {
   if (isDeviceUnbound) {
     // poll would return at once with an error: only the pause counts.
     Atomics.wait(ticks, options.tickCell, Atomics.load(ticks, options.tickCell), timeoutMs);
+    core.timers.tick();
     receive();
     return;
   }
   const set = channel.hasUnsent ? pollUnsent : poll;
   const ready = set.wait(timeoutMs);
   core.timers.tick();
+  mayHaveRequests = ready < 0 || (ready > 0 && set.happened(0) !== 0) || core.journal.hasPast;
   if (ready <= 0) return;
   if (channel.hasUnsent) channel.flush();
   if (set.happened(2) !== 0) channel.receive(obey);

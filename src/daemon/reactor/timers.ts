@@ -4,6 +4,8 @@
  *
  * Units     milliseconds since the thread began, less the time it was stopped.
  */
+import { performance } from "node:perf_hooks";
+
 export const TURN_LONGEST_MS = 1000;
 
 interface Due {

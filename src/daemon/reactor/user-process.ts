@@ -4,6 +4,7 @@
  *
  * Source    proc(5); safety H2.
  */
+import { performance } from "node:perf_hooks";
 import type { ProcessInfo } from "../../dmapi/events.js";
 import { read } from "../../os/device.js";
 import * as files from "../../os/files.js";

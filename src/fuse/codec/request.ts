@@ -183,8 +183,9 @@ export function parseRequest(bytes: Buffer, length: number): Request | Malformed
   try {
     if (nodeidHigh >= 0x20_0000) throw new Malformed(EINVAL, "node id is none of ours");
     if (end < IN_HEADER_SIZE) throw new Malformed(EINVAL, "extensions longer than the message");
-    const body = parseBody(header.opcode, new Cursor(bytes, IN_HEADER_SIZE, end), header, supplementaryGroup(bytes, end, length));
-    return { header, ...body };
+    const request: RequestBody & { header?: RequestHeader } = parseBody(header.opcode, new Cursor(bytes, IN_HEADER_SIZE, end), header, supplementaryGroup(bytes, end, length));
+    request.header = header; // a copy of the body for each request would cost more than reading it
+    return request as Request;
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
     return { kind: "malformed", header, errno: error.errno, why: error.message };
