@@ -9,11 +9,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, readSync, statSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, statSync, utimesSync, writeFileSync, writeSync } from "node:fs";
 import type { FsName } from "../dmapi/ids.js";
+import { mapFile } from "../os/memory.js";
 import { acceptance, shareBench } from "./bench.js";
 import { eventually } from "./waiting.js";
 
+const one = Buffer.alloc(1);
 const bench = shareBench({ nodes: 2, fileSystems: ["fs1"], mode: "fast", settings: ["fileSystems.passthrough=no"] });
 const fs = "fs1" as FsName;
 const at = (letter: "A" | "B", name = "file") => bench().path(letter, "fs1", name);
@@ -107,6 +109,25 @@ acceptance("a descriptor reads what another node wrote, though its own node writ
     await once(writer, "exit");
     for (const fd of [reader, other]) closeSync(fd);
   }
+});
+
+acceptance("a truncation and what was stored in a mapping of the file do not wait for each other, beside another node's writes", async () => {
+  await mountB(true);
+  const size = 64 * 1024;
+  writeFileSync(at("A", "mapped"), Buffer.alloc(size));
+  const [own, other] = [openSync(at("A", "mapped"), "r+"), openSync(at("B", "mapped"), "r+")];
+  const mapping = mapFile(own, size, true);
+  assert(typeof mapping !== "number");
+  for (let number = 1; number <= 20; number++) {
+    mapping.bytes[100] = number;
+    writeSync(other, Buffer.of(number), 0, 1, 8192);
+    ftruncateSync(own, size - number * 1024);
+    assert.equal(mapping.bytes[100], number);
+    assert.equal(readSync(own, one, 0, 1, 8192), 1);
+    assert.equal(one[0], number);
+  }
+  mapping.unmap();
+  for (const fd of [own, other]) closeSync(fd);
 });
 
 acceptance("what another node writes is read at once, and what was kept before it came is not believed after it has gone", async () => {

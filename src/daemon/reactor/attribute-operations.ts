@@ -23,13 +23,14 @@ import { isCapable } from "./user-process.js";
 export function* getattr(core: ReactorCore, task: Task, request: RequestOf<"getattr">): Steps {
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
-  return yield* replyAttributes(core, inode, request.header.unique);
+  return yield* replyAttributes(core, inode, request.header.unique, true);
 }
-function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint): Steps {
+/** @param isQuestion for the kernel asks; it does not write back what is mapped before a change of attributes is answered. */
+function* replyAttributes(core: ReactorCore, inode: Inode, unique: bigint, isQuestion = false): Steps {
   const looked = yield* core.look(inode);
   if (typeof looked === "number") return looked;
   core.records.seen(inode, looked.stored);
-  if (inode.cachedOpens > 0) yield* core.keptPages.compare(inode, looked.statx);
+  if (isQuestion && inode.cachedOpens > 0) yield* core.keptPages.compare(inode, looked.statx);
   const shown = yield* shownStatx(core, inode, looked.statx);
   core.send(core.reply.begin(unique).attributeReply(shown, looked.stored?.record?.virtual, core.keptNames.attributesMs(inode, looked)).finish());
   return undefined;
@@ -79,6 +80,7 @@ export function* setattr(core: ReactorCore, task: Task, request: RequestOf<"seta
     if (again < 0) return again;
   }
   core.journal.done(task, result);
+  core.keptPages.changedHere(inode);
   yield* core.ran(task, result < 0 ? [] : [{ type: "attribute", lists: [handle] }]);
   core.guardDone(inode);
   if (result < 0) return result;

@@ -63,6 +63,7 @@ function* openKnown(core: ReactorCore, task: Task, inode: Inode, request: Openin
     if (failed < 0) return failed;
   }
   if (failed >= 0 && truncates) core.journal.done(task, 0);
+  if (truncates) core.keptPages.changedHere(inode);
   // Pinned before the operation ends: the object stays reachable while it is open, named or not.
   if (failed >= 0) core.inodes.pin(inode);
   yield* core.ran(task, (truncates || isTruncated) && failed >= 0 ? [{ type: "attribute", lists: [handle] }] : []);
@@ -421,6 +422,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
     if (verdict < 0) return verdict;
   }
   core.journal.done(task, written);
+  if (appends) core.keptPages.changedHere(inode);
   if (written > 0) written = yield* showGrowth(core, inode, end, written);
   if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
     const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
@@ -532,6 +534,7 @@ export function* fallocate(core: ReactorCore, task: Task, request: RequestOf<"fa
     if (verdict < 0) return verdict;
   }
   core.journal.done(task, result);
+  core.keptPages.changedHere(inode);
   if (result >= 0) result = yield* showGrowth(core, inode, (request.mode & files.FALLOC_KEEP_SIZE) !== 0 ? 0 : request.offset + request.length, result);
   yield* core.ran(task);
   return Math.min(result, 0);
@@ -572,6 +575,7 @@ export function* copyFileRange(core: ReactorCore, task: Task, request: RequestOf
   }
   if (verdict < 0) return verdict;
   core.journal.done(task, copied);
+  core.keptPages.changedHere(to);
   if (copied > 0) core.pages.expireAttributes(from); // its time of access
   if (copied > 0) copied = yield* showGrowth(core, to, request.offsetOut + copied, copied);
   yield* core.ran(task);

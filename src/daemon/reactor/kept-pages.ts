@@ -64,7 +64,10 @@ export class KeptPages {
     const looked = yield* this.#core.look(inode);
     inode.pagesOf = typeof looked === "number" ? undefined : mtimeOf(looked.statx);
   }
-  /** Of a file with page-cached opens, before its attributes are told. */
+  /**
+   * Of a file with page-cached opens, before its attributes are told to a kernel that asks for them: while a truncation is under way it
+   * writes nothing back, and what has to be written back before it is dropped would be waited for until that is answered.
+   */
   *compare(inode: Inode, statx: Uint8Array): Steps<void> {
     if (this.#core.keptNames.isUnchangedByOthers(inode)) return;
     const [before, now] = [inode.pagesOf, mtimeOf(statx)];
@@ -72,6 +75,10 @@ export class KeptPages {
     inode.pagesOf = now;
     inode.isWrittenElsewhere ||= before !== undefined;
     yield* this.#core.pages.dropped(inode);
+  }
+  /** In another way than by `write`: who did it cannot be told from the time of writing. */
+  changedHere(inode: Inode): void {
+    inode.pagesOf = undefined;
   }
   /** A write of a user of this node. */
   *write(inode: Inode, fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): Steps<number> {
