@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { acceptance, shareBench } from "./bench.js";
 import { within } from "./waiting.js";
 
@@ -34,4 +34,13 @@ acceptance("while one reader waits for a slow disk the others are served, reads,
   bench().disk("fs1").become("well");
   const end = await within(reader.end, "the reader ends", 60_000);
   assert.ok(end.output.equals(content), end.errors);
+});
+
+acceptance("what the kernel keeps of names and attributes it keeps beside a disk that was slow just now", async () => {
+  const requests = async () => (await bench().status("A")).counters["requests"] ?? 0;
+  statSync(path("warm"));
+  const before = await requests();
+  for (let i = 0; i < 200; i++) statSync(path("warm"));
+  const asked = (await requests()) - before;
+  assert.ok(asked < 50, `200 looks made ${asked} requests`); // a lease may end meanwhile, and the status document is asked for
 });

@@ -416,6 +416,8 @@ export const backingCalls = {
     const length = files.getxattrOfPath(proc(pathFd), path(name), room);
     return length < 0 || size === 0 ? length : Buffer.from(valueBuffer.subarray(0, length));
   },
+  /** Of an object that is open, where another attribute of it was read lately. */
+  getAttributeInMemory: (fd: number, name: string, size: number): Uint8Array | number => backingCalls.getAttribute(fd, name, size),
   setAttribute(pathFd: number, name: string, value: Uint8Array, flags: number, clearsSetGid: boolean): number {
     const result = files.setxattrOfPath(proc(pathFd), path(name), value, flags);
     if (result < 0 || !clearsSetGid || files.fstat(pathFd, stat) < 0) return result;

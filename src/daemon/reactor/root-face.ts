@@ -50,7 +50,7 @@ export function* changeFace(core: ReactorCore, request: RequestOf<"setattr">): S
 }
 
 function* readFace(core: ReactorCore): Steps<Face> {
-  const value = yield* core.call("getAttribute", core.rootFd, FACE_ATTRIBUTE, FACE_LENGTH_MAX);
+  const value = yield* core.call("getAttributeInMemory", core.rootFd, FACE_ATTRIBUTE, FACE_LENGTH_MAX);
   if (typeof value === "number") return initial; // none was ever set
   const match = /^([0-7]{1,4}):(\d{1,10}):(\d{1,10})/.exec(Buffer.from(value).toString("latin1"));
   if (match === null) return { mode: 0o700, uid: 0, gid: 0 }; // damaged: closed rather than open
