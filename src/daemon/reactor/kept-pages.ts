@@ -21,6 +21,9 @@ import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps } from "./task.js";
 
+/** Unless one of them is being filled and waits for an application: no look waits for that (decision 0001). */
+const DROPPED_WITHIN_MS = 1_000;
+
 export class KeptPages {
   readonly #core: ReactorCore;
   /** Number of the time since which the same ones mount; what was kept before counts no more. */
@@ -74,7 +77,7 @@ export class KeptPages {
     if (before === now && !inode.isWrittenElsewhere) return;
     inode.pagesOf = now;
     inode.isWrittenElsewhere ||= before !== undefined;
-    yield* this.#core.pages.dropped(inode);
+    yield* this.#core.pages.dropped(inode, DROPPED_WITHIN_MS);
   }
   /** In another way than by `write`: who did it cannot be told from the time of writing. */
   changedHere(inode: Inode): void {
