@@ -111,6 +111,24 @@ acceptance("a descriptor reads what another node wrote, though its own node writ
   }
 });
 
+acceptance("a descriptor reads as far as another node wrote, whether its own node writes too or not", async () => {
+  await mountB(true);
+  writeFileSync(at("A", "grows"), "x".repeat(5_000));
+  const [own, other] = [openSync(at("A", "grows"), "r+"), openSync(at("B", "grows"), "r+")];
+  const bytes = Buffer.alloc(300_000);
+  let end = 5_000;
+  for (let turn = 0; turn < 40; turn++) {
+    assert.equal(readSync(own, bytes, 0, bytes.length, 0), end, `turn ${turn}`);
+    if (turn % 2 === 0) writeSync(own, "y", 100);
+    const more = Buffer.alloc(1 + ((turn * 997) % 9_000), 97 + (turn % 26));
+    writeSync(other, more, 0, more.length, end);
+    end += more.length;
+    assert.equal(readSync(own, bytes, 0, bytes.length, 0), end, `turn ${turn}, as soon as B had written`);
+    assert(bytes.subarray(end - more.length, end).equals(more));
+  }
+  for (const fd of [own, other]) closeSync(fd);
+});
+
 acceptance("a truncation and what was stored in a mapping of the file do not wait for each other, beside another node's writes", async () => {
   await mountB(true);
   const size = 64 * 1024;

@@ -423,6 +423,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
   }
   core.journal.done(task, written);
   if (appends) core.keptPages.changedHere(inode);
+  core.keptPages.wrote(inode);
   if (written > 0) written = yield* showGrowth(core, inode, end, written);
   if (written > 0 && (request.flags & (files.open.sync | files.open.dataSync)) !== 0) {
     const synced = yield* syncAside(core, files.dup(core.guards.fdOf(inode)), (request.flags & files.open.sync) !== files.open.sync);
@@ -441,12 +442,7 @@ function* writeOut(core: ReactorCore, task: Task, request: RequestOf<"write">, i
  */
 function* showEnd(core: ReactorCore, inode: Inode, { offset, fh }: RequestOf<"write">): Steps<void> {
   inode.isWrittenElsewhere = true;
-  const reader = shownOf(core, inode) !== undefined || core.opens.get(fh)?.mode !== "direct" ? -errno.ENODATA : yield* core.borrowReader(inode);
-  if (typeof reader !== "number") {
-    const found = yield* core.call("endOf", reader.fd);
-    core.returnReader(reader);
-    if (typeof found !== "number") return yield* core.pages.grown(inode, offset, found);
-  }
+  if (core.opens.get(fh)?.mode === "direct") return yield* core.keptPages.refresh(inode, offset);
   core.pages.expireAttributes(inode);
   core.pages.drop(inode, offset, 0);
 }

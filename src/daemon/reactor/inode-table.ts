@@ -74,6 +74,8 @@ export class Inode extends Ordered<Inode> {
   pagesSince = 0;
   /** When it was written last, of which its pages know, nanoseconds; undefined: they may know of nothing. */
   pagesOf: bigint | undefined = undefined;
+  /** When a user of this node wrote to it last, by the reactor's clock. */
+  writtenMs = -Infinity;
   /** Last seen without a name. */
   isUnlinked = false;
   /** Number of the sweep during which its descriptor became idle. */

@@ -8,21 +8,24 @@
  * file was opened past the pages, or an application has to do with it.
  *
  * While others may change a file that is open here, its pages are compared by the time of writing whenever the kernel asks for
- * attributes, as it does before it reads. It does so itself, but throws the answer away when a write of its own users ends meanwhile. What our own writes do to
- * that time is known. Once somebody else has written, the pages are dropped each time, and who opens the file reads it directly.
+ * attributes, as it does before it reads. It does so itself, but throws the answer away when a write of its own users ends
+ * meanwhile; so where those write it is done here, and what our own writes do to that time is known. Once somebody else has
+ * written beside them, the pages are dropped each time, and who opens the file reads it directly. A dropping has the kernel throw away the
+ * answer too, so it is told the size in another way.
  *
  * A read of them moves no time of access; where one would, they are dropped, so that it comes to us.
  *
  * Source    safety H7; decisions 0010 and 0012.
  */
 import { statxAt } from "../../fuse/codec/reply.js";
+import { errno } from "../../os/errno.js";
 import type { Changer } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
 import type { Steps } from "./task.js";
 
-/** Unless one of them is being filled and waits for an application: no look waits for that (decision 0001). */
-const DROPPED_WITHIN_MS = 1_000;
+/** Until a write has ended in the kernel of which we have heard nothing for so long. */
+const WRITES_END_MS = 1_000;
 
 export class KeptPages {
   readonly #core: ReactorCore;
@@ -76,8 +79,25 @@ export class KeptPages {
     const [before, now] = [inode.pagesOf, mtimeOf(statx)];
     if (before === now && !inode.isWrittenElsewhere) return;
     inode.pagesOf = now;
+    if (this.#core.timers.nowMs > inode.writtenMs + WRITES_END_MS) return; // the kernel takes the answer, and drops them itself
     inode.isWrittenElsewhere ||= before !== undefined;
-    yield* this.#core.pages.dropped(inode, DROPPED_WITHIN_MS);
+    yield* this.refresh(inode, 0);
+  }
+  /** No page from an offset on is left, and the kernel knows where the file ends, as far as that can be told. */
+  *refresh(inode: Inode, from: number): Steps<void> {
+    const isAllThere = this.#core.admission.recordOf(this.#core.handleOf(inode))?.residency !== "partial";
+    const reader = isAllThere ? yield* this.#core.borrowReader(inode) : -errno.ENODATA;
+    if (typeof reader !== "number") {
+      const found = yield* this.#core.call("endOf", reader.fd);
+      this.#core.returnReader(reader);
+      if (typeof found !== "number") return yield* this.#core.pages.grown(inode, from, found);
+    }
+    this.#core.pages.expireAttributes(inode);
+    this.#core.pages.drop(inode, from, 0);
+  }
+  /** The kernel may be about to take note of a write of its own. */
+  wrote(inode: Inode): void {
+    inode.writtenMs = this.#core.timers.nowMs;
   }
   /** In another way than by `write`: who did it cannot be told from the time of writing. */
   changedHere(inode: Inode): void {
@@ -85,6 +105,7 @@ export class KeptPages {
   }
   /** A write of a user of this node. */
   *write(inode: Inode, fd: number, data: Uint8Array, offset: number, dropsFor: Changer | undefined): Steps<number> {
+    this.wrote(inode);
     if (inode.pagesOf === undefined) return yield* this.#core.call("write", fd, data, offset, dropsFor);
     const done = yield* this.#core.call("writeBetween", fd, data, offset, dropsFor);
     if (typeof done === "number") return done;

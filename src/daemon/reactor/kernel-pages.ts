@@ -73,19 +73,11 @@ export class KernelPages {
     };
     for (let asked = 0; asked < DROPPED_AT_ONCE; asked++) next(); // each goes on with another
   }
-  /** The current task goes on when all pages are gone, but for those of requests not answered yet; or when so much time has passed. */
-  *dropped(inode: Inode, withinMs?: number): Steps<void> {
+  /** The current task goes on when all pages are gone, but for those of requests not answered yet. */
+  *dropped(inode: Inode): Steps<void> {
     if (inode.lookups === 0 || inode.lockedRanges.size > 0) return this.drop(inode, 0, 0);
-    const { currentTask: task, timers } = this.#core;
-    let forgetTimer = () => {};
-    let isOver = false;
-    const goOn = () => {
-      forgetTimer();
-      if (!isOver) this.#core.wake(task, undefined);
-      isOver = true;
-    };
-    if (withinMs !== undefined) forgetTimer = timers.after(withinMs, goOn);
-    this.drop(inode, 0, 0, goOn, true);
+    const task = this.#core.currentTask;
+    this.drop(inode, 0, 0, () => this.#core.wake(task, undefined), true);
     yield;
   }
   rangeAnswered(inode: Inode, range: { readonly offset: number; readonly size: number }): void {
