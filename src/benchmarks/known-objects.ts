@@ -50,7 +50,7 @@ try {
   process.stdout.write("| | anonymous | shared | MiB |\n|---|---|---|---|\n");
   const objects = directories * (EACH + 1);
   const before = nodes.map(({ pid }) => memoryOf(pid));
-  before.forEach((memory, at) => row(`node ${at + 1}: mounted`, memory));
+  for (const [at, memory] of before.entries()) row(`node ${at + 1}: mounted`, memory);
   const looks = nodes.length === 1 ? 1 : LOOKS_BESIDE;
   for (const [at, { pid, mounts }] of nodes.entries()) {
     const sinceMs = processorMs(pid);
