@@ -20,6 +20,8 @@ const DROPPED_AT_ONCE = 64;
 /** So long an append waits for pages that are being filled, and then goes on: a fill may be held. */
 const LOCKED_TRIES = 20;
 const LOOK_AGAIN_MS = 200;
+/** And so often: what is mapped may have to be written back first, and wait for whoever moves the file. Neither a look nor an append waits for that. */
+const LOOKS_MAX = 5;
 
 export class KernelPages {
   readonly #core: ReactorCore;
@@ -108,10 +110,10 @@ export class KernelPages {
       if (!isOver) this.#core.wake(task, undefined);
       isOver = true;
     };
-    const look = () => {
-      forgetTimer = timers.after(LOOK_AGAIN_MS, () => (inode.lockedRanges.size > 0 ? goOn() : look()));
+    const look = (left: number) => {
+      forgetTimer = timers.after(LOOK_AGAIN_MS, () => (left === 0 || inode.lockedRanges.size > 0 ? goOn() : look(left - 1)));
     };
-    look();
+    look(LOOKS_MAX);
     // The byte may have been overwritten meanwhile: its page goes again.
     const messages = [invalidateInode(nodeid, from, 0), storeInInode(nodeid, end - 1, last), invalidateInode(nodeid, end - 1, 0)];
     inode.invalidating++;

@@ -93,9 +93,12 @@ export class MovedDirectories {
     return inode !== undefined && inode.lookups > 0 && inode.parent === parent.nodeid && inode.name === name;
   }
 
+  /** No look-up has to wait for one: so it is nearly always. */
+  get isQuiet(): boolean {
+    return this.#moves.size === 0;
+  }
   /** A name is looked up: waits until the kernel can take over a directory that was lately told of there. */
   *settled(directory: Inode, name: string): Steps<void> {
-    if (this.#moves.size === 0) return;
     const place = placeOf(directory.nodeid, name);
     for (const each of [...this.#lettingGo]) if (this.#isParentOf(each, place)) yield* this.#letsGo(each);
     const move = this.#moves.get(place);

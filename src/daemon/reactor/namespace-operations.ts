@@ -60,7 +60,7 @@ export function* lookup(core: ReactorCore, task: Task, request: RequestOf<"looku
   if (core.isHidden(directory, request.name)) return -errno.ENOENT;
   const directoryFd = yield* core.pathFd(directory);
   if (directoryFd < 0) return directoryFd;
-  yield* core.movedDirectories.settled(directory, request.name);
+  if (!core.movedDirectories.isQuiet) yield* core.movedDirectories.settled(directory, request.name);
   const found = yield* core.find(directoryFd, request.name);
   if (found === -errno.ENOENT) return replyNoEntry(core, directory, request);
   if (typeof found === "number") return found;
