@@ -48,8 +48,8 @@ export function dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): vo
   for (const owner of tableOf(core).ofOpen(inode, fh)) drop(core, inode, owner);
 }
 function drop(core: ReactorCore, inode: Inode, owner: LockOwner): void {
-  // The holder has the descriptor too, and closes it in its own time.
-  if (core.keeper !== undefined) setLock(owner.fd, lockRequest.fill("unlock", 0n, 0n));
+  // Before anybody is answered: a worker closes the descriptor in its own time, and the holder, which has it too, in its.
+  setLock(owner.fd, lockRequest.fill("unlock", 0n, 0n));
   core.keeper?.drop([owner.key]);
   core.closeLater(owner.fd);
   tableOf(core).remove(inode, owner);

@@ -22,6 +22,7 @@ import { ReactorCore } from "./core.js";
 import { copyFileRange, flush, lseek, read } from "./file-operations.js";
 import { Bench, FSID, KEY } from "./harness.js";
 import type { Inode } from "./inode-table.js";
+import { setlk } from "./lock-operations.js";
 import { SideThreads, type SideRequest } from "./side-threads.js";
 import { Task, type Steps } from "./task.js";
 
@@ -138,6 +139,19 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
     assert.equal(stage.answered.length, 0, "no byte was read by the reactor itself");
     stage.workUntil();
     assert.deepEqual(stage.answered.subarray(0, 4096), content.subarray(0, 4096));
+  });
+  test("a close has given up its locks when it is answered, whenever a worker closes the descriptor", () => {
+    const { inode, fh } = stage.open("f", content);
+    const lock = { start: 0n, end: 9n, type: 1, pid: 7 };
+    const request: RequestOf<"setlk"> = { kind: "setlk", header: { ...header, nodeid: inode.nodeid }, fh, owner: 1n, lock, flags: 0 };
+    stage.run((core, task) => setlk(core, task, request), "lock");
+    stage.workUntil();
+    const there = openSync(join(stage.bench.backing, "f"), "r+");
+    const asOther = () => setLock(there, new LockRequest().fill("write", 0n, 1n));
+    assert.equal(asOther(), -errno.EAGAIN);
+    stage.run((core, task) => flush(core, task, { kind: "flush", header, fh, owner: 1n }), "flush");
+    assert.equal(asOther(), 0);
+    closeSync(there);
   });
   test("a read admitted under the old record does not give the hole, though the node has learned the new one meanwhile", () => {
     const { inode, fh } = stage.open("f", content);
