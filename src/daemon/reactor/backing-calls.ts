@@ -10,7 +10,7 @@ import { DirectoryEntries, seekDirectory } from "../../os/directory.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { ThreadIdentity } from "../../os/identity.js";
-import { LockRequest, setLock } from "../../os/locks.js";
+import { getLock, LockRequest, setLock, type LockType } from "../../os/locks.js";
 import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { type Registration, type RegisterStep, registerSteps, type StepAnswer } from "../../cluster/admission/passthrough-steps.js";
@@ -298,6 +298,13 @@ export const backingCalls = {
     const looked = files.fstat(fd, stat);
     if (takesTurns) setLock(fd, lock.fill("unlock", APPEND_BYTE, 1n));
     return written < 0 ? written : looked < 0 ? looked : { written, end: stat.size };
+  },
+  /** A user's lock, without waiting: -EAGAIN or -EACCES when another stands in its way. */
+  lock: (fd: number, type: LockType, start: bigint, length: bigint): number => setLock(fd, lock.fill(type, start, length)),
+  /** Undefined: none. */
+  lockInTheWay(fd: number, type: LockType, start: bigint, length: bigint): LockRequest["conflict"] | number {
+    const result = getLock(fd, lock.fill(type, start, length));
+    return result < 0 ? result : lock.conflict;
   },
   truncate(fd: number, size: number, dropsFor: Changer | undefined): number {
     if (dropsFor !== undefined) dropPrivileges(fd, dropsFor);

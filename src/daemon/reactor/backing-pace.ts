@@ -19,8 +19,8 @@ const WARY_MS = 60_000;
 /** So long a worker's call, which may have waited for a processor or for a worker, tells the same. */
 const SLOW_ASIDE_MS = 1_000;
 
-/** On objects that are open, so that the kernel has what they ask for in memory: attributes, the record beside them. */
-const ofOpenObjects: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["look", "loadRecord", "loadRecordOfOpen", "linkCount", "statfs", "mayOpenForWriting", "readLink", "getAttributeInMemory"]);
+/** On objects that are open, so that the kernel has what they ask for in memory: attributes, the record beside them, locks. */
+const ofOpenObjects: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["look", "loadRecord", "loadRecordOfOpen", "linkCount", "statfs", "mayOpenForWriting", "readLink", "getAttributeInMemory", "lock", "lockInTheWay"]);
 /** These take long also on a disk that is well, or ask it nothing. */
 const lasting: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["sync", "syncAll", "copyRange", "allocate", "lockWaitOf"]);
 

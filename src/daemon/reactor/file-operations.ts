@@ -234,11 +234,10 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
   return undefined;
 }
 
-// biome-ignore lint/correctness/useYield: it never waits
 export function* release(core: ReactorCore, _task: Task, request: RequestOf<"release">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  dropLocksOfOpen(core, file.inode, file.fh);
+  yield* dropLocksOfOpen(core, file.inode, file.fh);
   core.send(core.reply.error(request.header.unique, 0));
   closeFile(core, file);
   return undefined;
@@ -290,11 +289,10 @@ function* tellClosed(core: ReactorCore, task: Task, inode: Inode): Steps {
   return undefined;
 }
 
-// biome-ignore lint/correctness/useYield: it never waits
 export function* flush(core: ReactorCore, _task: Task, request: RequestOf<"flush">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  dropOwnerLocks(core, file.inode, request.owner);
+  yield* dropOwnerLocks(core, file.inode, request.owner);
   return 0;
 }
 

@@ -11,11 +11,11 @@ import { LOCK_IS_FLOCK } from "../../fuse/codec/constants.js";
 import type { LockRange, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
-import { getLock, LockRequest, setLock, type LockType } from "../../os/locks.js";
+import { getLock, LockRequest, type LockType } from "../../os/locks.js";
 import { clipUserRange, FLOCK_BYTE, unclippedEnd } from "../../volume/guard.js";
 import type { ReactorCore } from "./core.js";
 import type { Inode } from "./inode-table.js";
-import { LockTable, type LockOwner, type LockWait, type Range } from "./lock-table.js";
+import { LockTable, newTurn, type LockOwner, type LockWait, type Range } from "./lock-table.js";
 import { Task, type Steps } from "./task.js";
 
 const LOOK_AGAIN_MS = 20;
@@ -39,21 +39,41 @@ export function lockDescriptors(core: ReactorCore): number[] {
 }
 
 /** A close by that owner: its locks of ranges go (POSIX). */
-export function dropOwnerLocks(core: ReactorCore, inode: Inode, id: bigint): void {
+export function* dropOwnerLocks(core: ReactorCore, inode: Inode, id: bigint): Steps<void> {
   const owner = tableOf(core).owner(inode, id, false);
-  if (owner !== undefined) drop(core, inode, owner);
+  if (owner !== undefined) yield* drop(core, inode, owner);
 }
 /** The open file itself is gone. */
-export function dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): void {
-  for (const owner of tableOf(core).ofOpen(inode, fh)) drop(core, inode, owner);
+export function* dropLocksOfOpen(core: ReactorCore, inode: Inode, fh: number): Steps<void> {
+  for (const owner of tableOf(core).ofOpen(inode, fh)) yield* drop(core, inode, owner);
 }
-function drop(core: ReactorCore, inode: Inode, owner: LockOwner): void {
+function* drop(core: ReactorCore, inode: Inode, owner: LockOwner): Steps<void> {
+  if (!(yield* comesOn(core, owner))) return;
   // Before anybody is answered: a worker closes the descriptor in its own time, and the holder, which has it too, in its.
-  setLock(owner.fd, lockRequest.fill("unlock", 0n, 0n));
+  yield* core.call("lock", owner.fd, "unlock", 0n, 0n);
   core.keeper?.drop([owner.key]);
   core.closeLater(owner.fd);
   tableOf(core).remove(inode, owner);
   core.inodes.unpin(inode);
+  owner.turn.isOver = true;
+  goesOff(core, owner);
+}
+
+/**
+ * An owner's calls are made one after another, so that the table learns of them in their order, and its descriptor is open
+ * as long as one runs. False: the owner is no more.
+ */
+function* comesOn(core: ReactorCore, { turn }: LockOwner): Steps<boolean> {
+  while (turn.isTaken && !turn.isOver) {
+    turn.waiting.push(core.currentTask);
+    yield* core.suspend();
+  }
+  turn.isTaken = true;
+  return !turn.isOver;
+}
+function goesOff(core: ReactorCore, { turn }: LockOwner): void {
+  turn.isTaken = false;
+  for (const task of turn.waiting.splice(0)) core.wake(task, 0);
 }
 
 /** The user's range as far as it is the user's, or the one byte of flock; undefined: nothing is left of it. */
@@ -63,11 +83,16 @@ function rangeOf(lock: LockRange, isFlock: boolean): Range | undefined {
   const range = clipUserRange(lock.start, lock.end);
   return range === undefined ? undefined : { start: range.start, end: range.start + range.length - 1n, isExclusive };
 }
-function fill(type: LockType, range: Range): LockRequest {
-  return lockRequest.fill(type, range.start, range.end - range.start + 1n);
-}
+const lengthOf = (range: Range) => range.end - range.start + 1n;
 
 type Locking = RequestOf<"getlk" | "setlk" | "setlkw">;
+/** The owner, whose turn it is until `goesOff`. */
+function* nextOwnerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<LockOwner | number> {
+  for (;;) {
+    const owner = yield* ownerOf(core, inode, request);
+    if (typeof owner === "number" || (yield* comesOn(core, owner))) return owner;
+  }
+}
 function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<LockOwner | number> {
   const table = tableOf(core);
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
@@ -83,7 +108,7 @@ function* ownerOf(core: ReactorCore, inode: Inode, request: Locking): Steps<Lock
     core.closeLater(fd);
     return meanwhile;
   }
-  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], change: 0, key: keyOf(inode, request.owner, isFlock) };
+  const made: LockOwner = { fd, id: request.owner, isFlock, fh: request.fh, pid: request.lock.pid, ranges: [], change: 0, turn: newTurn(), key: keyOf(inode, request.owner, isFlock) };
   core.keeper?.keep({ key: made.key, note: noteOf(inode, made) }, fd); // before anything is granted on it
   table.add(inode, made);
   core.inodes.pin(inode);
@@ -115,7 +140,7 @@ export function restoreLocks(core: ReactorCore, kept: { readonly key: string; re
   const { nodeid, id, isFlock, fh, pid } = JSON.parse(kept.note) as Noted;
   const inode = core.inodes.get(nodeid);
   if (inode === undefined) return false;
-  tableOf(core).add(inode, { fd: kept.fd, id: BigInt(id), isFlock, fh, pid, ranges: rangesOn(kept.fd), change: 0, key: kept.key });
+  tableOf(core).add(inode, { fd: kept.fd, id: BigInt(id), isFlock, fh, pid, ranges: rangesOn(kept.fd), change: 0, turn: newTurn(), key: kept.key });
   core.inodes.pin(inode);
   return true;
 }
@@ -137,14 +162,13 @@ export function* getlk(core: ReactorCore, task: Task, request: RequestOf<"getlk"
   const inode = core.use(task, request.header.nodeid);
   if (inode === undefined) return -errno.ESTALE;
   const isFlock = (request.flags & LOCK_IS_FLOCK) !== 0;
-  const owner = yield* ownerOf(core, inode, request);
+  const owner = yield* nextOwnerOf(core, inode, request);
   if (typeof owner === "number") return owner;
   const type = typeOf[request.lock.type];
   const range = type === undefined ? undefined : rangeOf(request.lock, isFlock);
-  const asked = range === undefined ? undefined : fill(type!, range);
-  const result = asked === undefined ? 0 : getLock(owner.fd, asked);
-  if (result < 0) return result;
-  const conflict = asked?.conflict;
+  const conflict = range === undefined ? undefined : yield* core.call("lockInTheWay", owner.fd, type!, range.start, lengthOf(range));
+  goesOff(core, owner);
+  if (typeof conflict === "number") return conflict;
   const reply = core.reply.begin(request.header.unique);
   if (conflict === undefined) reply.u64(request.lock.start).u64(request.lock.end).u32(2).u32(0);
   else {
@@ -177,14 +201,13 @@ function* setLockOf(core: ReactorCore, task: Task, request: RequestOf<"setlk"> |
   let waiting: LockWait | undefined;
   for (let stuckMs = STUCK_MS; ; ) {
     // Asked for anew each time: another thread of the process may have closed the file, and with it this owner's descriptor.
-    const owner = yield* ownerOf(core, inode, request);
+    const owner = yield* nextOwnerOf(core, inode, request);
     if (typeof owner === "number") return owner;
     if (!isUnlock) owner.pid = request.lock.pid;
-    const result = setLock(owner.fd, fill(type, range));
-    if (result >= 0) {
-      table.granted(inode, owner, range.start, range.end, isUnlock ? undefined : range);
-      break;
-    }
+    const result = yield* core.call("lock", owner.fd, type, range.start, lengthOf(range));
+    if (result >= 0) table.granted(inode, owner, range.start, range.end, isUnlock ? undefined : range);
+    goesOff(core, owner);
+    if (result >= 0) break;
     if (result !== -errno.EAGAIN && result !== -errno.EACCES) return result;
     if (!waits) return -errno.EAGAIN;
     if (waiting?.isRefused === true) {

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Handle } from "../../dmapi/ids.js";
 import { Inode } from "./inode-table.js";
-import { LockTable, type LockOwner, type LockWait } from "./lock-table.js";
+import { LockTable, newTurn, type LockOwner, type LockWait } from "./lock-table.js";
 
 const inode = (nodeid: number) => new Inode({ nodeid, own: `${nodeid}`, handleType: 1, handleBytes: new Uint8Array(), type: 0o100000 });
 const range = (start: number, end: number, isExclusive = true) => ({ start: BigInt(start), end: BigInt(end), isExclusive });
 function owner(table: LockTable, of: Inode, id: number, isFlock = false): LockOwner {
-  const made: LockOwner = { fd: -1, id: BigInt(id), isFlock, fh: id, pid: 100 + id, ranges: [], change: 0, key: "" };
+  const made: LockOwner = { fd: -1, id: BigInt(id), isFlock, fh: id, pid: 100 + id, ranges: [], change: 0, turn: newTurn(), key: "" };
   table.add(of, made);
   return made;
 }

@@ -10,6 +10,7 @@ import { randomUUID } from "node:crypto";
 import type { LockedRange, LockReport, WaitingOwner } from "../../cluster/messages.js";
 import type { Handle } from "../../dmapi/ids.js";
 import type { Inode } from "./inode-table.js";
+import type { Task } from "./task.js";
 import type { LockWaitKind } from "./user-process.js";
 
 export interface Range {
@@ -28,9 +29,18 @@ export interface LockOwner {
   ranges: Range[];
   /** Another one after each change of the ranges; the table's. */
   change: number;
+  readonly turn: Turn;
   /** What the holder calls its descriptor. */
   readonly key: string;
 }
+/** Whether a call is made by its descriptor, which whose next is. */
+export interface Turn {
+  isTaken: boolean;
+  /** The descriptor is closed. */
+  isOver: boolean;
+  readonly waiting: Task[];
+}
+export const newTurn = (): Turn => ({ isTaken: false, isOver: false, waiting: [] });
 /** A user's request, from the first time it must wait until it is answered. */
 export interface LockWait {
   /** Of no other request of this table. */

@@ -31,20 +31,26 @@ const header = { unique: 9n, nodeid: 2, uid: 0, gid: 0, pid: 0, opcode: 0, lengt
 const whole = [{ offset: 0, size: 0, flags: regionFlags.read | regionFlags.write | regionFlags.truncate }];
 const resident: Omit<FileRecord, "generation"> = { residency: "resident", regions: [], attributes: {} };
 
+/** What a worker is to do, and which. */
+interface Waiting {
+  readonly request: SideRequest;
+  readonly port: MessagePort;
+}
+
 /** A reactor's core whose workers do nothing until the test says so. */
 class Stage {
   readonly bench = new Bench();
   readonly posted: FromReactor[] = [];
   readonly core: ReactorCore;
-  readonly #workers: MessagePort;
+  readonly #workers: readonly MessagePort[];
   readonly #threads: SideThreads;
   readonly #kernel: string;
   readonly #kernelFd: number;
 
   constructor() {
-    const channel = new MessageChannel();
-    this.#workers = channel.port2;
-    this.#threads = new SideThreads([channel.port1]);
+    const channels = [new MessageChannel(), new MessageChannel()];
+    this.#workers = channels.map(({ port2 }) => port2);
+    this.#threads = new SideThreads(channels.map(({ port1 }) => port1));
     this.#kernel = join(this.bench.directory, "replies");
     this.#kernelFd = openSync(this.#kernel, "w");
     this.core = new ReactorCore(
@@ -64,24 +70,24 @@ class Stage {
   workUntil(name?: string): void {
     for (;;) {
       this.core.runReady();
-      const next = this.#next();
-      if (next === undefined) return;
-      if (next.kind === "call" && next.name === name) {
-        this.#waiting = next;
-        return;
-      }
+      const next = this.waiting[0];
+      if (next === undefined || (next.request.kind === "call" && next.request.name === name)) return;
+      this.#waiting.shift();
       this.#do(next);
     }
   }
-  #waiting: SideRequest | undefined;
-  #next(): SideRequest | undefined {
-    const waiting = this.#waiting ?? (receiveMessageOnPort(this.#workers)?.message as SideRequest | undefined);
-    this.#waiting = undefined;
-    return waiting;
+  /** Asked for, and not done. */
+  get waiting(): readonly Waiting[] {
+    for (const port of this.#workers) {
+      const message = receiveMessageOnPort(port)?.message as SideRequest | undefined;
+      if (message !== undefined) this.#waiting.push({ request: message, port });
+    }
+    return this.#waiting;
   }
-  #do(request: SideRequest): void {
+  readonly #waiting: Waiting[] = [];
+  #do({ request, port }: Waiting): void {
     const result = request.kind === "call" ? (backingCalls[request.name as "close"] as (...args: readonly unknown[]) => unknown)(...request.args) : 0;
-    this.#workers.postMessage({ id: request.id, result });
+    port.postMessage({ id: request.id, result });
     this.#threads.receive();
   }
   open(name: string, content: Buffer): { inode: Inode; fh: number } {
@@ -107,7 +113,7 @@ class Stage {
   }
   async close(): Promise<void> {
     this.core.close();
-    this.#workers.close();
+    for (const port of this.#workers) port.close();
     closeSync(this.#kernelFd);
     await this.bench.close();
   }
@@ -140,18 +146,64 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
     stage.workUntil();
     assert.deepEqual(stage.answered.subarray(0, 4096), content.subarray(0, 4096));
   });
-  test("a close has given up its locks when it is answered, whenever a worker closes the descriptor", () => {
-    const { inode, fh } = stage.open("f", content);
-    const lock = { start: 0n, end: 9n, type: 1, pid: 7 };
-    const request: RequestOf<"setlk"> = { kind: "setlk", header: { ...header, nodeid: inode.nodeid }, fh, owner: 1n, lock, flags: 0 };
-    stage.run((core, task) => setlk(core, task, request), "lock");
-    stage.workUntil();
-    const there = openSync(join(stage.bench.backing, "f"), "r+");
-    const asOther = () => setLock(there, new LockRequest().fill("write", 0n, 1n));
-    assert.equal(asOther(), -errno.EAGAIN);
-    stage.run((core, task) => flush(core, task, { kind: "flush", header, fh, owner: 1n }), "flush");
-    assert.equal(asOther(), 0);
-    closeSync(there);
+  describe("a user's lock", () => {
+    let file: ReturnType<Stage["open"]>;
+    let there: number;
+    beforeEach(() => {
+      file = stage.open("f", content);
+      there = openSync(join(stage.bench.backing, "f"), "r+");
+    });
+    afterEach(() => closeSync(there));
+    const asksLock = (type: number) => {
+      const request: RequestOf<"setlk"> = { kind: "setlk", header: { ...header, nodeid: file.inode.nodeid }, fh: file.fh, owner: 1n, lock: { start: 0n, end: 9n, type, pid: 7 }, flags: 0 };
+      return stage.run((core, task) => setlk(core, task, request), "lock");
+    };
+    const closes = () => stage.run((core, task) => flush(core, task, { kind: "flush", header, fh: file.fh, owner: 1n }), "flush");
+    const asOther = () => {
+      const result = setLock(there, new LockRequest().fill("write", 0n, 1n));
+      setLock(there, new LockRequest().fill("unlock", 0n, 1n));
+      return result;
+    };
+
+    test("is asked for by a worker", () => {
+      const locking = asksLock(1);
+      stage.workUntil("lock");
+      assert.equal(asOther(), 0);
+      assert.ok(locking.isSuspended, "the lock waits for a worker");
+      stage.workUntil();
+      assert.equal(asOther(), -errno.EAGAIN);
+    });
+    test("is given up when its close is answered, whenever a worker closes the descriptor", () => {
+      asksLock(1);
+      stage.workUntil();
+      const closing = closes();
+      stage.workUntil("close");
+      assert.ok(!closing.isSuspended, "answered");
+      assert.equal(asOther(), 0);
+    });
+    test("and its unlock by another thread are done one after the other", () => {
+      asksLock(1);
+      stage.workUntil("lock");
+      const unlocking = asksLock(2);
+      stage.core.runReady();
+      assert.equal(stage.waiting.length, 1, "the unlock's turn is not yet");
+      stage.workUntil();
+      assert.ok(!unlocking.isSuspended);
+      assert.equal(asOther(), 0);
+    });
+    test("that is asked for while another thread closes the file is asked for by a descriptor of its own", () => {
+      asksLock(1);
+      stage.workUntil();
+      closes();
+      stage.workUntil("lock");
+      const again = asksLock(1);
+      stage.workUntil();
+      assert.ok(!again.isSuspended);
+      assert.equal(asOther(), -errno.EAGAIN, "it holds");
+      closes();
+      stage.workUntil();
+      assert.equal(asOther(), 0);
+    });
   });
   test("a read admitted under the old record does not give the hole, though the node has learned the new one meanwhile", () => {
     const { inode, fh } = stage.open("f", content);
