@@ -68,7 +68,8 @@ const volume = at("simulator/volume-model.js");
 const application = at("simulator/application-model.js");
 const directory = at("simulator/directory-model.js");
 const core = at("daemon/reactor/core.js");
-const fileOperations = at("daemon/reactor/file-operations.js");
+const dataOperations = at("daemon/reactor/data-operations.js");
+const openOperations = at("daemon/reactor/open-operations.js");
 const lockOperations = at("daemon/reactor/lock-operations.js");
 const identity = at("os/identity.js");
 
@@ -629,7 +630,7 @@ const real: readonly Mutant[] = [
   },
   {
     name: "pages kept at an open", rule: "an open drops the file's pages (H7)", test: "daemon/reactor/mount.test.js", only: "dropped at an open", says: "+ 'midmid'",
-    edits: [fileOperations("core.keptPages.dropped(file.inode); return 0;", "return openReplyFlags.keepCache;")],
+    edits: [openOperations("core.keptPages.dropped(file.inode); return 0;", "return openReplyFlags.keepCache;")],
   },
   {
     name: "pages kept at a lock", rule: "a granted lock drops the file's pages (H7)", test: "daemon/reactor/mount.test.js", only: "dropped when a lock is granted", says: "ok old",
@@ -638,6 +639,14 @@ const real: readonly Mutant[] = [
   {
     name: "one owner of all locks", rule: "users' locks are per owner (H9)", test: "daemon/reactor/mount.test.js", only: "locks of ranges between mounts and users", says: "ok ok",
     edits: [at("daemon/reactor/lock-table.js")("const keyOf = (id, isFlock) =>", "const keyOf = (_, isFlock, id = 0n) =>")],
+  },
+  {
+    name: "locks given up by whoever closes later", rule: "a close is answered when its locks are gone (H9)", test: "daemon/reactor/remote-backing.test.js", only: "is given up when its close is answered", says: "given up",
+    edits: [lockOperations('yield* core.call("lock", owner.fd, "unlock", 0n, 0n);', "")],
+  },
+  {
+    name: "two calls at once by one owner's descriptor", rule: "users' locks are per owner (H9)", test: "daemon/reactor/remote-backing.test.js", only: "is asked for by a descriptor of its own", says: "it holds",
+    edits: [lockOperations("while (turn.isTaken && !turn.isOver) {", "while (false) {")],
   },
   {
     name: "locks taken again are the same locks", rule: "a circle over nodes is refused only if all of it was there at one moment (H9)", test: "cluster/locks/circles.test.js", says: "was in no circle",
@@ -649,11 +658,11 @@ const real: readonly Mutant[] = [
   },
   {
     name: "an append's end kept from the kernel", rule: "an append is answered when the kernel knows its end (H9)", test: "daemon/reactor/mount.test.js", only: "knows where an append ended", says: "ok 12",
-    edits: [fileOperations("if (appends && end !== request.offset + written) yield* showEnd(core, inode, request);", "")],
+    edits: [dataOperations("if (appends && end !== request.offset + written) yield* showEnd(core, inode, request);", "")],
   },
   {
     name: "pages read beside appends", rule: "who opens a file that is appended to reads it directly (H9)", test: "daemon/reactor/mount.test.js", only: "appended to reads no pages", says: "old\\nold",
-    edits: [fileOperations("return inode.directAppends > 0 || inode.isWrittenElsewhere;", "return false;")],
+    edits: [openOperations("return inode.directAppends > 0 || inode.isWrittenElsewhere;", "return false;")],
   },
   {
     name: "opened for appending", rule: "no backing descriptor is opened for appending (H9)", test: "daemon/reactor/mount.test.js", only: "open for appending", says: "0123456789012X456789Z",

@@ -12,11 +12,12 @@ import type { RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { fileTypes } from "../../os/stat.js";
+import { changerOf } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import { changedBefore } from "./done-before.js";
-import { changerOf, truncateShown, updateShown } from "./file-operations.js";
 import type { Inode } from "./inode-table.js";
 import { changeFace, isRoot, shownStatx } from "./root-face.js";
+import { truncateShown, updateShown } from "./shown-attributes.js";
 import type { Steps, Task } from "./task.js";
 import { isCapable } from "./user-process.js";
 

@@ -15,6 +15,7 @@ import { FileStat, FileSystemStat } from "../../os/stat.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { type Registration, type RegisterStep, registerSteps, type StepAnswer } from "../../cluster/admission/passthrough-steps.js";
 import { registerBackingFile, unregisterBackingFile } from "../../fuse/backing-file.js";
+import type { RequestHeader } from "../../fuse/codec/request.js";
 import * as device from "../../os/device.js";
 import { APPEND_BYTE, releaseGuard, tryTakeGuard } from "../../volume/guard.js";
 import { ownText } from "../../volume/handles.js";
@@ -53,6 +54,9 @@ export interface Changer {
   readonly gid: number;
   /** A thread; its supplementary groups are looked up when they matter. */
   readonly thread: number;
+}
+export function changerOf({ header }: { readonly header: RequestHeader }): Changer {
+  return { uid: header.uid, gid: header.gid, thread: header.pid };
 }
 export interface ListedEntry {
   readonly name: string;

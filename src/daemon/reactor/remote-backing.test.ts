@@ -19,10 +19,11 @@ import { RECORD_BYTE } from "../../volume/guard.js";
 import type { FromReactor } from "../reactor-port.js";
 import { backingCalls, type Found, type VirtualChange } from "./backing-calls.js";
 import { ReactorCore } from "./core.js";
-import { copyFileRange, flush, lseek, read } from "./file-operations.js";
+import { copyFileRange, lseek, read } from "./data-operations.js";
 import { Bench, FSID, KEY } from "./harness.js";
 import type { Inode } from "./inode-table.js";
 import { setlk } from "./lock-operations.js";
+import { flush } from "./open-operations.js";
 import { SideThreads, type SideRequest } from "./side-threads.js";
 import { Task, type Steps } from "./task.js";
 
@@ -179,7 +180,7 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
       const closing = closes();
       stage.workUntil("close");
       assert.ok(!closing.isSuspended, "answered");
-      assert.equal(asOther(), 0);
+      assert.equal(asOther(), 0, "given up");
     });
     test("and its unlock by another thread are done one after the other", () => {
       asksLock(1);
