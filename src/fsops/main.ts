@@ -1,6 +1,7 @@
 /**
- * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--no-passthrough] [--bare]`: random
- * operations by several processes on several nodes, each result judged, while the files are moved out and back beneath them.
+ * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--no-passthrough] [--restarts]
+ * [--bare]`: random operations by several processes on several nodes, each result judged, while the files are moved out and back beneath
+ * them; with `--restarts` while the daemons are killed and restarted, too.
  *
  * Every object has its own history, drawn from the seed and the same in each run of it (plan.ts); which histories meet when
  * is the machine's doing. At the end every process looks at everything, all files are recalled, and one more looks at what
@@ -14,6 +15,7 @@ import { delay } from "../cli/cluster/local-cluster.js";
 import { keepMigrator } from "../torture/moving.js";
 import { FS1, now, processesNaming, Run, withoutPassthrough } from "../torture/run.js";
 import { keepMoving, recallAll } from "./moving.js";
+import { keepRestarting } from "./restarting.js";
 import { objectKinds, type ObjectKind, planObjects } from "./plan.js";
 import type { Seat } from "./turn.js";
 import { Turns } from "./turns.js";
@@ -25,7 +27,7 @@ const { values: options } = parseArgs({
     processes: { type: "string", default: "2" },
     /** Only objects of these kinds. */
     kinds: { type: "string" },
-    "no-moves": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, bare: { type: "boolean", default: false },
+    "no-moves": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, restarts: { type: "boolean", default: false }, bare: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
   },
 });
@@ -44,7 +46,7 @@ async function prepareSeats(): Promise<readonly Seat[]> {
     mkdirSync(directory);
     return Array.from({ length: count }, (_, index) => ({ directory, label: `process ${index}` }));
   }
-  await run.up({ nodes: Number(options.nodes), mode, ...withoutPassthrough(options["no-passthrough"]) });
+  await run.up({ nodes: Number(options.nodes), mode, isFastFailover: options.restarts, ...withoutPassthrough(options["no-passthrough"]) });
   mkdirSync(join(run.cluster.backing(FS1), DIRECTORY));
   return Array.from({ length: count }, (_, index) => {
     const node = run.nodes[index % run.nodes.length]!;
@@ -68,6 +70,7 @@ async function operate(): Promise<number> {
   const isMoved = !options.bare && !options["no-moves"];
   const migrator = isMoved ? keepMigrator(run) : Promise.resolve();
   const moving = isMoved ? keepMoving(run, DIRECTORY, turns.active) : Promise.resolve();
+  const restarting = !options.bare && options.restarts ? keepRestarting(run) : Promise.resolve();
   const acting = objects.map((object) => turns.keepOn(object));
   const endNs = now() + BigInt(Math.round(Number(options.minutes) * 60e9));
   while (now() < endNs && !run.isEnding && run.problems.length < PROBLEMS_MAX) await delay(50);
@@ -75,14 +78,14 @@ async function operate(): Promise<number> {
   await Promise.all(acting);
   for (const object of objects) await turns.checkAtEnd(object);
   run.isMoving = false;
-  await moving;
+  await Promise.all([moving, restarting]);
   if (below !== undefined && !run.isEnding) {
     if (isMoved) await recallAll(run, DIRECTORY);
     await turns.checkBelow(objects, below);
   }
   run.isMigratorWanted = false;
   await migrator;
-  if (run.problems.length > 0) for (const life of await lives()) if (!begun.includes(life)) run.problems.push(`incarnation meanwhile: ${life}`);
+  if (run.problems.length > 0 && !options.restarts) for (const life of await lives()) if (!begun.includes(life)) run.problems.push(`incarnation meanwhile: ${life}`);
   return turns.done;
 }
 
@@ -105,7 +108,7 @@ const told = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)).map(([w
 const operations = Object.entries(counts).filter(([what]) => !what.startsWith("files: ") && what.includes(": ")).reduce((sum, [, count]) => sum + count, 0);
 process.stdout.write(`fsops: ${options.minutes} min, seed ${options.seed}, ${options.bare ? "bare" : `${options.nodes} nodes, mode ${mode}`}: ${done} turns, ${operations} operations judged; ${told}\n`);
 if (problems.length > 0) {
-  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options["no-passthrough"] ? " --no-passthrough" : "", options.bare ? " --bare" : ""].join("");
+  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options["no-passthrough"] ? " --no-passthrough" : "", options.restarts ? " --restarts" : "", options.bare ? " --bare" : ""].join("");
   process.stdout.write(`again: npm run fsops -- --minutes ${options.minutes} --seed ${options.seed} --nodes ${options.nodes} --processes ${options.processes} --mode ${mode}${also}\n`);
 }
 process.stdout.write(`${problems.length === 0 ? 1 : 0} passed, ${problems.length === 0 ? 0 : 1} failed\n`);

@@ -10,7 +10,6 @@ import type { MoveVerb } from "../migration/request-format.js";
 import { MigratorClient, resolveTargets } from "../migration/requests.js";
 
 const [socket = "", fs = ""] = process.argv.slice(2);
-using connection = await connect({ socket });
 
 for await (const line of createInterface(process.stdin)) {
   const [verb, ...paths] = JSON.parse(line) as [MoveVerb, ...string[]];
@@ -19,6 +18,7 @@ for await (const line of createInterface(process.stdin)) {
     answer.refused[code] = (answer.refused[code] ?? 0) + 1;
   };
   try {
+    using connection = await connect({ socket }); // the daemon may be another one than the last time
     const client = await MigratorClient.find(connection, fs);
     const targets = [];
     for await (const target of resolveTargets(connection, paths)) {
