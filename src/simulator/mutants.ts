@@ -689,6 +689,10 @@ const real: readonly Mutant[] = [
     edits: [at("daemon/reactor/reactor.js")("this.core.journal.claim(task, unique);", "")],
   },
   {
+    name: "what the next daemon has to do is answered by the last", rule: "what was not begun is the next daemon's to do and to answer (H11)", test: "daemon/reactor/takeover.test.js", only: "calls that had not begun", says: "ENODEV",
+    edits: [at("daemon/reactor/thread.js")("io.leavesUndone = reactor.isLeft;", "")],
+  },
+  {
     name: "users' locks end with the daemon", rule: "users' locks hold while no daemon is there (H11)", test: "daemon/mounted-node.test.js", only: "locks hold while", says: "while no daemon is there",
     edits: [lockOperations("core.keeper?.keep({ key: made.key, note: noteOf(inode, made) }, fd);", "")],
   },

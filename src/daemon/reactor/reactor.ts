@@ -27,6 +27,8 @@ export class Reactor {
   readonly held: HeldOperations;
   /** Why the mount is over. */
   ended: string | undefined;
+  /** The next daemon goes on with it. */
+  isLeft = false;
   #survivesNoMore = false;
   /** Another holder is being given what is kept. */
   #keepsAgain = false;
@@ -186,7 +188,8 @@ export class Reactor {
         this.#keepsAgain = true;
         return this.#tellKept();
       case "end":
-        this.ended = message.isLeft === true ? "left to the next daemon" : "asked to end";
+        this.isLeft = message.isLeft === true;
+        this.ended = this.isLeft ? "left to the next daemon" : "asked to end";
         return;
       default: return unreachable(message);
     }

@@ -22,22 +22,19 @@ takeThreadIdentity();
 // cannot end before that. It must not keep open what proves this daemon's end: identity, guards, connections (safety H11).
 if (isAlone) separateDescriptors([fuseFd, wakeFd]);
 
-function notify(message: Uint8Array): number {
-  return Atomics.load(isOver, 0) === 0 ? write(fuseFd, Buffer.from(message), 0, message.length) : -errno.ENODEV;
-}
 function perform(request: SideRequest): unknown {
-  if (request.kind === "notify") return notify(request.message);
+  if (request.kind === "notify") return write(fuseFd, Buffer.from(request.message), 0, request.message.length);
   if (request.kind === "notify-each") {
-    for (const message of request.messages) notify(message);
+    for (const message of request.messages) if (Atomics.load(isOver, 0) === 0) write(fuseFd, Buffer.from(message), 0, message.length);
     return 0;
   }
-  if (Atomics.load(isOver, 0) !== 0 && !givesBack.has(request.name)) return -errno.ENODEV;
   const call = backingCalls[request.name as keyof typeof backingCalls] as (...args: readonly unknown[]) => unknown;
   return call(...request.args);
 }
 
 port.on("message", (request: SideRequest) => {
-  const answer: SideAnswer = { id: request.id, result: perform(request) };
+  const isUndone = Atomics.load(isOver, 0) !== 0 && !(request.kind === "call" && givesBack.has(request.name));
+  const answer: SideAnswer = isUndone ? { id: request.id, result: -errno.ENODEV, isUndone } : { id: request.id, result: perform(request) };
   port.postMessage(answer);
   signalEvent(wakeFd);
 });

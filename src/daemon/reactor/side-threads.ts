@@ -15,6 +15,8 @@ export type SideRequest =
 export interface SideAnswer {
   readonly id: number;
   readonly result: unknown;
+  /** The mount was over before it was begun; `result` is an error. */
+  readonly isUndone?: true;
 }
 /** Handed to a side thread as workerData. */
 export interface SideThreadOptions {
@@ -52,6 +54,8 @@ export class SideThreads {
   readonly #nowMs: () => number;
   #inWork = 0;
   #next = 1;
+  /** What was not done any more is for the next daemon to do, and whoever asked for it is not told: it would tell users. */
+  leavesUndone = false;
 
   /**
    * @param begin has the thread at the other end of that port begun; called once for each port.
@@ -80,12 +84,12 @@ export class SideThreads {
     if (this.waiting === 0) return;
     for (const thread of this.#threads) {
       for (let got = receiveMessageOnPort(thread.port); got !== undefined; got = receiveMessageOnPort(thread.port)) {
-        const { id, result } = got.message as SideAnswer;
+        const { id, result, isUndone } = got.message as SideAnswer;
         const { work } = thread;
         if (work?.id !== id) continue;
         thread.work = undefined;
         this.#inWork--;
-        work.answered(result);
+        if (isUndone !== true || !this.leavesUndone) work.answered(result);
       }
     }
     this.assign();

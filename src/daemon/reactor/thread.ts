@@ -117,9 +117,11 @@ function untilNextMs(): number {
 
 /**
  * The side threads know descriptors by their numbers, and "ended" is taken for an acknowledgement of everything: nothing is
- * closed or said before the last call of theirs has returned (safety C4).
+ * closed or said before the last call of theirs has returned (safety C4). Where the next daemon goes on, what they had not
+ * begun is not answered: the kernel asks that one (safety H11).
  */
 function endIo(): void {
+  io.leavesUndone = reactor.isLeft;
   Atomics.store(new Int32Array(data.over), 0, 1);
   while (io.waiting > 0) {
     Atomics.add(ticks, options.tickCell, 1);
