@@ -11,6 +11,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readvSync, rmSync, writeFileSync, writevSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../base/random.js";
+import { errnoName } from "../os/errno.js";
 import * as files from "../os/files.js";
 import { LockRequest, setLockWaiting } from "../os/locks.js";
 import { type Mapping, mapFile } from "../os/memory.js";
@@ -231,7 +232,28 @@ class DataTurn {
   #compare(found: Uint8Array, offset: number, length: number, how: string): void {
     const expected = this.#content.subarray(Math.min(offset, this.#content.length), Math.min(offset + length, this.#content.length));
     const wrong = difference(found, expected);
-    if (wrong !== undefined) this.#turn.fail(`${how} from ${offset} of ${this.#content.length}: ${wrong}`);
+    if (wrong !== undefined) this.#turn.fail(`${how} from ${offset} of ${this.#content.length}: ${wrong}${this.#elsewhere()}`);
+  }
+  /** What of the file is not as it should be at this moment, where everybody sees it, the backing first, then once more here. */
+  #elsewhere(): string {
+    const here = { label: "now here", place: this.#turn.place };
+    return [...this.#turn.elsewhere, here].map(({ label, place }) => `\n    ${label}: ${this.#seenIn(place)}`).join("");
+  }
+  #seenIn(place: string): string {
+    const fd = files.openAt(files.AT_FDCWD, join(place, this.#known.names[0] ?? "none"), readOnly);
+    if (fd < 0) return errnoName(-fd);
+    const bytes = Buffer.alloc(this.#content.length + 1);
+    const got = files.pread(fd, bytes, 0, bytes.length, 0);
+    const ends: number[] = [];
+    for (let at = 0, isData = true; at < bytes.length - 1 && ends.length < 40; isData = !isData) {
+      const next = files.lseek(fd, at, isData ? files.SEEK_HOLE : files.SEEK_DATA);
+      if (next < 0) break;
+      ends.push(next);
+      at = next;
+    }
+    files.close(fd);
+    const wrong = got < 0 ? errnoName(-got) : (difference(bytes.subarray(0, got), this.#content) ?? "as it should be");
+    return `${wrong}; data ends, and begins again, at ${ends.join(", ")}`;
   }
   #readFrom(fd: number, isDirect: boolean): void {
     const { offset, length } = this.#range(isDirect);
