@@ -641,6 +641,10 @@ const real: readonly Mutant[] = [
     edits: [at("daemon/reactor/lock-table.js")("const keyOf = (id, isFlock) =>", "const keyOf = (_, isFlock, id = 0n) =>")],
   },
   {
+    name: "an append goes on with the receive buffer", rule: "bytes that came with a request are copied out when it waits (H1)", test: "daemon/reactor/remote-backing.test.js", only: "append writes what came with it", says: "beforenumber 0, ??",
+    edits: [dataOperations('core.journal.begin(task, yield* core.call("sizeOf", fd)); const { data } = task;', 'var { data } = task; if (core.memory !== undefined) core.journal.begin(task, yield* core.call("sizeOf", fd));')],
+  },
+  {
     name: "locks given up by whoever closes later", rule: "a close is answered when its locks are gone (H9)", test: "daemon/reactor/remote-backing.test.js", only: "is given up when its close is answered", says: "given up",
     edits: [lockOperations('yield* core.call("lock", owner.fd, "unlock", 0n, 0n);', "")],
   },

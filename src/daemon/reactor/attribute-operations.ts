@@ -252,7 +252,7 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
     const value = task.data;
     result = typeof value === "number" ? value : yield* core.call("setAttribute", fd, request.name, value, request.flags, (request.extraFlags & 1) !== 0);
   }
-  if (task.past?.state === "begun") result = yield* asIfOnce(core, request, fd, result);
+  if (task.past?.state === "begun") result = yield* asIfOnce(core, task, request, fd, result);
   core.journal.done(task, result);
   if (result >= 0) core.pages.expireAttributes(inode); // its ctime
   const isAcl = request.name.startsWith("system.posix_acl");
@@ -261,11 +261,12 @@ function* changeAttribute(core: ReactorCore, task: Task, request: RequestOf<"set
 }
 
 /** An earlier daemon had begun with it: what is there already, or gone, is its doing. */
-function* asIfOnce(core: ReactorCore, request: RequestOf<"setxattr"> | RequestOf<"removexattr">, fd: number, result: number): Steps<number> {
+function* asIfOnce(core: ReactorCore, task: Task, request: RequestOf<"setxattr"> | RequestOf<"removexattr">, fd: number, result: number): Steps<number> {
   if (request.kind === "removexattr") return result === -errno.ENODATA ? 0 : result;
   if (result !== -errno.EEXIST) return result;
   const there = yield* core.call("getAttribute", fd, request.name, XATTR_SIZE_MAX);
-  return typeof there !== "number" && Buffer.from(there).equals(request.value) ? 0 : result;
+  const value = task.data;
+  return typeof there !== "number" && typeof value !== "number" && Buffer.from(there).equals(value) ? 0 : result;
 }
 const XATTR_SIZE_MAX = 65536;
 

@@ -20,7 +20,7 @@ const WARY_MS = 60_000;
 const SLOW_ASIDE_MS = 1_000;
 
 /** On objects that are open, so that the kernel has what they ask for in memory: attributes, the record beside them, locks. */
-const ofOpenObjects: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["look", "loadRecord", "loadRecordOfOpen", "linkCount", "statfs", "mayOpenForWriting", "readLink", "getAttributeInMemory", "lock", "lockInTheWay"]);
+const ofOpenObjects: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["look", "loadRecord", "loadRecordOfOpen", "linkCount", "sizeOf", "statfs", "mayOpenForWriting", "readLink", "getAttributeInMemory", "lock", "lockInTheWay"]);
 /** These take long also on a disk that is well, or ask it nothing. */
 const lasting: ReadonlySet<BackingCallName> = new Set<BackingCallName>(["sync", "syncAll", "copyRange", "allocate", "lockWaitOf"]);
 

@@ -171,8 +171,8 @@ function* appendTo(core: ReactorCore, task: Task, fd: number): Steps<{ written: 
   const request = task.request as RequestOf<"write">;
   const dropsFor = (request.writeFlags & writeFlags.killSuidgid) === 0 ? undefined : changerOf(request);
   for (;;) {
-    const { data } = task;
     if (core.memory !== undefined) core.journal.begin(task, yield* core.call("sizeOf", fd));
+    const { data } = task;
     const appended = typeof data === "number" ? data : yield* core.call("append", fd, data, dropsFor, !core.isLocal);
     if (appended === -errno.EAGAIN) {
       yield* core.sleep(1);

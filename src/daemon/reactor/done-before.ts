@@ -121,15 +121,17 @@ export function changedBefore(core: ReactorCore, task: Task): number | undefined
 /** Of an append that had only begun: its bytes stand behind what the file had before, or they do not. */
 export function* appendedBefore(core: ReactorCore, task: Task, inode: Inode): Steps<number | undefined> {
   const { past } = task;
-  const { data } = task;
-  if (past?.state !== "begun" || typeof data === "number" || data.length === 0) return undefined;
+  const length = (task.request as RequestOf<"write">).data.length;
+  if (past?.state !== "begun" || length === 0) return undefined;
   const pathFd = yield* core.pathFd(inode);
   const fd = pathFd < 0 ? pathFd : yield* core.reopen(pathFd, files.open.readOnly | files.open.nonBlocking);
   if (fd < 0) return fd;
-  const since = yield* core.call("readPlain", fd, past.note, data.length + APPENDS_LOOKED_AT);
+  const since = yield* core.call("readPlain", fd, past.note, length + APPENDS_LOOKED_AT);
   core.closeLater(fd);
   if (typeof since === "number") return since;
+  const { data } = task;
+  if (typeof data === "number") return data;
   if (Buffer.from(since.buffer, since.byteOffset, since.length).indexOf(data) < 0) return undefined;
   core.count("operations found done that an earlier daemon had begun");
-  return data.length;
+  return length;
 }

@@ -1,7 +1,8 @@
 /**
- * Operations on a backing whose every call is a worker's: what other nodes do between two of them, step by step.
+ * Operations on a backing whose every call is a worker's, or one of them: what other nodes, and other requests, do between two of
+ * them, step by step.
  *
- * Source    safety C4 (3), H1, H12.
+ * Source    safety C4 (3), H1, H9, H12.
  */
 import assert from "node:assert/strict";
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
@@ -11,15 +12,17 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:wor
 import type { FsName } from "../../dmapi/ids.js";
 import type { FileRecord } from "../../dmapi/record.js";
 import { regionFlags } from "../../dmapi/regions.js";
-import type { RequestOf } from "../../fuse/codec/request.js";
+import type { Request, RequestOf } from "../../fuse/codec/request.js";
 import { errno } from "../../os/errno.js";
 import * as files from "../../os/files.js";
 import { LockRequest, setLock } from "../../os/locks.js";
 import { RECORD_BYTE } from "../../volume/guard.js";
+import { type JournalEntry, MountMemory } from "../holder/mount-memory.js";
 import type { FromReactor } from "../reactor-port.js";
+import { setxattr } from "./attribute-operations.js";
 import { backingCalls, type Found, type VirtualChange } from "./backing-calls.js";
 import { ReactorCore } from "./core.js";
-import { copyFileRange, lseek, read } from "./data-operations.js";
+import { copyFileRange, lseek, read, write } from "./data-operations.js";
 import { Bench, FSID, KEY } from "./harness.js";
 import type { Inode } from "./inode-table.js";
 import { setlk } from "./lock-operations.js";
@@ -48,7 +51,7 @@ class Stage {
   readonly #kernel: string;
   readonly #kernelFd: number;
 
-  constructor() {
+  constructor({ isRemote }: { readonly isRemote: boolean }) {
     const channels = [new MessageChannel(), new MessageChannel()];
     this.#workers = channels.map(({ port2 }) => port2);
     this.#threads = new SideThreads(channels.map(({ port1 }) => port1));
@@ -56,8 +59,9 @@ class Stage {
     this.#kernelFd = openSync(this.#kernel, "w");
     this.core = new ReactorCore(
       {
-        fs: "fs1" as FsName, backing: this.bench.backing, isRemote: true, mountpoint: "/nowhere", mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1",
+        fs: "fs1" as FsName, backing: this.bench.backing, isRemote, mountpoint: "/nowhere", mode: "fast", clusterKey: KEY, fsid: FSID, node: "n1",
         fuseFd: this.#kernelFd, wakeFd: -1, channelFd: -1, eventList: 0, ticks: new SharedArrayBuffer(4), tickCell: 0, dataEventRetry: 2, guardTimeoutMs: 100, interruptGraceMs: 100, heldBytesMax: 1 << 20,
+        survival: { memoryFd: MountMemory.makeFile("test"), keeperFd: -1 },
       },
       { post: (message) => this.#heard(message), io: this.#threads, notifiers: this.#threads, patientNotifiers: this.#threads },
     );
@@ -103,14 +107,19 @@ class Stage {
       assert.equal(files.fallocate(fd, files.FALLOC_PUNCH_HOLE | files.FALLOC_KEEP_SIZE, 0, length), 0);
     });
   }
-  run(steps: (core: ReactorCore, task: Task) => Steps, kind: string): Task {
-    const task = new Task(undefined, kind);
+  run(steps: (core: ReactorCore, task: Task) => Steps, kind: string, request?: Request, past?: JournalEntry): Task {
+    const task = new Task(request, kind);
+    task.past = past;
     this.core.start(task, steps(this.core, task));
     return task;
   }
   /** What the kernel was answered, without headers. */
   get answered(): Buffer {
     return readFileSync(this.#kernel).subarray(REPLY_HEADER);
+  }
+  /** Of the last answer, which has no body: its errno. */
+  get lastError(): number {
+    return Math.abs(readFileSync(this.#kernel).subarray(-REPLY_HEADER).readInt32LE(4));
   }
   async close(): Promise<void> {
     this.core.close();
@@ -124,7 +133,7 @@ const canOpenHandles = process.getuid?.() === 0 && existsSync("/dev/fuse");
 describe("between two calls to a remote backing", { skip: canOpenHandles ? false : "needs root" }, () => {
   let stage: Stage;
   beforeEach(() => {
-    stage = new Stage();
+    stage = new Stage({ isRemote: true });
   });
   afterEach(() => stage.close());
   const content = Buffer.alloc(8192, "x");
@@ -260,5 +269,93 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
     assert.equal(stored.generation, 3);
     closeSync(here);
     closeSync(there);
+  });
+});
+
+describe("beside a slow disk, whichever call it is that waits for a worker", { skip: canOpenHandles ? false : "needs root" }, () => {
+  let stage: Stage;
+  let file: ReturnType<Stage["open"]>;
+  beforeEach(() => {
+    stage = new Stage({ isRemote: false });
+    file = stage.open("f", Buffer.from("before"));
+  });
+  afterEach(() => stage.close());
+
+  /** Runs it again and again, until each of its calls has been the one that had to wait; gives how many those were. */
+  function runWith(steps: (core: ReactorCore, task: Task) => Steps, requestOf: (received: Buffer) => Request, check: (sent: Buffer) => void, past?: (sent: Buffer) => JournalEntry): number {
+    const met = new Set<string>();
+    for (;;) {
+      let waits: string | undefined;
+      stage.core.pace.allows = (name) => {
+        if (waits !== undefined || met.has(name)) return name !== waits;
+        met.add(name);
+        waits = name;
+        return false;
+      };
+      const sent = Buffer.from(`number ${met.size}, `);
+      const received = Buffer.from(sent);
+      const task = stage.run(steps, "test", requestOf(received), past?.(sent));
+      received.fill("?"); // the next request
+      stage.workUntil();
+      assert.ok(!task.isSuspended, `${waits}: it ends`);
+      check(sent);
+      if (waits === undefined) return met.size;
+    }
+  }
+  const nodeHeader = () => ({ ...header, nodeid: file.inode.nodeid });
+  const bytes = () => readFileSync(join(stage.bench.backing, "f"), "latin1");
+
+  for (const flags of [0, files.open.append]) {
+    test(`${flags === 0 ? "a write" : "an append"} writes what came with it`, () => {
+      let request: RequestOf<"write"> | undefined;
+      const count = runWith(
+        (core, task) => write(core, task, request!),
+        (data) => (request = { kind: "write", header: nodeHeader(), fh: file.fh, offset: 6, writeFlags: 0, flags, data }),
+        (sent) => assert.ok(bytes().endsWith(sent.toString("latin1")), bytes()),
+      );
+      assert.ok(count >= (flags === 0 ? 2 : 4), `${count} calls`);
+    });
+  }
+  const begunBefore = (note: number): JournalEntry => ({ place: 0, unique: 9n, state: "begun", opcode: 0, result: 0, nodeid: 0, fh: 0, begunAtMs: 0, note });
+  test("an append that an earlier daemon had made is found by what came with it", () => {
+    let request: RequestOf<"write"> | undefined;
+    let before = "";
+    const count = runWith(
+      (core, task) => write(core, task, request!),
+      (data) => (request = { kind: "write", header: nodeHeader(), fh: file.fh, offset: 6, writeFlags: 0, flags: files.open.append, data }),
+      (sent) => assert.equal(bytes(), before + sent.toString("latin1"), "once"),
+      (sent) => {
+        before = bytes();
+        writeFileSync(join(stage.bench.backing, "f"), sent, { flag: "a" });
+        return begunBefore(before.length);
+      },
+    );
+    assert.ok(count >= 2, `${count} calls`);
+  });
+  test("an attribute is what came with it", () => {
+    let request: RequestOf<"setxattr"> | undefined;
+    const count = runWith(
+      (core, task) => setxattr(core, task, request!),
+      (value) => (request = { kind: "setxattr", header: nodeHeader(), name: "user.test", flags: 0, extraFlags: 0, value }),
+      (sent) => {
+        const found = backingCalls.getAttribute(file.inode.pathFd, "user.test", 100);
+        assert.ok(typeof found !== "number" && Buffer.from(found).equals(sent));
+      },
+    );
+    assert.ok(count >= 1, `${count} calls`);
+  });
+  test("an attribute that an earlier daemon had made is told by what came with it", () => {
+    let request: RequestOf<"setxattr"> | undefined;
+    const isNew = 1;
+    const count = runWith(
+      (core, task) => setxattr(core, task, request!),
+      (value) => (request = { kind: "setxattr", header: nodeHeader(), name: "user.test", flags: isNew, extraFlags: 0, value }),
+      () => assert.equal(stage.lastError, 0),
+      (sent) => {
+        backingCalls.setAttribute(file.inode.pathFd, "user.test", sent, 0, false);
+        return begunBefore(0);
+      },
+    );
+    assert.ok(count >= 2, `${count} calls`);
   });
 });

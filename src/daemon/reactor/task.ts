@@ -15,6 +15,8 @@ import type { Inode } from "./inode-table.js";
 /** Yields nothing; is resumed with a value that belongs to the wait. Ends with a negative errno, or undefined once replied. */
 export type Steps<T = number | undefined> = Generator<void, T, unknown>;
 
+const WIPED = 0xdb;
+
 export interface Hold {
   readonly sinceMs: number;
   cause: HoldCause | "lock" | "members" | "append";
@@ -70,18 +72,23 @@ export class Task {
     this.call = call;
   }
 
-  /** Bytes that lie in the receive buffer are copied out as soon as a task waits. */
+  /**
+   * Bytes that lie in the receive buffer are copied out as soon as a task waits, and wiped there: whoever goes on with what lay
+   * there is found by any test, and not only when the next request comes in between.
+   */
   keepData(held: HeldData): void {
-    if (this.#kept !== undefined) return;
-    const { request } = this;
-    if (request?.kind === "write") this.#kept = held.keep(request.data);
-    else if (request?.kind === "setxattr") this.#kept = held.keep(request.value);
+    const received = this.#received;
+    if (this.#kept !== undefined || received === undefined) return;
+    this.#kept = held.keep(received);
+    received.fill(WIPED);
   }
-  /** The bytes that came with the request, wherever they are kept; or a negative errno. */
-  get data(): Uint8Array | number {
-    if (this.#kept !== undefined) return this.#kept.bytes();
+  get #received(): Uint8Array | undefined {
     const { request } = this;
-    return request?.kind === "write" ? request.data : request?.kind === "setxattr" ? request.value : Buffer.alloc(0);
+    return request?.kind === "write" ? request.data : request?.kind === "setxattr" ? request.value : undefined;
+  }
+  /** The bytes that came with the request, wherever they are kept; or a negative errno. To be asked for after each wait anew. */
+  get data(): Uint8Array | number {
+    return this.#kept === undefined ? (this.#received ?? Buffer.alloc(0)) : this.#kept.bytes();
   }
   dropData(): void {
     this.#kept?.drop();
