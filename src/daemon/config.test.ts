@@ -18,7 +18,7 @@ test("a small file is enough; the rest has defaults", () => {
   const config = parseConfig(good, "node.yaml");
   assert.equal(config.coordination.driver, "shared-volume");
   assert.deepEqual(config.fileSystems[0], {
-    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", passthrough: "yes", autoMount: true, mountEvents: "optional", dataEventRetry: 2, ownerTimeout: "wait",
+    name: "fs1", backing: "/srv/fs1", mountpoint: "/mnt/fs1", mode: "fast", passthrough: "yes", backingCalls: "auto", autoMount: true, mountEvents: "optional", dataEventRetry: 2, ownerTimeout: "wait",
     heldBytesMax: 268_435_456, keepsNames: true, keepsNamesBeside: true,
   });
   assert.equal(config.timeouts.ownerTimeoutMs, 5000);

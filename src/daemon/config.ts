@@ -59,6 +59,8 @@ const fileSystem = map({
   mode: withDefault(oneOf(["fast", "exact"]), "fast"),
   /** In mode fast: whether the kernel reads and writes files without regions by itself, where it can (decision 0009). */
   passthrough: withDefault(oneOf(["yes", "no"]), "yes"),
+  /** Who asks the backing: "auto": of a local disk the reactor itself, as long as that answers at once; "workers": never the reactor (safety H1). */
+  backingCalls: withDefault(oneOf(["auto", "workers"]), "auto"),
   autoMount: withDefault(flag, true),
   /** Where no other node mounts it, the kernel keeps names and attributes as long as the lease lasts; no: it always asks. */
   keepsNames: withDefault(flag, true),

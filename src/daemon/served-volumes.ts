@@ -27,8 +27,9 @@ export function modeOn(wanted: FileSystemConfig["mode"], { distinctTimes }: Atta
 }
 
 /** Why files of this file system are not left to the kernel (safety C2), in mode fast; undefined: they are. */
-export function noPassthrough(config: Pick<FileSystemConfig, "passthrough" | "mode">, capabilities: AttachedFileSystem["capabilities"]): string | undefined {
+export function noPassthrough(config: Pick<FileSystemConfig, "passthrough" | "mode" | "backingCalls">, capabilities: AttachedFileSystem["capabilities"]): string | undefined {
   if (config.passthrough === "no") return "configured: passthrough no";
+  if (config.backingCalls === "workers") return "configured: backingCalls workers";
   if (modeOn(config.mode, capabilities) === "exact") return "every read and write reaches Sluice in mode exact";
   if (capabilities["isLocal"] !== true) return `not tried on ${String(capabilities["fileSystem"])}: a lease says nothing about other machines there`;
   return capabilities["leases"] === true ? undefined : "the backing grants no leases: whether the kernel still uses a file could not be told";
@@ -94,7 +95,7 @@ export class ServedVolumes implements NodeVolumes {
     try {
       const reactor = await ReactorMount.start(
         {
-          fs: attached.fs, backing: config.backing, mountpoint, source, mode: modeOn(config.mode, attached.capabilities), passthrough: noPassthrough(config, attached.capabilities) === undefined, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
+          fs: attached.fs, backing: config.backing, isRemote: config.backingCalls === "workers", mountpoint, source, mode: modeOn(config.mode, attached.capabilities), passthrough: noPassthrough(config, attached.capabilities) === undefined, clusterKey, fsid: parseHandle(attached.handle)!.fsid, node,
           slot: this.#slot, eventList: attached.eventList, ticks, tickCell, ...(config.keepsNames && { leaseUntil }), keepsBeside: config.keepsNamesBeside, dataEventRetry: config.dataEventRetry, withoutOwner: config.ownerTimeout, eventTimeoutMs: timeouts.eventTimeoutMs, heldBytesMax: config.heldBytesMax,
           guardTimeoutMs: timeouts.guardTimeoutMs, interruptGraceMs: timeouts.interruptGraceMs,
           allowsRequestTimeouts: kernelRequestTimeouts === "warn", holder, left,

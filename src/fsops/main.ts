@@ -1,5 +1,5 @@
 /**
- * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--no-passthrough] [--restarts]
+ * `npm run fsops -- --minutes M --seed S [--nodes N] [--mode fast|exact] [--processes P] [--kinds KIND,...] [--no-passthrough | --workers] [--restarts]
  * [--bare]`: random operations by several processes on several nodes, each result judged, while the files are moved out and back beneath
  * them; with `--restarts` while the daemons are killed and restarted, too.
  *
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { delay } from "../cli/cluster/local-cluster.js";
 import { keepMigrator } from "../torture/moving.js";
-import { FS1, now, processesNaming, Run, withoutPassthrough } from "../torture/run.js";
+import { FS1, now, processesNaming, Run, settingsOf } from "../torture/run.js";
 import { keepMoving, recallAll } from "./moving.js";
 import { keepRestarting } from "./restarting.js";
 import { objectKinds, type ObjectKind, planObjects } from "./plan.js";
@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
     processes: { type: "string", default: "2" },
     /** Only objects of these kinds. */
     kinds: { type: "string" },
-    "no-moves": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, restarts: { type: "boolean", default: false }, bare: { type: "boolean", default: false },
+    "no-moves": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, workers: { type: "boolean", default: false }, restarts: { type: "boolean", default: false }, bare: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
   },
 });
@@ -46,7 +46,7 @@ async function prepareSeats(): Promise<readonly Seat[]> {
     mkdirSync(directory);
     return Array.from({ length: count }, (_, index) => ({ directory, label: `process ${index}` }));
   }
-  await run.up({ nodes: Number(options.nodes), mode, isFastFailover: options.restarts, ...withoutPassthrough(options["no-passthrough"]) });
+  await run.up({ nodes: Number(options.nodes), mode, isFastFailover: options.restarts, ...settingsOf(options) });
   mkdirSync(join(run.cluster.backing(FS1), DIRECTORY));
   return Array.from({ length: count }, (_, index) => {
     const node = run.nodes[index % run.nodes.length]!;
@@ -108,7 +108,7 @@ const told = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)).map(([w
 const operations = Object.entries(counts).filter(([what]) => !what.startsWith("files: ") && what.includes(": ")).reduce((sum, [, count]) => sum + count, 0);
 process.stdout.write(`fsops: ${options.minutes} min, seed ${options.seed}, ${options.bare ? "bare" : `${options.nodes} nodes, mode ${mode}`}: ${done} turns, ${operations} operations judged; ${told}\n`);
 if (problems.length > 0) {
-  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options["no-passthrough"] ? " --no-passthrough" : "", options.restarts ? " --restarts" : "", options.bare ? " --bare" : ""].join("");
+  const also = [options.kinds === undefined ? "" : ` --kinds ${options.kinds}`, options["no-moves"] ? " --no-moves" : "", options["no-passthrough"] ? " --no-passthrough" : "", options.workers ? " --workers" : "", options.restarts ? " --restarts" : "", options.bare ? " --bare" : ""].join("");
   process.stdout.write(`again: npm run fsops -- --minutes ${options.minutes} --seed ${options.seed} --nodes ${options.nodes} --processes ${options.processes} --mode ${mode}${also}\n`);
 }
 process.stdout.write(`${problems.length === 0 ? 1 : 0} passed, ${problems.length === 0 ? 0 : 1} failed\n`);

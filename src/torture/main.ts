@@ -1,5 +1,5 @@
 /**
- * `npm run torture -- --minutes M --seed S [--mode fast|exact] [--no-passthrough]`: files change between resident and migrated under three
+ * `npm run torture -- --minutes M --seed S [--mode fast|exact] [--no-passthrough | --workers]`: files change between resident and migrated under three
  * kernels with caches, mappings, and dying and frozen daemons; no reader may see the hole, no writer be forgotten.
  *
  * Three daemons over one backing directory. On all nodes ordinary processes (actor.ts) read, hold, map, map-and-close and
@@ -14,13 +14,13 @@ import { parseArgs } from "node:util";
 import { delay } from "../cli/cluster/local-cluster.js";
 import { inspectContent } from "./content.js";
 import { keepMigrator, keepMoving } from "./moving.js";
-import { FS1, now, Run, withoutPassthrough } from "./run.js";
+import { FS1, now, Run, settingsOf } from "./run.js";
 import { Users } from "./users.js";
 
 const { values: options } = parseArgs({
   options: {
     minutes: { type: "string", default: "1" }, seed: { type: "string", default: "1" }, mode: { type: "string" },
-    files: { type: "string", default: "200" }, "no-faults": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false },
+    files: { type: "string", default: "200" }, "no-faults": { type: "boolean", default: false }, "no-passthrough": { type: "boolean", default: false }, workers: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false }, keep: { type: "boolean", default: false },
   },
 });
@@ -61,7 +61,7 @@ async function checkTheEnd(users: Users): Promise<void> {
 }
 
 async function torture(): Promise<void> {
-  await run.up({ nodes: 3, mode, ...withoutPassthrough(options["no-passthrough"]) });
+  await run.up({ nodes: 3, mode, ...settingsOf(options) });
   const users = new Users(run);
   await users.setup(run.nodes[0]!);
   for (const node of run.nodes) for (const role of ["reader", "mapper", "writer", "executor"] as const) users.add(role, node);
@@ -99,6 +99,6 @@ const moved = counts["files migrated"] ?? 0;
 if (failures.length === 0 && moved === 0) failures.push("nothing was ever migrated: the run proved nothing");
 for (const failure of failures.slice(0, 30)) process.stdout.write(`FAILED: ${failure}\n`);
 process.stdout.write(`torture: ${options.minutes} min, seed ${options.seed}, mode ${mode}: ${oracle.readsJudged} reads judged; ${JSON.stringify(counts)}\n`);
-if (failures.length > 0) process.stdout.write(`again: npm run torture -- --minutes ${options.minutes} --seed ${options.seed} --mode ${mode}\n`);
+if (failures.length > 0) process.stdout.write(`again: npm run torture -- --minutes ${options.minutes} --seed ${options.seed} --mode ${mode}${options["no-passthrough"] ? " --no-passthrough" : ""}${options.workers ? " --workers" : ""}\n`);
 process.stdout.write(`${failures.length === 0 ? 1 : 0} passed, ${failures.length === 0 ? 0 : 1} failed\n`);
 process.exit(failures.length === 0 ? 0 : 1);

@@ -35,9 +35,13 @@ export interface Fault {
   readonly fromNs: bigint;
   untilNs?: bigint;
 }
-/** Then files that nobody manages are read and written through the kernel's pages, as where it cannot pass them through. */
-export function withoutPassthrough(isWanted: boolean): Pick<Wish, "settings"> {
-  return isWanted ? { settings: ["fileSystems.passthrough=no"] } : {};
+/**
+ * `no-passthrough`: files that nobody manages are read and written through the kernel's pages, as where it cannot pass them
+ * through; `workers`: besides, every call to the backing is a worker's, as on a network file system.
+ */
+export function settingsOf(wanted: { readonly "no-passthrough": boolean; readonly workers: boolean }): Pick<Wish, "settings"> {
+  if (wanted.workers) return { settings: ["fileSystems.backingCalls=workers"] };
+  return wanted["no-passthrough"] ? { settings: ["fileSystems.passthrough=no"] } : {};
 }
 
 /** A line that a program says on its standard output. */
