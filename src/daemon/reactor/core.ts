@@ -334,9 +334,12 @@ export class ReactorCore {
     inode.isOpening = true;
     const fd = yield* this.call("openHandle", this.rootFd, inode.handleType, inode.handleBytes);
     inode.isOpening = false;
-    if (fd < 0) return fd === -errno.ESTALE ? -errno.ESTALE : fd;
-    this.inodes.setDescriptor(inode, fd);
-    return fd;
+    if (inode.pathFd < 0) {
+      if (fd >= 0) this.inodes.setDescriptor(inode, fd);
+      return fd;
+    }
+    if (fd >= 0) this.closeLater(fd); // a look-up has brought one meanwhile
+    return inode.pathFd;
   }
   /** A new open file of what an O_PATH descriptor names. Who tries whether he is alone with it (safety C2) may be kept from his processor meanwhile. */
   *reopen(pathFd: number, flags: number): Steps<number> {

@@ -215,6 +215,24 @@ describe("between two calls to a remote backing", { skip: canOpenHandles ? false
       assert.equal(asOther(), 0);
     });
   });
+  test("a descriptor that a look-up brings while one is being opened is the one that both use", () => {
+    const { inode } = stage.open("f", content);
+    stage.core.inodes.pin(inode);
+    files.close(inode.pathFd);
+    inode.pathFd = -1; // as after a takeover, or when it has rested
+    let given = -1;
+    stage.run(function* (core) {
+      given = yield* core.pathFd(inode);
+      return undefined;
+    }, "needs it");
+    stage.workUntil("openHandle");
+    assert.equal(stage.waiting.length, 1);
+    assert.equal(stage.core.intern(backingCalls.find(stage.core.rootFd, "f", stage.core.metaFd) as Found, undefined, "f", true), inode);
+    const brought = inode.pathFd;
+    assert.ok(brought >= 0);
+    stage.workUntil();
+    assert.deepEqual([given, inode.pathFd], [brought, brought]);
+  });
   test("a read admitted under the old record does not give the hole, though the node has learned the new one meanwhile", () => {
     const { inode, fh } = stage.open("f", content);
     const request: RequestOf<"read"> = { kind: "read", header, fh, offset: 0, size: 4096, readFlags: 2, flags: 0 };
