@@ -86,7 +86,17 @@ async function operate(): Promise<number> {
   run.isMigratorWanted = false;
   await migrator;
   if (run.problems.length > 0 && !options.restarts) for (const life of await lives()) if (!begun.includes(life)) run.problems.push(`incarnation meanwhile: ${life}`);
+  for (const problem of await endedDaemons()) run.problems.push(problem);
   return turns.done;
+}
+/** What those said of it that have ended by themselves. */
+async function endedDaemons(): Promise<readonly string[]> {
+  if (options.bare || run.isEnding || run.problems.length === 0) return [];
+  const told = run.nodes.map((node) => [node, run.cluster.log(node).split("\n")] as const);
+  return told.flatMap(([node, lines]) => {
+    const at = lines.findLastIndex((line) => line.includes(" ends: "));
+    return at < 0 ? [] : [`${node} ${lines.slice(at, at + 12).join("\n    ")}`];
+  });
 }
 
 for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
