@@ -113,6 +113,7 @@ await run.tidyUp(() => {}, options.keep);
 for (const { pid, command } of processesNaming(run.work)) run.problems.push(`process ${pid} is left behind: ${command}`);
 const { problems, counts } = run;
 if (problems.length === 0 && !options.bare && !options["no-moves"] && !((counts["files: migrate"] ?? 0) > 0)) problems.push("nothing was ever migrated: the run proved less than it says");
+if (problems.length === 0 && options.restarts && (counts["daemons killed"] ?? 0) + (counts["daemons restarted"] ?? 0) === 0) problems.push("no daemon was ever restarted: the run proved less than it says");
 for (const problem of problems) process.stdout.write(`FAILED: ${problem}\n`);
 const told = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, count]) => `${what} ${count}`).join(", ");
 const operations = Object.entries(counts).filter(([what]) => !what.startsWith("files: ") && what.includes(": ")).reduce((sum, [, count]) => sum + count, 0);

@@ -649,7 +649,7 @@ const real: readonly Mutant[] = [
     edits: [lockOperations('yield* core.call("lock", owner.fd, "unlock", 0n, 0n);', "")],
   },
   {
-    name: "two calls at once by one owner's descriptor", rule: "users' locks are per owner (H9)", test: "daemon/reactor/remote-backing.test.js", only: "is asked for by a descriptor of its own", says: "it holds",
+    name: "two calls at once by one owner's descriptor", rule: "users' locks are per owner (H9)", test: "daemon/reactor/remote-backing.test.js", only: "are done one after the other", says: "the unlock's turn is not yet",
     edits: [lockOperations("while (turn.isTaken && !turn.isOver) {", "while (false) {")],
   },
   {
