@@ -25,6 +25,8 @@ const IO_THREADS = 16;
 /** One for droppings that a round waits for, the others for those that may wait long in the kernel. */
 const NOTIFIER_THREADS = 3;
 const CLOSE_WITHIN_MS = 500;
+/** A side thread has loaded what it needs by then. */
+const BEGIN_WITHIN_MS = 10_000;
 const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
@@ -69,7 +71,7 @@ export class ReactorMount {
   /** Settings of the kernel the operator should change. */
   readonly warnings: readonly string[];
   readonly #reactor: Worker;
-  readonly #sides: Worker[] = [];
+  readonly #sides: { readonly worker: Worker; readonly hasBegun: Promise<void> }[] = [];
   /** What a side thread is given when it begins; none once it has begun, or never will. */
   readonly #sidesToBegin: (SideThreadOptions | undefined)[] = [];
   readonly #wakeFd: number;
@@ -214,7 +216,12 @@ export class ReactorMount {
     this.#sidesToBegin[at] = undefined;
     if (workerData === undefined) return; // the mount is over
     const given = { ...workerData, isAlone: workerData.isAlone && (this.isHeld || this.#isTakenOver) };
-    this.#sides.push(new Worker(new URL("./side-thread.js", import.meta.url), { workerData: given, transferList: [given.port] }));
+    const worker = new Worker(new URL("./side-thread.js", import.meta.url), { workerData: given, transferList: [given.port] });
+    const hasBegun = new Promise<void>((resolve) => {
+      worker.once("message", () => resolve());
+      worker.once("exit", () => resolve());
+    });
+    this.#sides.push({ worker, hasBegun });
   }
 
   /** What it had said before counts for more. */
@@ -260,13 +267,21 @@ export class ReactorMount {
     this.#forget();
     for (const side of this.#sidesToBegin.splice(0)) side?.port.close();
     files.replaceByNothing(this.#fuseFd);
-    await Promise.all([this.#reactor, ...this.#sides].map((worker) => worker.terminate()));
+    await Promise.all([this.#reactor.terminate(), ...this.#sides.map(endSide)]);
     close(this.#fuseFd);
     close(this.#wakeFd);
     if (this.#memoryFd >= 0) close(this.#memoryFd);
     this.#channel.close();
     close(this.#channelFd);
   }
+}
+
+/** A thread that is ended while it binds its C functions would end the process with it. */
+async function endSide({ worker, hasBegun }: { readonly worker: Worker; readonly hasBegun: Promise<void> }): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([hasBegun, new Promise((resolve) => (timer = setTimeout(resolve, BEGIN_WITHIN_MS)))]);
+  clearTimeout(timer);
+  await worker.terminate();
 }
 
 /** Where memory cannot be had the mount is one that ends with its daemon. */

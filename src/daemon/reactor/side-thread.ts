@@ -3,7 +3,7 @@
  *
  * Source    safety H1, H10, M6, M12.
  */
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { signalEvent, write } from "../../os/device.js";
 import { errno } from "../../os/errno.js";
 import { separateDescriptors, separateFileMode, setIoFlusher, setThreadName } from "../../os/process.js";
@@ -38,3 +38,4 @@ port.on("message", (request: SideRequest) => {
   port.postMessage(answer);
   signalEvent(wakeFd);
 });
+parentPort?.postMessage("begun");
