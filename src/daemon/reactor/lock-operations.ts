@@ -38,6 +38,10 @@ export function lockDescriptors(core: ReactorCore): number[] {
   return [...tableOf(core).all()].map(([, owner]) => owner.fd);
 }
 
+/** Of most files nobody has: their closes have nothing to give up. */
+export function hasLocks(core: ReactorCore, inode: Inode): boolean {
+  return tableOf(core).hasOwners(inode);
+}
 /** A close by that owner: its locks of ranges go (POSIX). */
 export function* dropOwnerLocks(core: ReactorCore, inode: Inode, id: bigint): Steps<void> {
   const owner = tableOf(core).owner(inode, id, false);
@@ -73,6 +77,7 @@ function* comesOn(core: ReactorCore, { turn }: LockOwner): Steps<boolean> {
 }
 function goesOff(core: ReactorCore, { turn }: LockOwner): void {
   turn.isTaken = false;
+  if (turn.waiting.length === 0) return;
   for (const task of turn.waiting.splice(0)) core.wake(task, 0);
 }
 

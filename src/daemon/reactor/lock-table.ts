@@ -103,6 +103,9 @@ export class LockTable {
     if (ofId?.delete(inode) === true && ofId.size === 0) this.#ofId.delete(owner.id);
     this.#wake(inode, owner);
   }
+  hasOwners(inode: Inode): boolean {
+    return this.#owners.has(inode);
+  }
   ofOpen(inode: Inode, fh: number): LockOwner[] {
     return [...(this.#owners.get(inode)?.values() ?? [])].filter((owner) => owner.fh === fh);
   }

@@ -18,6 +18,7 @@ import { MountMemory } from "../holder/mount-memory.js";
 import { MainEnd } from "../reactor-channel.js";
 import type { FromReactor, ReactorOptions, Survival, ToReactor } from "../reactor-port.js";
 import type { SideThreadOptions } from "./side-threads.js";
+import { SideWorker } from "./side-worker.js";
 import type { BeginSide, ThreadData } from "./thread.js";
 
 /** At most; those beyond `IO_THREADS_READY` (thread.ts) take the place of others that are at slow calls. */
@@ -25,8 +26,6 @@ const IO_THREADS = 16;
 /** One for droppings that a round waits for, the others for those that may wait long in the kernel. */
 const NOTIFIER_THREADS = 3;
 const CLOSE_WITHIN_MS = 500;
-/** A side thread has loaded what it needs by then. */
-const BEGIN_WITHIN_MS = 10_000;
 const READY_WITHIN_MS = 60_000; // a loaded machine takes long to start a thread
 /** Opens of users, cached objects and guards each take a descriptor. */
 const OPEN_FILES_WANTED = 1 << 20;
@@ -71,7 +70,7 @@ export class ReactorMount {
   /** Settings of the kernel the operator should change. */
   readonly warnings: readonly string[];
   readonly #reactor: Worker;
-  readonly #sides: { readonly worker: Worker; readonly hasBegun: Promise<void> }[] = [];
+  readonly #sides: SideWorker[] = [];
   /** What a side thread is given when it begins; none once it has begun, or never will. */
   readonly #sidesToBegin: (SideThreadOptions | undefined)[] = [];
   readonly #wakeFd: number;
@@ -210,18 +209,12 @@ export class ReactorMount {
     await this.#closeAll();
   }
 
-  /** An error of it is not caught here, so that the process ends: its requests would never be answered. */
   #beginSide(at: BeginSide): void {
     const workerData = this.#sidesToBegin[at];
     this.#sidesToBegin[at] = undefined;
     if (workerData === undefined) return; // the mount is over
     const given = { ...workerData, isAlone: workerData.isAlone && (this.isHeld || this.#isTakenOver) };
-    const worker = new Worker(new URL("./side-thread.js", import.meta.url), { workerData: given, transferList: [given.port] });
-    const hasBegun = new Promise<void>((resolve) => {
-      worker.once("message", () => resolve());
-      worker.once("exit", () => resolve());
-    });
-    this.#sides.push({ worker, hasBegun });
+    this.#sides.push(new SideWorker(given));
   }
 
   /** What it had said before counts for more. */
@@ -267,21 +260,13 @@ export class ReactorMount {
     this.#forget();
     for (const side of this.#sidesToBegin.splice(0)) side?.port.close();
     files.replaceByNothing(this.#fuseFd);
-    await Promise.all([this.#reactor.terminate(), ...this.#sides.map(endSide)]);
+    await Promise.all([this.#reactor.terminate(), ...this.#sides.map((side) => side.end())]);
     close(this.#fuseFd);
     close(this.#wakeFd);
     if (this.#memoryFd >= 0) close(this.#memoryFd);
     this.#channel.close();
     close(this.#channelFd);
   }
-}
-
-/** A thread that is ended while it binds its C functions would end the process with it. */
-async function endSide({ worker, hasBegun }: { readonly worker: Worker; readonly hasBegun: Promise<void> }): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([hasBegun, new Promise((resolve) => (timer = setTimeout(resolve, BEGIN_WITHIN_MS)))]);
-  clearTimeout(timer);
-  await worker.terminate();
 }
 
 /** Where memory cannot be had the mount is one that ends with its daemon. */

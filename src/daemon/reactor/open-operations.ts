@@ -14,7 +14,7 @@ import { changerOf, type Found } from "./backing-calls.js";
 import type { ReactorCore } from "./core.js";
 import { changedBefore, madeAs, madeBefore } from "./done-before.js";
 import type { Inode } from "./inode-table.js";
-import { dropLocksOfOpen, dropOwnerLocks } from "./lock-operations.js";
+import { dropLocksOfOpen, dropOwnerLocks, hasLocks } from "./lock-operations.js";
 import { creationOf, creationTold } from "./namespace-operations.js";
 import type { OpenFile } from "./open-files.js";
 import { truncateShown } from "./shown-attributes.js";
@@ -231,7 +231,7 @@ export function* tmpfile(core: ReactorCore, task: Task, request: RequestOf<"tmpf
 export function* release(core: ReactorCore, _task: Task, request: RequestOf<"release">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  yield* dropLocksOfOpen(core, file.inode, file.fh);
+  if (hasLocks(core, file.inode)) yield* dropLocksOfOpen(core, file.inode, file.fh);
   core.send(core.reply.error(request.header.unique, 0));
   closeFile(core, file);
   return undefined;
@@ -286,6 +286,6 @@ function* tellClosed(core: ReactorCore, task: Task, inode: Inode): Steps {
 export function* flush(core: ReactorCore, _task: Task, request: RequestOf<"flush">): Steps {
   const file = core.opens.get(request.fh);
   if (file === undefined) return -errno.EBADF;
-  yield* dropOwnerLocks(core, file.inode, request.owner);
+  if (hasLocks(core, file.inode)) yield* dropOwnerLocks(core, file.inode, request.owner);
   return 0;
 }
