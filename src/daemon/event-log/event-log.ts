@@ -50,11 +50,13 @@ const END_WAIT_MS = 1_000;
 class LogThread {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (result: VolumeResult) => void>();
+  readonly #hasAnswered: Promise<void>;
   #next = 1;
 
   constructor(directory: string, failed: (error: Error) => void) {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { directory } });
     this.#worker.unref();
+    this.#hasAnswered = new Promise((resolve) => void this.#worker.once("message", () => resolve()));
     this.#worker.on("error", failed);
     this.#worker.on("message", ({ id, outcome }: { id: number; outcome: VolumeResult }) => {
       const done = this.#waiting.get(id);
@@ -73,6 +75,7 @@ class LogThread {
   /** One that is stuck in the kernel cannot be ended; the process goes without it. */
   async end(): Promise<void> {
     const enough = new Promise<void>((done) => void setTimeout(done, END_WAIT_MS).unref());
-    await Promise.race([this.#worker.terminate(), enough]);
+    // Ended while it begins, it would end the process (daemon/reactor/side-worker.ts).
+    await Promise.race([this.#hasAnswered.then(() => this.#worker.terminate()), enough]);
   }
 }

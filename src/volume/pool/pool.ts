@@ -20,6 +20,8 @@ interface Waiting {
 }
 interface Member {
   readonly worker: Worker;
+  /** Its first job. */
+  readonly hasAnswered: Promise<void>;
   busyWith: Waiting | undefined;
 }
 
@@ -56,6 +58,7 @@ export class Pool {
     const gone: JobOutcome = { kind: "failed", failure: { code: "ENOTREADY", message: "the file system is not attached any more" } };
     for (const waiting of this.#queue.splice(0)) waiting.done(gone);
     const ended = this.#members.map(async (member) => {
+      await member.hasAnswered; // ended while it begins, it would end the process (daemon/reactor/side-worker.ts)
       await member.worker.terminate();
       member.busyWith?.done(gone);
     });
@@ -76,7 +79,9 @@ export class Pool {
 
   #grow(): Member | undefined {
     if (this.#members.length >= this.#options.workersMax) return undefined;
-    const member: Member = { worker: new Worker(new URL("./worker.js", import.meta.url)), busyWith: undefined };
+    const worker = new Worker(new URL("./worker.js", import.meta.url));
+    const hasAnswered = new Promise<void>((resolve) => void worker.once("message", () => resolve()));
+    const member: Member = { worker, hasAnswered, busyWith: undefined };
     member.worker.on("message", (answer: JobAnswer) => {
       const waiting = member.busyWith;
       member.busyWith = undefined;
